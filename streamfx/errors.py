@@ -1,0 +1,106 @@
+"""Everything that can go wrong, in one tree. Each leaf says the cause and the remedy, for a person.
+
+    StreamfxError
+    ├── UsageError             the command or a setting makes no sense                     exit 2
+    ├── PhotoError             the portrait photo
+    │   ├── PhotoUnreadable    not an image, truncated, too large, a format we refuse
+    │   └── PhotoUnsuitable    no face, several, too small, turned away, cropped
+    ├── SourceError            the driving video or camera
+    │   ├── SourceMissing      no such file or device, or no permission
+    │   ├── SourceUnreadable   not a video, truncated, no picture track, unknown codec
+    │   └── SourceLost         it worked, then it stopped (camera unplugged)
+    ├── MotionUnreadable       a motion template that is foreign, damaged or of another version
+    ├── OutputError            the file cannot be written: folder, permission, space, encoder
+    ├── ModelError             the model files
+    │   ├── ModelMissing       not in the store, and not allowed or able to fetch
+    │   └── ModelCorrupt       the bytes do not have the hash that the manifest names
+    ├── RigUnsolvable          the photo's mesh could not be solved
+    └── Interrupted            the person pressed Ctrl-C                                   exit 130
+"""
+
+from __future__ import annotations
+
+
+class StreamfxError(Exception):
+    """Base of the tree.
+
+    Args:
+        cause: one clause that names what is wrong, with the figure measured where there is one.
+        remedy: one clause that says what the person can do.
+    """
+
+    exit_code = 1
+
+    def __init__(self, cause: str, remedy: str = "") -> None:
+        super().__init__(cause, remedy)
+        self.cause = cause.rstrip(".")
+        self.remedy = remedy.rstrip(".")
+
+    def __str__(self) -> str:
+        """One line: the cause, then the remedy."""
+        line = f"{self.cause}. {self.remedy}." if self.remedy else f"{self.cause}."
+        return " ".join(line.split())
+
+
+class UsageError(StreamfxError):
+    """The command line or a setting makes no sense."""
+
+    exit_code = 2
+
+
+class PhotoError(StreamfxError):
+    """Something about the portrait photo."""
+
+
+class PhotoUnreadable(PhotoError):
+    """Not an image, truncated, too large, or of a format that is refused."""
+
+
+class PhotoUnsuitable(PhotoError):
+    """An image, but not a portrait that can be animated."""
+
+
+class SourceError(StreamfxError):
+    """Something about the driving video or camera."""
+
+
+class SourceMissing(SourceError):
+    """No such file or device, or no permission to open it."""
+
+
+class SourceUnreadable(SourceError):
+    """Not a video, truncated, without a picture track, or of an unknown codec."""
+
+
+class SourceLost(SourceError):
+    """A source that worked and then stopped."""
+
+
+class MotionUnreadable(StreamfxError):
+    """A motion template that is foreign, damaged or of another version."""
+
+
+class OutputError(StreamfxError):
+    """The output cannot be written."""
+
+
+class ModelError(StreamfxError):
+    """Something about the model files."""
+
+
+class ModelMissing(ModelError):
+    """The model is not in the store and could not be fetched."""
+
+
+class ModelCorrupt(ModelError):
+    """The model's bytes do not have the hash that the manifest names."""
+
+
+class RigUnsolvable(StreamfxError):
+    """The photo's mesh could not be solved."""
+
+
+class Interrupted(StreamfxError):
+    """The person pressed Ctrl-C."""
+
+    exit_code = 130
