@@ -1,0 +1,254 @@
+"""The only opener of files that a person names: regular files only, sizes checked, results saved atomically.
+
+A path that a person typed may be a symlink; it is resolved once, and what is opened is what was checked.
+Every reader starts at `open_regular` and every writer at `atomic_output`, so confinement to root folders
+(for paths that come over the network) has two places to go.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from io import FileIO
+from pathlib import Path
+from typing import Final, NamedTuple, NoReturn
+
+from streamfx.errors import (
+    MotionUnreadable,
+    OutputError,
+    PhotoUnreadable,
+    SourceMissing,
+    SourceUnreadable,
+    StreamfxError,
+    UsageError,
+)
+
+
+class Subject(NamedTuple):
+    """What a file is to the person, and which errors tell of it."""
+
+    name: str
+    """With its article, as a sentence begins: "The photo"."""
+    missing: type[StreamfxError]
+    unfit: type[StreamfxError]
+
+
+ANY_FILE: Final = Subject("The file", UsageError, UsageError)
+PHOTO: Final = Subject("The photo", PhotoUnreadable, PhotoUnreadable)
+DRIVER: Final = Subject("The video", SourceMissing, SourceUnreadable)
+TEMPLATE: Final = Subject("The motion template", MotionUnreadable, MotionUnreadable)
+
+_CHECK_NAME: Final = "Check the spelling of the path"
+_READ_FLAGS: Final = (
+    os.O_RDONLY
+    | getattr(os, "O_NONBLOCK", 0)  # a FIFO that slipped in must not block the open
+    | getattr(os, "O_NOFOLLOW", 0)  # resolved once: a link put there since is an attack
+    | getattr(os, "O_NOCTTY", 0)
+    | getattr(os, "O_CLOEXEC", 0)
+    | getattr(os, "O_BINARY", 0)
+)
+_PART_FLAGS: Final = (
+    os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+)
+
+_WRITE_FAILURES: Final[dict[int, tuple[str, str]]] = {
+    errno.ENOSPC: ("no space is left on the disk", "Free some space, or write to another disk"),
+    errno.EDQUOT: ("the disk quota is used up", "Free some space, or write to another disk"),
+    errno.EFBIG: (
+        "the file grew beyond the size limit",
+        "Raise the limit (ulimit -f), or write to another disk",
+    ),
+    errno.EROFS: ("the file system is read-only", "Write to another folder"),
+    errno.EACCES: ("no permission in this folder", "Choose a folder of your own, or change its permissions"),
+    errno.EPERM: ("no permission in this folder", "Choose a folder of your own, or change its permissions"),
+    errno.ENOENT: ("its folder does not exist", "Create the folder first"),
+    errno.ENOTDIR: ("a part of its path is not a folder", _CHECK_NAME),
+    errno.EISDIR: ("it is a folder", "Name a file"),
+    errno.ENAMETOOLONG: ("its name is too long", "Choose a shorter name"),
+    errno.EIO: ("the disk reports an error", "Write to another disk"),
+}
+_EXHAUSTED: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""What a write in the middle can run into; other errors of the block may be about another file."""
+
+
+def check_readable(path: Path, what: Subject = ANY_FILE) -> Path:
+    """The resolved path of a regular, readable file; nothing is opened.
+
+    Raises:
+        `what.missing`: there is no such file, or no permission.
+        `what.unfit`: it is a folder, a FIFO, a socket or a device.
+    """
+    try:
+        resolved = path.resolve(strict=True)
+        mode = resolved.stat().st_mode
+    except (OSError, ValueError, RuntimeError) as error:  # a NUL byte; a loop of links before Python 3.13
+        _raise_unopened(path, what, error)
+    _require_regular(mode, path, what)
+    if not os.access(resolved, os.R_OK):
+        raise what.missing(f"{what.name} {path} may not be read by this user", "Change its permissions")
+    return resolved
+
+
+def open_regular(path: Path, what: Subject = ANY_FILE) -> FileIO:
+    """The file opened for reading, unbuffered, its `name` the resolved path. Errors as `check_readable`."""
+    resolved = check_readable(path, what)
+    try:
+        file = FileIO(resolved, "rb", opener=lambda name, _flags: os.open(name, _READ_FLAGS))
+    except OSError as error:
+        _raise_unopened(path, what, error)
+    try:
+        _require_regular(os.fstat(file.fileno()).st_mode, path, what)
+    except StreamfxError:
+        file.close()
+        raise
+    return file
+
+
+def read_bytes(path: Path, limit: int, what: Subject = ANY_FILE) -> bytes:
+    """All bytes of a file of at most `limit` bytes.
+
+    Raises:
+        `what.missing`, `what.unfit`: as `check_readable`, and for a file that is empty or beyond the limit.
+    """
+    with open_regular(path, what) as file:
+        try:
+            data = _read_up_to(file, limit + 1)
+        except OSError as error:
+            raise what.unfit(
+                f"{what.name} {path} cannot be read: {_reason(error)}", "Copy it anew"
+            ) from error
+    if not data:
+        raise what.unfit(f"{what.name} {path} is empty (0 bytes)", "Copy or download it again")
+    if len(data) > limit:
+        raise what.unfit(
+            f"{what.name} {path} is larger than the limit of {limit / 1e6:.0f} MB", "Use a smaller file"
+        )
+    return data
+
+
+def same_file(a: Path, b: Path) -> bool:
+    """Whether both paths lead to one file (links followed), or would, if they do not exist yet."""
+    try:
+        return a.samefile(b)
+    except (OSError, ValueError):
+        return os.path.realpath(a) == os.path.realpath(b)
+
+
+@contextmanager
+def atomic_output(path: Path) -> Iterator[Path]:
+    """A hidden, empty file beside `path` to write into; it takes the name `path` when the block succeeds.
+
+    The bytes are on the disk before the name is taken. When the block fails, in whatever way, the hidden
+    file is removed and what was at `path` before is untouched.
+
+    Raises:
+        OutputError: the folder is missing or not writable, the target is no regular file, or the disk, the
+            quota or the size limit is exhausted (also when the block itself raised that `OSError`).
+    """
+    target = _check_target(path)
+    part = _create_part(target)
+    try:
+        with _write_errors(path, _EXHAUSTED):
+            yield part
+        with _write_errors(path, tuple(_WRITE_FAILURES)):
+            _sync(part)
+            part.replace(target)
+    finally:
+        with suppress(OSError):  # after success the name is gone; a vanished folder needs no clean-up
+            part.unlink(missing_ok=True)
+    with suppress(OSError):  # some file systems cannot sync a folder; the file itself is complete
+        _sync(target.parent)
+
+
+@contextmanager
+def _write_errors(path: Path, numbers: tuple[int, ...]) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in numbers:
+            raise
+        raise write_failure(path, error) from error
+
+
+def write_failure(path: Path, error: OSError) -> OutputError:
+    """The error a person sees for a failed write to `path`."""
+    cause, remedy = _WRITE_FAILURES.get(error.errno or 0, (_reason(error), "Write to another place"))
+    return OutputError(f"{path} cannot be written: {cause}", remedy)
+
+
+def _raise_unopened(path: Path, what: Subject, error: OSError | ValueError | RuntimeError) -> NoReturn:
+    if isinstance(error, FileNotFoundError):
+        raise what.missing(f"{what.name} {path} does not exist", _CHECK_NAME) from error
+    if isinstance(error, PermissionError):
+        raise what.missing(
+            f"{what.name} {path} may not be read by this user", "Change its permissions"
+        ) from error
+    raise what.missing(
+        f"{what.name} {path!s:.200} cannot be opened: {_reason(error)}", _CHECK_NAME
+    ) from error
+
+
+def _require_regular(mode: int, path: Path, what: Subject) -> None:
+    if not stat.S_ISREG(mode):
+        raise what.unfit(f"{what.name} {path} is {_kind(mode)}, not a file", "Name a regular file")
+
+
+def _kind(mode: int) -> str:
+    if stat.S_ISDIR(mode):
+        return "a folder"
+    if stat.S_ISFIFO(mode):
+        return "a pipe"
+    if stat.S_ISSOCK(mode):
+        return "a socket"
+    return "a device"
+
+
+def _reason(error: BaseException) -> str:
+    text = getattr(error, "strerror", None) or str(error)
+    return text[:1].lower() + text[1:]
+
+
+def _read_up_to(file: FileIO, count: int) -> bytes:
+    """At most `count` bytes: a file that grows while it is read is cut off as well."""
+    chunks: list[bytes] = []
+    while count > 0 and (chunk := file.read(min(count, 1 << 20))):
+        chunks.append(chunk)
+        count -= len(chunk)
+    return b"".join(chunks)
+
+
+def _check_target(path: Path) -> Path:
+    """The resolved target: missing, or a regular file that may be replaced."""
+    try:
+        target = Path(os.path.realpath(path))
+        mode = target.stat().st_mode
+    except FileNotFoundError:
+        return target
+    except (OSError, ValueError) as error:
+        cause = error if isinstance(error, OSError) else OSError(errno.EINVAL, str(error))
+        raise write_failure(path, cause) from error
+    if not stat.S_ISREG(mode):
+        raise OutputError(f"{path} cannot be written: it is {_kind(mode)}", "Name a file")
+    return target
+
+
+def _create_part(target: Path) -> Path:
+    """A new, empty, hidden file beside the target, with the permissions that the umask leaves."""
+    part = target.with_name(f".{target.name[:40]}.{secrets.token_hex(4)}.part")
+    try:
+        os.close(os.open(part, _PART_FLAGS, 0o666))
+    except OSError as error:
+        raise write_failure(target, error) from error
+    return part
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
