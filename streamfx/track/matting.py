@@ -1,0 +1,125 @@
+"""A person's soft outline at photo resolution, from a net that sees 256x256 px.
+
+The net looks twice: at the whole photo, for the torso and whatever else belongs to the person, and at a
+window of head and shoulders, for the hair. A guided filter (He 2013) leads both along the photo's own edges.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import cv2
+import numpy as np
+
+from streamfx.frames import F32, U8
+from streamfx.track.crop import Square, fitted
+from streamfx.track.engine import Segmenter
+
+NET_PX: Final = 256
+WINDOW_FACES: Final = 3.0
+"""Side of the head window, in face sizes: as tightly as hair and shoulders fit."""
+WINDOW_DOWN: Final = 0.1
+WORK_PX: Final = 1024
+"""Long side at which the outline is refined; finer than a hair's blur in a portrait."""
+GUIDE_RADIUS: Final = 0.02
+"""Radius of the guided filter, in window sides: about the net's uncertainty, 5 of its pixels."""
+GUIDE_EPS: Final = 1e-4
+"""Variance of [0,1] colour below which the photo shows no edge."""
+SURE: Final = (0.1, 0.9)
+"""The net's confidences that count as background and as person."""
+
+
+def person_alpha(segmenter: Segmenter, rgb: U8, landmarks: F32) -> F32:
+    """f32 [H,W] 0..1 of u8 [H,W,3]: the person whose landmarks f32 [478,3] px are given."""
+    small, factors = fitted(rgb, WORK_PX)
+    face = landmarks / factors
+    confidence = _confidence(segmenter, small, face)
+    radius = max(2, round(GUIDE_RADIUS * _face_size(face) * WINDOW_FACES))
+    alpha = _stretched(_guided(small, confidence, radius))
+    alpha *= _connected(alpha, face)
+    full = cv2.resize(alpha, (rgb.shape[1], rgb.shape[0]), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(full, np.float32)
+
+
+def _confidence(segmenter: Segmenter, rgb: U8, face: F32) -> F32:
+    """f32 [H,W]: the whole picture's confidence, with the head window's in its place."""
+    height, width = rgb.shape[:2]
+    whole = Square((width - max(width, height)) / 2, (height - max(width, height)) / 2, max(width, height))
+    out = _pasted(np.zeros((height, width), np.float32), segmenter, rgb, whole)
+    return _pasted(out, segmenter, rgb, Square.around(face, WINDOW_FACES, WINDOW_DOWN))
+
+
+def _pasted(under: F32, segmenter: Segmenter, rgb: U8, window: Square) -> F32:
+    """The confidence f32 [H,W], replaced inside a window, with a soft seam."""
+    seen = segmenter.confidence(window.cut(rgb, NET_PX))
+    height, width = under.shape
+    scale = window.side / NET_PX
+    shift = (scale - 1) / 2
+    matrix = np.array([[scale, 0, window.x + shift], [0, scale, window.y + shift]])
+    kwargs = {"flags": cv2.INTER_CUBIC, "borderMode": cv2.BORDER_CONSTANT}
+    over = cv2.warpAffine(seen, matrix, (width, height), **kwargs)
+    seam = cv2.warpAffine(_seam(), matrix, (width, height), **kwargs)
+    out: F32 = np.clip(under + (over - under) * np.clip(seam, 0, 1), 0, 1)
+    return out
+
+
+def _seam() -> F32:
+    """f32 [256,256]: 1 inside, falling to 0 over the outer twelfth."""
+    ramp = np.clip(np.minimum(np.arange(NET_PX), np.arange(NET_PX)[::-1]) / (NET_PX / 12), 0, 1)
+    return np.outer(ramp, ramp).astype(np.float32)
+
+
+def _guided(rgb: U8, mask: F32, radius: int) -> F32:
+    """f32 [H,W]: the mask as the locally linear function of the colours that fits it best.
+
+    He, Sun, Tang, "Guided Image Filtering", TPAMI 2013, eq. 19-21, with box filters.
+    """
+    guide = cv2.cvtColor(rgb, cv2.COLOR_RGB2Lab).astype(np.float32) / 255
+    mean = _box(guide, radius)
+    spread = _covariance(guide, mean, radius)
+    mask_mean = _box(mask, radius)
+    cross = _box(guide * mask[..., None], radius) - mean * mask_mean[..., None]
+    slope = np.linalg.solve(spread, cross[..., None])[..., 0]
+    offset = mask_mean - np.einsum("hwc,hwc->hw", slope, mean)
+    out = np.einsum("hwc,hwc->hw", _box(slope, radius), guide) + _box(offset, radius)
+    return np.asarray(np.clip(out, 0, 1), np.float32)
+
+
+def _covariance(guide: F32, mean: F32, radius: int) -> F32:
+    """f32 [H,W,3,3]: the colours' covariance in each window, made invertible."""
+    out = np.empty((*guide.shape[:2], 3, 3), np.float32)
+    for i in range(3):
+        for j in range(i, 3):
+            out[..., i, j] = _box(guide[..., i] * guide[..., j], radius) - mean[..., i] * mean[..., j]
+            out[..., j, i] = out[..., i, j]
+    out += np.eye(3, dtype=np.float32) * GUIDE_EPS
+    return out
+
+
+def _box(image: F32, radius: int) -> F32:
+    return np.asarray(
+        cv2.blur(image, (2 * radius + 1, 2 * radius + 1), borderType=cv2.BORDER_REFLECT), np.float32
+    )
+
+
+def _stretched(alpha: F32) -> F32:
+    """Confidence to coverage: sure background is 0, sure person 1."""
+    low, high = SURE
+    out: F32 = np.clip((alpha - low) / (high - low), 0, 1)
+    return out
+
+
+def _connected(alpha: F32, face: F32) -> F32:
+    """f32 [H,W] 0 or 1: the part that hangs together with the face, so that others in the photo stay out."""
+    core = (alpha > 0.3).astype(np.uint8)
+    cv2.fillConvexPoly(core, cv2.convexHull(np.round(face[:, :2]).astype(np.int32)), (1,))
+    _, labels = cv2.connectedComponents(core)
+    height, width = alpha.shape
+    x, y = np.clip(np.round(face[:, :2].mean(0)).astype(int), 0, (width - 1, height - 1))
+    own = (labels == labels[y, x]).astype(np.uint8)
+    grown = cv2.dilate(own, np.ones((9, 9), np.uint8))  # keeps the soft rim below the threshold
+    return np.asarray(grown, np.float32)
+
+
+def _face_size(face: F32) -> float:
+    return float(np.ptp(face[:, :2], axis=0).max())
