@@ -1,7 +1,7 @@
-"""Facial actions authored on the canonical mesh: what the photos to learn from lack (blinks, brows, wide mouths, puffed cheeks).
+"""Facial actions authored on the canonical mesh: what the photos lack (blinks, brows, wide mouths, cheeks).
 
-Each action is a displacement field f64 [468,3] cm at a typical strength, made by pinning a few vertices and letting the
-skin follow smoothly. Sizes follow the descriptions of the Facial Action Coding System; they are priors, not measurements.
+Each action is a displacement field f64 [468,3] cm at a typical strength, made by pinning a few vertices and
+letting the skin follow smoothly. They follow the Facial Action Coding System; sizes are priors, not measured.
 """
 
 from __future__ import annotations
@@ -124,7 +124,7 @@ class Actions:
         return self._solve(pins | dict.fromkeys((191, 80, 81, 40, 39, *wing), shift))
 
     def blink(self) -> F64:
-        """The right upper lid brought down on the lower one, three quarters of the way by the upper, as eyes do."""
+        """The right eye closed: the upper lid goes three quarters of the way, as eyes do."""
         upper, lower = LID_UPPER[0], LID_LOWER[0]
         gap = self._vertices[list(lower)] - self._vertices[list(upper)]
         pins = {u: (0.0, float(0.75 * g[1]), float(0.75 * g[2])) for u, g in zip(upper, gap, strict=True)}

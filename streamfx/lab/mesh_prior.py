@@ -1,8 +1,8 @@
-"""What is known about a face before any data: its parts, its mesh cut open at lips and lids, and a smooth prior on it.
+"""What is known about a face before any data: its parts, its mesh cut open at lips and lids, a smooth prior.
 
-The prior is a Gaussian process whose covariance is the heat kernel of the mesh. The heat kernel is positive definite
-on any mesh, and on a mesh cut at the lips it lets the lower lip move without the upper one, which a kernel of plain
-distance would not. (Gaussian process augmentation of statistical shape models: Luethi et al. 2018, TPAMI 40(8).)
+The prior is a Gaussian process whose covariance is the heat kernel of the mesh. The heat kernel is positive
+definite on any mesh, and on a mesh cut at the lips it lets the lower lip move without the upper one, which a
+kernel of plain distance would not. (Gaussian process morphable models: Luethi et al. 2018, TPAMI 40(8).)
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ SIGMA_PX = {
     Part.CHEEK: (1.7, 2.5),
     Part.FOREHEAD: (1.3, 2.0),
 }
-"""Standard deviation of expression in px of the 256 px crop, x and y: the published table, over 16 clips and 102 smiles."""
+"""Standard deviation of expression in px of the 256 px crop, x and y, over 16 clips and 102 smiles."""
 
 _BROW = (70, 63, 105, 66, 107, 55, 65, 52, 53, 46)
 _EYE = (
@@ -42,14 +42,14 @@ _EYE = (
 
 
 def mirror_of(vertices: F64) -> npt.NDArray[np.int64]:
-    """For each vertex, the one on the other side of the face: i64 [468]. The canonical mesh is exactly symmetric."""
+    """For each vertex, the one on the other side of the (exactly symmetric) canonical face: i64 [468]."""
     reflected = vertices * (-1.0, 1.0, 1.0)
     distance = np.linalg.norm(vertices[:, None] - reflected[None], axis=2)
     return np.asarray(distance.argmin(axis=1))
 
 
 def face_parts(vertices: F64) -> npt.NDArray[np.int32]:
-    """A `Part` per vertex, i32 [468]: brows and eyes by number, the rest by place (cm) on the canonical face."""
+    """A `Part` per vertex, i32 [468]: brows and eyes by number, the rest by place (cm)."""
     x, y = np.abs(vertices[:, 0]), vertices[:, 1]
     parts = np.full(FACE_VERTICES, Part.CHEEK, np.int32)
     parts[y > 4.3] = Part.JAW
@@ -91,29 +91,29 @@ def smooth(values: F64, mesh: Mesh, steps: int) -> F64:
 
 
 def heat_correlation(operator: F64, reach_cm: float) -> F64:
-    """Correlation f64 [468,468] that falls off over about `reach_cm` along the skin: the heat kernel, unit diagonal."""
+    """Correlation f64 [468,468], falling off over `reach_cm` along the skin: the heat kernel, scaled."""
     eigenvalues, eigenvectors = np.linalg.eigh(operator)
-    # Heat spreads by sqrt(2 t) in the plane; six neighbours at length l count 1/l^2 each, which is 3/2 per axis.
+    # Six neighbours at length l weigh 1/l^2 each: 3/2 of the plane's Laplacian, hence the 3 instead of 2.
     kernel = (eigenvectors * np.exp(-eigenvalues * reach_cm**2 / 3.0)) @ eigenvectors.T
     spread = np.sqrt(np.diag(kernel))
     return np.asarray(kernel / np.outer(spread, spread))
 
 
 def part_sigma(mesh: Mesh, steps: int = 4) -> F64:
-    """The table `SIGMA_PX` per vertex, f64 [468,2] px, smoothed over the mesh so that no part border shows."""
+    """The table `SIGMA_PX` per vertex, f64 [468,2] px, smoothed so that no part border shows."""
     parts = face_parts(mesh[0])
     table = np.array([SIGMA_PX[Part(part)] for part in parts.tolist()])
     return smooth(table, mesh, steps)
 
 
 def amplitude_cm(mesh: Mesh) -> F64:
-    """Prior standard deviation of expression per vertex and axis, f64 [468,3] cm; depth as the mean of the others."""
+    """Prior standard deviation of expression, f64 [468,3] cm; depth as the mean of the other axes."""
     plane = part_sigma(mesh) / CROP_SCALE
     return np.column_stack([plane, plane.mean(axis=1)])
 
 
 def smooth_prior(mesh: Mesh, reaches_cm: Sequence[float]) -> F64:
-    """Covariance f64 [1404,1404] cm^2 of smooth deformations: one heat kernel per reach, equally mixed, axes independent."""
+    """Covariance f64 [1404,1404] cm^2 of smooth deformations: the mean of one heat kernel per reach."""
     operator = laplacian(mesh)
     correlation = np.mean([heat_correlation(operator, reach) for reach in reaches_cm], axis=0)
     scale = amplitude_cm(mesh)

@@ -1,7 +1,7 @@
-"""The expression basis: 48 smooth modes that span what a face does, and the statistics that were learned with them.
+"""The expression basis: 48 smooth modes that span what a face does, and the statistics learned with them.
 
-Learned by `streamfx/lab/basis.py` from openly licensed faces; shipped with the package, versioned and hashed, because
-motion templates, the displacement map and the networks' checkpoints all refer to it.
+Learned by `streamfx/lab/basis.py` from openly licensed faces; shipped with the package, versioned and hashed,
+because motion templates, the displacement map and the networks' checkpoints all refer to it.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ MODES = 48
 """Number of modes, hence of coefficients in a motion template's frame."""
 
 _RESOURCE = "face_basis.npz"
-_REINSTALL = "install streamfx again"
+_REINSTALL = "Install streamfx again"
 _SHAPES = {
     "modes": (MODES, FACE_VERTICES, 3),
     "std": (MODES,),
@@ -55,7 +55,7 @@ class FaceBasis:
     modes: F32 = field(repr=False)
     """f32 [48,468,3] cm per unit of coefficient; close to orthonormal."""
     std: F32 = field(repr=False)
-    """f32 [48] cm: standard deviation of each coefficient over the expressions learned from, largest first."""
+    """f32 [48] cm: standard deviation of each coefficient over what was learned from, largest first."""
     rms: F32 = field(repr=False)
     """f32 [468] cm: how far expression moves each vertex; weights the pose fit."""
     sigma: F32 = field(repr=False)
@@ -98,7 +98,7 @@ def load_face_basis() -> FaceBasis:
     try:
         data = files(__package__).joinpath(_RESOURCE).read_bytes()
     except OSError as error:
-        raise ModelCorrupt(f"the expression basis {_RESOURCE} is not installed", _REINSTALL) from error
+        raise ModelCorrupt(f"The expression basis {_RESOURCE} is not installed", _REINSTALL) from error
     return parse_face_basis(data)
 
 
@@ -114,7 +114,7 @@ def parse_face_basis(data: bytes) -> FaceBasis:
             version, provenance = str(archive["version"]), str(archive["provenance"])
         analysis = _pseudo_inverse(arrays["modes"])
     except (ValueError, KeyError, OSError, EOFError, zlib.error, zipfile.BadZipFile) as error:
-        raise ModelCorrupt(f"the expression basis cannot be read: {error}", _REINSTALL) from error
+        raise ModelCorrupt(f"The expression basis cannot be read: {error}", _REINSTALL) from error
     return FaceBasis(
         modes=arrays["modes"],
         std=arrays["std"],
