@@ -1,0 +1,52 @@
+"""`streamfx doctor`: does this machine have what streamfx needs?"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Final
+
+from streamfx.cli import add_json
+from streamfx.cli.show import print_json
+
+if TYPE_CHECKING:
+    from streamfx.cli import Subparsers
+    from streamfx.doctor import Check
+
+COLOURS: Final = {"ok": "\033[32m", "warn": "\033[33m", "fail": "\033[31m"}
+
+
+def add_parser(subparsers: Subparsers) -> None:
+    """Describe `doctor`."""
+    parser = subparsers.add_parser(
+        "doctor",
+        help="check that this machine has what is needed",
+        description="Check this machine: findings, and what to do about each. Exit 1 if a check fails.",
+    )
+    add_json(parser)
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Make the checks; 1 if any fails (a warning does not)."""
+    from streamfx.doctor import State, examine
+
+    checks = examine()
+    failed = any(check.state is State.FAIL for check in checks)
+    if arguments.json:
+        print_json({"healthy": not failed, "checks": [asdict(check) for check in checks]})
+    else:
+        _show(checks)
+    return 1 if failed else 0
+
+
+def _show(checks: Sequence[Check]) -> None:
+    """One line per check; the remedy, where there is one, on a line of its own."""
+    colours = COLOURS if sys.stdout.isatty() else {}
+    for check in checks:
+        mark = f"{colours.get(check.state, '')}{check.state:4}{chr(27) + '[0m' if colours else ''}"
+        print(f"{mark}  {check.name:9}  {check.finding}")
+        if check.remedy:
+            print(f"{'':17}-> {check.remedy}")

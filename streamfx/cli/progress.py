@@ -1,0 +1,31 @@
+"""The progress bar of downloads: on stderr, and only where stderr is a terminal."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from streamfx.models.store import Progress
+
+
+@contextmanager
+def bars() -> Iterator[Progress | None]:
+    """A callback that draws one bar per model while something arrives; None where nobody would see it."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, TaskID, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bars
+
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    with Bars(*columns, console=Console(stderr=True), transient=True) as drawn:
+        tasks: dict[str, TaskID] = {}
+
+        def progress(name: str, done: int, total: int) -> None:
+            if name not in tasks:
+                tasks[name] = drawn.add_task(f"fetching {name}")
+            drawn.update(tasks[name], completed=done, total=total or None)
+
+        yield progress

@@ -1,0 +1,221 @@
+"""The checks behind `streamfx doctor`: what this machine has, and the one-line remedy for what it lacks."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from importlib import metadata
+from pathlib import Path
+from typing import Final
+
+from streamfx import __version__, config
+from streamfx.errors import StreamfxError
+from streamfx.models.store import State as ModelState
+from streamfx.models.store import Store
+
+PACKAGES: Final = ("av", "mediapipe", "numba", "numpy", "opencv-python-headless", "pillow", "rich")
+"""What must be installed for the core, by distribution name."""
+DECODERS: Final = ("h264", "hevc", "vp9", "av1", "mjpeg")
+ENCODERS: Final = ("libx264", "aac")
+MEMORY_NEEDED: Final = 1 << 30
+"""Bytes; the program stays below 700 MB."""
+CPU_WANTED: Final = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "asimd")
+"""Features that speed up networks and pixels, as /proc/cpuinfo names them."""
+
+
+class State(StrEnum):
+    """The outcome of a check; only FAIL keeps streamfx from working."""
+
+    OK = "ok"
+    WARN = "warn"
+    FAIL = "fail"
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One finding, for a person and for programs."""
+
+    name: str
+    state: State
+    finding: str
+    """One line."""
+    remedy: str = ""
+    """One line; empty when there is nothing to do."""
+
+
+def examine() -> list[Check]:
+    """Make all checks, in the order in which a person should mend things."""
+    return [_guarded(name, check) for name, check in CHECKS.items()]
+
+
+def _guarded(name: str, check: Callable[[str], Check]) -> Check:
+    """A check that meets one of our own errors becomes a failed check."""
+    try:
+        return check(name)
+    except StreamfxError as error:
+        return Check(name, State.FAIL, error.cause, error.remedy)
+
+
+def _python(name: str) -> Check:
+    return Check(
+        name,
+        State.OK,
+        f"{platform.python_version()} at {sys.executable}, streamfx {__version__}, {platform.platform()}",
+    )
+
+
+def _packages(name: str) -> Check:
+    """The versions of the packages of the core."""
+    found, absent = [], []
+    for package in PACKAGES:
+        try:
+            found.append(f"{package} {metadata.version(package)}")
+        except metadata.PackageNotFoundError:
+            absent.append(package)
+    if absent:
+        return Check(
+            name, State.FAIL, f"not installed: {', '.join(absent)}", f"pip install {' '.join(absent)}"
+        )
+    return Check(name, State.OK, ", ".join(found))
+
+
+def _cpu(name: str) -> Check:
+    """Cores that this process may use, and the features of the processor."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    features = cpu_features()
+    known = [feature for feature in CPU_WANTED if feature in features]
+    finding = f"{cores} cores, {platform.machine()}, {' '.join(known) or 'features unknown'}"
+    if cores < 2:
+        return Check(name, State.WARN, finding, "Two cores are needed for 30 frames per second")
+    if features and not {"avx2", "asimd"} & features:
+        return Check(name, State.WARN, finding, "Expect a low frame rate: this processor has no AVX2")
+    return Check(name, State.OK, finding)
+
+
+def cpu_features(cpuinfo: Path = Path("/proc/cpuinfo")) -> frozenset[str]:
+    """The processor's features as the kernel names them; empty where it does not tell."""
+    for line in _lines(cpuinfo):
+        key, _, value = line.partition(":")
+        if key.strip() in ("flags", "Features"):
+            return frozenset(value.split())
+    return frozenset()
+
+
+def _memory(name: str) -> Check:
+    """Memory that can be had without swapping."""
+    available = memory_available()
+    if available is None:
+        return Check(name, State.OK, "available memory is not told by this system")
+    finding = f"{available / 1e9:.1f} GB available"
+    if available < MEMORY_NEEDED:
+        return Check(name, State.WARN, finding, "Close other programs: 1 GB should be free")
+    return Check(name, State.OK, finding)
+
+
+def memory_available(meminfo: Path = Path("/proc/meminfo")) -> int | None:
+    """Bytes available, by the kernel's estimate; None where it does not tell."""
+    for line in _lines(meminfo):
+        if line.startswith("MemAvailable:"):
+            return int(line.split()[1]) * 1024
+    return None
+
+
+def _models(name: str) -> Check:
+    """Every model file, hashed anew."""
+    found = Store.default().verify()
+    bad = [f"{status.row.name} {status.state}" for status in found if status.state is not ModelState.OK]
+    if bad:
+        return Check(name, State.FAIL, ", ".join(bad), "streamfx models pull")
+    return Check(name, State.OK, f"{len(found)} files verified in {Store.default().root}")
+
+
+def _codecs(name: str) -> Check:
+    """What the FFmpeg inside PyAV can read and write. (Imported late: it takes a while.)"""
+    from av.codec import Codec
+    from av.codec.codec import UnknownCodecError
+
+    absent = []
+    for mode, names in (("r", DECODERS), ("w", ENCODERS)):
+        for codec in names:
+            try:
+                Codec(codec, "r" if mode == "r" else "w")
+            except UnknownCodecError:
+                absent.append(f"{'decoder' if mode == 'r' else 'encoder'} {codec}")
+    if absent:
+        return Check(name, State.FAIL, f"missing: {', '.join(absent)}", "pip install --force-reinstall av")
+    return Check(name, State.OK, f"reads {' '.join(DECODERS)}; writes {' '.join(ENCODERS)}")
+
+
+def _cameras(name: str) -> Check:
+    """The real cameras, without opening one."""
+    from streamfx.source import list_cameras
+
+    cameras = [camera for camera in list_cameras() if not camera.virtual]
+    if not cameras:
+        return Check(name, State.WARN, "none found", "Plug one in, or drive the portrait with a video file")
+    finding = ", ".join(f"{camera.spec} ({camera.name})" for camera in cameras)
+    if not any(camera.permitted for camera in cameras):
+        return Check(
+            name, State.WARN, f"no permission: {finding}", "sudo usermod -aG video $USER, then log in again"
+        )
+    return Check(name, State.OK, finding)
+
+
+def _cache(name: str) -> Check:
+    """The folder where models and solved photos are kept."""
+    folder = config.cache_folder()
+    if _writable(folder):
+        return Check(name, State.OK, f"{folder} is writable")
+    return Check(
+        name,
+        State.FAIL,
+        f"{folder} is not writable",
+        "Make it writable, or set XDG_CACHE_HOME to another folder",
+    )
+
+
+def _numba(name: str) -> Check:
+    """Where compiled functions are kept: without it every start compiles anew, for seconds."""
+    named = os.environ.get("NUMBA_CACHE_DIR")
+    folder = Path(named) if named else Path(__file__).parent / "render" / "__pycache__"
+    fallback = Path.home() / ".cache" / "numba"
+    if _writable(folder) or (not named and _writable(fallback)):
+        return Check(name, State.OK, f"compiled functions are kept in {folder}")
+    return Check(
+        name,
+        State.WARN,
+        f"{folder} is not writable, each start compiles anew",
+        "Set NUMBA_CACHE_DIR to a folder",
+    )
+
+
+def _writable(folder: Path) -> bool:
+    """Whether we may write there, or make the folder where it is not there yet."""
+    nearest = next(above for above in (folder, *folder.parents) if above.exists())
+    return nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK)
+
+
+def _lines(path: Path) -> list[str]:
+    """The lines of one of the kernel's files; none where there is no such file."""
+    try:
+        return path.read_text("utf-8", "replace").splitlines()
+    except OSError:
+        return []
+
+
+CHECKS: Final[dict[str, Callable[[str], Check]]] = {
+    "python": _python,
+    "packages": _packages,
+    "cpu": _cpu,
+    "memory": _memory,
+    "cache": _cache,
+    "models": _models,
+    "codecs": _codecs,
+    "compiler": _numba,
+    "cameras": _cameras,
+}
+"""The checks by name, in order."""
