@@ -43,6 +43,8 @@ class FaceTrack:
     confidence: float
     captured_ns: int
     epoch: int = 0
+    person: int = 0
+    """Counts the people followed in turn; a neutral holds for one of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +94,122 @@ class Motion:
             presence=0.0,
             held=True,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class EyeLayer:
+    """One eyeball as two textures, so that gaze moves the iris and a closing lid squashes nothing."""
+
+    sclera: U8 = field(repr=False)
+    """u8 [h,w,3]: the white without the iris, filled in beyond the lids."""
+    iris: U8 = field(repr=False)
+    """u8 [h,w,4]: iris and pupil, premultiplied, completed where the lids hid them."""
+    to_rest: F32 = field(repr=False)
+    """f32 [2,3]: texture px -> frame px at rest."""
+
+
+@dataclass(frozen=True, slots=True)
+class MouthLayer:
+    """The hidden mouth: teeth and tongue as textures in the head's frontal plane (see render/mouth.py)."""
+
+    upper: U8 = field(repr=False)
+    """u8 [h,w,4] premultiplied: upper teeth and gum; they follow the skull."""
+    lower: U8 = field(repr=False)
+    """u8 [h,w,4] premultiplied: lower teeth and gum; they follow the jaw."""
+    tongue: U8 = field(repr=False)
+    """u8 [h,w,4] premultiplied; follows the jaw."""
+    cavity: F32
+    """f32 [3] RGB 0..255: colour of the throat."""
+    centre: F32
+    """f32 [3] cm, canonical: where the closed lips meet; the origin of the textures."""
+    width: float
+    """cm spanned by a texture's width; its px are square."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rig:
+    """Everything about one photo that is solved once. Vertices are in px of the output frame, the face first."""
+
+    size: tuple[int, int]
+    """(width, height) of the output frame, px."""
+    pad: int
+    """px that the textures extend beyond the frame on every side: texture = frame + pad."""
+    photo: U8 = field(repr=False)
+    """u8 [H+2pad, W+2pad, 3]: the photo, framed, extended beyond its borders."""
+    layer: U8 = field(repr=False)
+    """u8 [H+2pad, W+2pad, 4]: the person, premultiplied so that layer + (1 - alpha) * plate = photo."""
+    plate: U8 = field(repr=False)
+    """u8 [H,W,3]: the background without the person."""
+
+    landmarks: F32 = field(repr=False)
+    """f32 [478,3] px."""
+    shape: F32 = field(repr=False)
+    """f32 [478,3] cm: the landmarks in canonical space, S0 = R0^T (L0 - t0) / s0, exactly invertible."""
+    rotation: F32 = field(repr=False)
+    """f32 [3,3]: head pose R0 of the photo."""
+    translation: F32
+    """f32 [3] px: t0."""
+    scale: float
+    """px per cm: s0."""
+
+    vertices: F32 = field(repr=False)
+    """f32 [V,2] px at rest: 468 of the face, then the exterior."""
+    triangles: I32 = field(repr=False)
+    """i32 [T,3], all of one winding: exterior first, then the 898 of the face."""
+    visible: I32 = field(repr=False)
+    """i32 [K]: exterior triangles that hold any of the person (the rest need not be drawn in layer mode)."""
+    face_triangles: int
+    """Number of face triangles at the end of `triangles`."""
+    solid: F32 = field(repr=False)
+    """f32 [V,3] cm: canonical position of every vertex, relief scaled (ALGORITHM a: S_k)."""
+    head_weight: F32 = field(repr=False)
+    """f32 [V]: share of the rigid head motion (1 on the face)."""
+    body_weight: F32 = field(repr=False)
+    """f32 [V]: share of the torso's translation (0 on the face)."""
+    oval_weight: F32 = field(repr=False)
+    """f32 [V-468,36]: share of each oval point's non-rigid residual."""
+    lip_spread: F32 = field(repr=False)
+    """f32 [468,18]: how corrections of LIP_UPPER + LIP_LOWER spread over the face."""
+    lid_spread: F32 = field(repr=False)
+    """f32 [468,28]: the same for the right upper, right lower, left upper, left lower lids."""
+
+    eyes: tuple[EyeLayer, EyeLayer]
+    mouth: MouthLayer
+    digest: str
+    """sha256 over photo, settings and code version: the name in the cache."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deformation:
+    """One Motion applied to one Rig: where everything goes. Geometry only; no pixel yet."""
+
+    vertices: F32 = field(repr=False)
+    """f32 [V,2] px"""
+    depth: F32 = field(repr=False)
+    """f32 [468] px: z of the face's vertices, larger = farther."""
+    expression: F32 = field(repr=False)
+    """f32 [468,3] cm: E' with lips and lids closed exactly; the displacement map's input."""
+    rotation: F32 = field(repr=False)
+    """f32 [3,3]: R_t"""
+    translation: F32
+    """f32 [3] px: t_t"""
+    scale: float
+    """px per cm: s_t"""
+    inner_mouth: F32 = field(repr=False)
+    """f32 [20,2] px: the inner lip line."""
+    mouth_gap: float
+    """cm: mean gap of the lip pairs; below 0.06 no mouth is drawn (ALGORITHM c)."""
+    jaw_drop: float
+    """cm: how far the chin moved down in the head's frame."""
+    lids: tuple[F32, F32]
+    """two f32 [16,2] px: the lid lines."""
+    gaze: F32
+    """f32 [2] in eye widths."""
+    held: bool
+    presence: float
+    captured_ns: int
+    seq: int
+    epoch: int
 
 
 class Quality(StrEnum):
