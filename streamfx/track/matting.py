@@ -27,6 +27,8 @@ GUIDE_EPS: Final = 1e-4
 """Variance of [0,1] colour below which the photo shows no edge."""
 SURE: Final = (0.1, 0.9)
 """The net's confidences that count as background and as person."""
+_UNPAD: Final = np.array([[1.0, 0, -1], [0, 1, -1], [0, 0, 1]])
+"""Undoes one pixel of padding, without which the picture's own border would fade."""
 
 
 def person_alpha(segmenter: Segmenter, rgb: U8, landmarks: F32) -> F32:
@@ -42,25 +44,25 @@ def person_alpha(segmenter: Segmenter, rgb: U8, landmarks: F32) -> F32:
 
 
 def _confidence(segmenter: Segmenter, rgb: U8, face: F32) -> F32:
-    """f32 [H,W]: the whole picture's confidence, with the head window's in its place."""
+    """f32 [H,W]: the whole picture's confidence, with the head window's in its place behind a soft seam."""
     height, width = rgb.shape[:2]
-    whole = Square((width - max(width, height)) / 2, (height - max(width, height)) / 2, max(width, height))
-    out = _pasted(np.zeros((height, width), np.float32), segmenter, rgb, whole)
-    return _pasted(out, segmenter, rgb, Square.around(face, WINDOW_FACES, WINDOW_DOWN))
-
-
-def _pasted(under: F32, segmenter: Segmenter, rgb: U8, window: Square) -> F32:
-    """The confidence f32 [H,W], replaced inside a window, with a soft seam."""
-    seen = segmenter.confidence(window.cut(rgb, NET_PX))
-    height, width = under.shape
-    scale = window.side / NET_PX
-    shift = (scale - 1) / 2
-    matrix = np.array([[scale, 0, window.x + shift], [0, scale, window.y + shift]])
-    kwargs = {"flags": cv2.INTER_CUBIC, "borderMode": cv2.BORDER_CONSTANT}
-    over = cv2.warpAffine(seen, matrix, (width, height), **kwargs)
-    seam = cv2.warpAffine(_seam(), matrix, (width, height), **kwargs)
-    out: F32 = np.clip(under + (over - under) * np.clip(seam, 0, 1), 0, 1)
+    side = max(width, height)
+    whole = Square((width - side) / 2, (height - side) / 2, side)
+    head = Square.around(face, WINDOW_FACES, WINDOW_DOWN)
+    under, over = (_spread(segmenter.confidence(w.cut(rgb, NET_PX)), w, rgb) for w in (whole, head))
+    out: F32 = under + (over - under) * _spread(_seam(), head, rgb)
     return out
+
+
+def _spread(seen: F32, window: Square, rgb: U8) -> F32:
+    """f32 [H,W]: what f32 [256,256] says of a window, at the picture's resolution; 0 outside the window."""
+    height, width = rgb.shape[:2]
+    scale = window.side / NET_PX
+    shift = (scale - 1) / 2  # integer coordinates are pixel centres
+    matrix = np.array([[scale, 0, window.x + shift], [0, scale, window.y + shift]])
+    padded = np.pad(seen, 1, mode="edge")
+    out = cv2.warpAffine(padded, matrix @ _UNPAD, (width, height), flags=cv2.INTER_CUBIC)
+    return np.asarray(np.clip(out, 0, 1), np.float32)
 
 
 def _seam() -> F32:
