@@ -1,0 +1,102 @@
+"""Is this photo a portrait that can be animated? Every finding names the figure that was measured (ALGORITHM l)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from streamfx.errors import PhotoUnsuitable
+from streamfx.frames import FaceTrack
+from streamfx.geometry import Pose, yaw_pitch_roll
+from streamfx.topology import FACE_OVAL
+
+_SMALLEST, _SMALL = 80, 120  # px of face height: refused below, warned below
+_TURNED, _TURNED_TOO_FAR = 20.0, 38.0  # degrees of yaw or pitch
+_SECOND_FACE = 0.6  # of the first one's height: from here on the photo has no clear subject
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something about the photo that will show in the result."""
+
+    cause: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"{self.cause}. {self.remedy}."
+
+
+def choose_face(faces: Sequence[FaceTrack], name: str) -> FaceTrack:
+    """The photo's one face.
+
+    Raises:
+        PhotoUnsuitable: no face, or two of similar size.
+    """
+    if not faces:
+        raise PhotoUnsuitable(f"no face was found in {name}", "use a photo with one face turned to the camera")
+    by_height = sorted(faces, key=face_height, reverse=True)
+    if len(by_height) > 1:
+        first, second = face_height(by_height[0]), face_height(by_height[1])
+        if second > _SECOND_FACE * first:
+            raise PhotoUnsuitable(
+                f"{name} shows {len(faces)} faces of similar size ({first:.0f} and {second:.0f} px tall)",
+                "crop the photo to one person",
+            )
+    return by_height[0]
+
+
+def face_height(face: FaceTrack) -> float:
+    """px of the face oval's height."""
+    oval = face.landmarks[list(FACE_OVAL)]
+    return float(oval[:, 1].max() - oval[:, 1].min())
+
+
+def check_face(face: FaceTrack, pose: Pose, size: tuple[int, int], name: str) -> list[Finding]:
+    """Findings about a face in a photo of `size` (width, height) px.
+
+    Raises:
+        PhotoUnsuitable: too small, turned too far, or cut off at the photo's edge.
+    """
+    findings: list[Finding] = []
+    height = face_height(face)
+    better = "use a sharper or closer photo"
+    if height < _SMALLEST:
+        raise PhotoUnsuitable(
+            f"the face in {name} is {height:.0f} px tall, at least {_SMALL} are needed", better
+        )
+    if height < _SMALL:
+        findings.append(Finding(f"the face is only {height:.0f} px tall and will look soft", better))
+    findings += _turned(pose, name)
+    findings += _cropped(face, size, height, name)
+    return findings
+
+
+def _turned(pose: Pose, name: str) -> list[Finding]:
+    yaw, pitch, _ = yaw_pitch_roll(pose.rotation)
+    findings = []
+    for axis, angle in (("sideways", yaw), ("up or down", pitch)):
+        what = f"{abs(angle):.0f} degrees {axis}"
+        if abs(angle) > _TURNED_TOO_FAR:
+            raise PhotoUnsuitable(
+                f"the face in {name} is turned {what}, at most 20 animate well", "use a photo that looks at the camera"
+            )
+        if abs(angle) > _TURNED:
+            findings.append(
+                Finding(f"the face is turned {what}: its far side will smear", "a frontal photo animates better")
+            )
+    return findings
+
+
+def _cropped(face: FaceTrack, size: tuple[int, int], height: float, name: str) -> list[Finding]:
+    oval = face.landmarks[list(FACE_OVAL), :2]
+    outside = float(np.max([-oval.min(0), oval.max(0) - (np.array(size) - 1)]))
+    if outside > 0.12 * height:
+        raise PhotoUnsuitable(
+            f"the face in {name} is cut off at the photo's edge ({outside:.0f} px are missing)",
+            "use a photo that shows the whole head",
+        )
+    if outside > 0:
+        return [Finding("chin, forehead or a cheek touches the photo's edge", "a photo with some room works better")]
+    return []

@@ -1,0 +1,161 @@
+"""Motion + Rig -> Deformation: the driver's offsets, carried over to the photo in canonical space (ALGORITHM a, b)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import exp, tanh
+from typing import Final
+
+import cv2
+import numpy as np
+
+from streamfx.frames import F32, Deformation, Motion, Rig
+from streamfx.topology import (
+    CHIN,
+    EYES,
+    FACE_OVAL,
+    FACE_VERTICES,
+    INNER_MOUTH,
+    LID_LOWER,
+    LID_UPPER,
+    LIP_LOWER,
+    LIP_UPPER,
+)
+
+RELIEF: Final = 0.7
+"""Share of the depth relief that takes part in head rotation: 1 folds the near cheek beyond 15 degrees."""
+
+_YAW, _PITCH, _ROLL = (float(np.radians(a)) for a in (25, 20, 25))
+_REACH_X, _REACH_Y = 0.30, 0.21  # of the frame's width: how far the head may travel
+_SCALE_RANGE = (0.85, 1.18)
+_BODY_SHARE = 0.25  # of the head's translation that the torso follows
+_UPPER_LID_SHARE = 0.75
+_CHIN_POINTS = (CHIN, 148, 377, 175, 199)
+_UPPERS, _LOWERS = list(LIP_UPPER), list(LIP_LOWER)
+_OVAL, _MOUTH = list(FACE_OVAL), list(INNER_MOUTH)
+
+
+@dataclass(frozen=True, slots=True)
+class Gains:
+    """User sliders, 0 to 1.5; 1 is faithful."""
+
+    head: float = 1.0
+    expression: float = 1.0
+    gaze: float = 1.0
+
+
+def deform(rig: Rig, motion: Motion, gains: Gains = Gains()) -> Deformation:  # noqa: B008 (frozen value)
+    """Where every vertex goes.
+
+    At rest (zero motion, mouth of the photo closed) every vertex stays exactly where it is.
+    """
+    rotation, translation, scale = _head_pose(rig, motion, gains.head)
+    expression = _expression(rig, motion, gains.expression)
+    projection = scale * rotation[:2]
+    turned = projection - rig.scale * rig.rotation[:2]
+    moved = translation[:2] - rig.translation[:2]
+
+    rigid = rig.solid @ turned.T + moved
+    face = rigid[:FACE_VERTICES] + expression @ projection.T
+    residual = face[_OVAL] - rigid[_OVAL]
+    displacement = rig.head_weight[:, None] * rigid
+    displacement += rig.body_weight[:, None] * (np.float32(_BODY_SHARE) * moved)
+    displacement[FACE_VERTICES:] += rig.oval_weight @ residual
+    displacement[:FACE_VERTICES] = face
+    vertices = (rig.vertices + displacement).astype(np.float32)
+
+    shape = rig.shape[:FACE_VERTICES] + expression
+    gaps = shape[_LOWERS, 1] - shape[_UPPERS, 1]
+    return Deformation(
+        vertices=vertices,
+        depth=((rig.solid[:FACE_VERTICES] + expression) @ (scale * rotation[2])).astype(np.float32),
+        expression=expression,
+        rotation=rotation,
+        translation=translation,
+        scale=scale,
+        inner_mouth=vertices[_MOUTH],
+        mouth_gap=float(gaps.mean()),
+        jaw_drop=float(max(0.0, expression[list(_CHIN_POINTS), 1].mean())),
+        lids=(vertices[list(EYES[0])], vertices[list(EYES[1])]),
+        gaze=motion.gaze * np.float32(gains.gaze),
+        held=motion.held,
+        presence=motion.presence,
+        captured_ns=motion.captured_ns,
+        seq=motion.seq,
+        epoch=motion.epoch,
+    )
+
+
+def _soft(x: float, limit: float) -> float:
+    """Nearly linear inside, never beyond the limit."""
+    return limit * tanh(x / limit)
+
+
+def _head_pose(rig: Rig, motion: Motion, gain: float) -> tuple[F32, F32, float]:
+    """R_t, t_t, s_t: the head's motion, clamped to what one photo can show, added to the photo's pose."""
+    rest_pitch, rest_yaw, rest_roll = rest_angles(rig.rotation)
+    turn = np.array(
+        [
+            _soft_beside(gain * float(motion.rotation[0]), rest_pitch, _PITCH),
+            _soft_beside(gain * float(motion.rotation[1]), rest_yaw, _YAW),
+            _soft_beside(gain * float(motion.rotation[2]), rest_roll * 0.5, _ROLL),
+        ]
+    )
+    rotation = (cv2.Rodrigues(turn)[0] @ rig.rotation).astype(np.float32)
+    reach = rig.size[0] / rig.scale
+    shift = rig.scale * np.array(
+        [
+            _soft(gain * float(motion.translation[0]), _REACH_X * reach),
+            _soft(gain * float(motion.translation[1]), _REACH_Y * reach),
+            0.0,
+        ]
+    )
+    size = float(np.clip(exp(gain * float(np.log(max(motion.scale, 1e-3)))), *_SCALE_RANGE))
+    return rotation, (rig.translation + shift).astype(np.float32), rig.scale * size
+
+
+def rest_angles(rotation: F32) -> tuple[float, float, float]:
+    """Rotation vector components (pitch, yaw, roll; rad) of a head pose."""
+    vector = cv2.Rodrigues(rotation.astype(np.float64))[0][:, 0]
+    return float(vector[0]), float(vector[1]), float(vector[2])
+
+
+def _soft_beside(angle: float, rest: float, limit: float) -> float:
+    """Soft clamp that leaves less room on the side to which the photo is turned already."""
+    room = limit - abs(rest) if angle * rest > 0 else limit
+    return _soft(angle, max(room, 0.35 * limit))
+
+
+def _expression(rig: Rig, motion: Motion, gain: float) -> F32:
+    """E': the driver's expression with lips and lids set to the driver's absolute closure (ALGORITHM a)."""
+    expression = motion.expression * np.float32(gain)
+    shape = rig.shape[:FACE_VERTICES] + expression
+    expression = expression + rig.lip_spread @ _lip_corrections(shape, motion.lip_gaps)
+    return (expression + rig.lid_spread @ _lid_corrections(rig, shape, motion.lid_closure)).astype(np.float32)
+
+
+def _lip_corrections(shape: F32, gaps: F32) -> F32:
+    """f32 [18,3] cm: what moves each lip pair to the wanted gap, half each side.
+
+    The gap in y is set exactly; the offsets in x and z vanish with it, so that closed lips meet from any side.
+    """
+    between = shape[_LOWERS] - shape[_UPPERS]
+    wanted = between * np.clip(gaps / 0.3, 0, 1)[:, None]
+    wanted[:, 1] = gaps
+    half = (wanted - between) / 2
+    return np.concatenate([-half, half]).astype(np.float32)
+
+
+def _lid_corrections(rig: Rig, shape: F32, closure: F32) -> F32:
+    """f32 [28,3] cm: lids ride on the eye corners and close by the driver's closure; 75 % is the upper lid's."""
+    rows = []
+    for eye, (upper, lower) in enumerate(zip(LID_UPPER, LID_LOWER, strict=True)):
+        up, low = list(upper), list(lower)
+        corners = [EYES[eye][0], EYES[eye][8]]
+        ride = (shape[corners] - rig.shape[corners]).mean(0)
+        rest_up, rest_low = rig.shape[up] + ride, rig.shape[low] + ride
+        gap = rest_low - rest_up
+        shut = gap * closure[eye]
+        rows.append(rest_up + _UPPER_LID_SHARE * shut - shape[up])
+        rows.append(rest_low - (1 - _UPPER_LID_SHARE) * shut - shape[low])
+    return np.concatenate(rows).astype(np.float32)

@@ -1,0 +1,54 @@
+"""Filling what a photo does not show: smooth extension from known into unknown pixels (push-pull pyramids)."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from streamfx.frames import F32, U8
+
+_SMALLEST = 2  # px: the pyramid ends here; one colour is left
+
+
+def push_pull(rgb: F32, known: F32) -> F32:
+    """Extend the known pixels smoothly over the unknown ones.
+
+    Args:
+        rgb: f32 [H,W,C]; values where `known` is 0 are ignored.
+        known: f32 [H,W] 0..1.
+
+    Returns:
+        f32 [H,W,C]: `rgb` where known is 1, a smooth continuation elsewhere (Gortler et al. 1996, section 3.4).
+    """
+    return _fill(rgb * known[..., None], known)
+
+
+def _fill(weighted: F32, weight: F32) -> F32:
+    height, width = weight.shape
+    if min(height, width) <= _SMALLEST:
+        return (weighted.sum((0, 1)) / max(float(weight.sum()), 1e-6)) * np.ones_like(weighted)
+    small, small_weight = cv2.pyrDown(weighted), cv2.pyrDown(weight)
+    boost = np.minimum(1.0, 4.0 * small_weight) / np.maximum(small_weight, 1e-6)
+    coarse = _fill(
+        (small.reshape(*small_weight.shape, -1) * boost[..., None]).astype(np.float32),
+        (small_weight * boost).astype(np.float32),
+    )
+    upper = cv2.pyrUp(coarse, dstsize=(width, height)).reshape(weighted.shape)
+    filled: F32 = (weighted + (1.0 - weight[..., None]) * upper).astype(np.float32)
+    return filled
+
+
+def grain(rgb: F32, where: F32) -> F32:
+    """Standard deviation per channel of the fine grain of `rgb` (f32 [H,W,3]) on the mask `where`, by MAD."""
+    fine = rgb - cv2.GaussianBlur(rgb, (0, 0), 1.5)
+    picked = fine[where > 0.5]
+    if len(picked) < 100:
+        return np.zeros(3, np.float32)
+    sigma: F32 = (1.4826 * np.median(np.abs(picked), axis=0)).astype(np.float32)
+    return sigma
+
+
+def to_u8(rgb: F32) -> U8:
+    """Round and clip f32 0..255 to u8."""
+    out: U8 = np.clip(rgb + 0.5, 0, 255).astype(np.uint8)
+    return out

@@ -1,0 +1,75 @@
+"""Two layers from one photo: the person, and the background as it would be without them (ALGORITHM b, layer mode)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from streamfx.frames import F32, U8
+from streamfx.portrait.fill import grain, push_pull, to_u8
+
+_MASK_LOW, _MASK_RANGE = 0.3, 0.4
+_SOFTNESS = 1.5  # px at a frame height of 480
+_CLEARANCE = 0.06  # face heights around the person that count as touched by hair
+_SOLID = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Layers:
+    """See frames.Rig: photo, layer and plate, all at texture size here."""
+
+    photo: U8
+    layer: U8
+    plate: U8
+
+
+def person_alpha(mask: F32, face: F32, softness: float) -> F32:
+    """The person's opacity from a segmentation: only what hangs together with the face, and all of the face.
+
+    Args:
+        mask: f32 [H,W] 0..1: segmentation, 0 beyond the photo.
+        face: f32 [H,W] 0..1: the face's own area.
+        softness: px.
+    """
+    alpha = np.clip((mask - _MASK_LOW) / _MASK_RANGE, 0, 1)
+    alpha = np.maximum(alpha, face).astype(np.float32)
+    _, labels = cv2.connectedComponents((alpha > 0.05).astype(np.uint8))
+    inside = labels[face > _SOLID]
+    kept = np.bincount(inside[inside > 0]).argmax() if (inside > 0).any() else 0
+    alpha = alpha * (labels == kept)
+    return np.maximum(cv2.GaussianBlur(alpha, (0, 0), softness), face).astype(np.float32)
+
+
+def split_layers(framed: F32, known: F32, alpha: F32, fade: F32, face_height: float) -> Layers:
+    """Extend the photo over the whole texture, remove the person from the plate, and lift the person off it.
+
+    The layer is premultiplied and solved so that layer + (1 - alpha) * plate is the photo again: at rest nothing
+    changes, and soft hair keeps its own colour when it moves over another part of the background.
+
+    Args:
+        framed: f32 [H,W,3] 0..255: the photo at texture size; 0 beyond its borders.
+        known: f32 [H,W]: 1 where the photo has pixels.
+        alpha: f32 [H,W] 0..1: the person.
+        fade: f32 [H,W] 0..1: falls to 0 towards borders of the photo inside the frame.
+        face_height: px.
+    """
+    reach = 2 * max(2, round(_CLEARANCE * face_height)) + 1
+    person = cv2.dilate(alpha, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach)))
+    background = (known * (person < 0.02)).astype(np.float32)
+    plate = _plate(framed, background)
+    shown = (known * fade)[..., None]
+    photo = framed * shown + plate * (1 - shown)
+    opacity = alpha[..., None] * shown
+    layer = np.clip(photo - (1 - opacity) * plate, 0, 255 * opacity)
+    return Layers(to_u8(photo), np.dstack([to_u8(layer), to_u8(255 * opacity)]), to_u8(plate))
+
+
+def _plate(framed: F32, background: F32) -> F32:
+    filled = push_pull(framed, background)
+    sigma = grain(framed, cv2.erode(background, np.ones((7, 7), np.uint8)))
+    noise = np.random.default_rng(0).standard_normal(framed.shape).astype(np.float32) * sigma
+    soft = cv2.GaussianBlur(background, (0, 0), 1.0)[..., None] * background[..., None]
+    plate: F32 = (framed * soft + (filled + noise) * (1 - soft)).astype(np.float32)
+    return plate

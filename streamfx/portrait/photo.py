@@ -1,0 +1,128 @@
+"""Reading the portrait photo: the only door to Pillow. Any common format in, upright u8 RGB out."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import warnings
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+
+from streamfx import files
+from streamfx.errors import PhotoUnreadable
+from streamfx.frames import U8
+
+MAX_BYTES: Final = 60 * 2**20
+MAX_PIXELS: Final = 100_000_000
+WORKING_PIXELS: Final = 12_000_000
+"""Larger photos are reduced to this: a frame shows at most two million of them."""
+
+_FORMATS: Final = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "AVIF", "JPEG2000", "PPM")
+"""Pillow's rarer formats are refused: that is where its decompression bombs were found."""
+
+
+@dataclass(frozen=True, slots=True)
+class Photo:
+    """An upright photo."""
+
+    rgb: U8 = field(repr=False)
+    """u8 [H,W,3] sRGB"""
+    sha256: str
+    """Of the file's bytes."""
+    name: str
+
+
+def load_photo(path: Path) -> Photo:
+    """Read a photo: EXIF orientation applied, colours in sRGB, transparency over mid-grey, first picture of several.
+
+    Raises:
+        PhotoUnreadable: not an image, damaged, too large, or of a refused format.
+    """
+    data = files.read_bytes(path, MAX_BYTES, "photo")
+    if not data:
+        raise PhotoUnreadable(f"{path.name} is empty (0 bytes)", "choose another photo")
+    rgb = _decode(data, path.name)
+    return Photo(rgb, hashlib.sha256(data).hexdigest(), path.name)
+
+
+def _decode(data: bytes, name: str) -> U8:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
+                _check_size(image, name)
+                image.draft("RGB", _draft_size(image))
+                return _upright_rgb(image)
+    except UnidentifiedImageError as error:
+        raise PhotoUnreadable(
+            f"{name} is not a photo in a format streamfx reads", "save it as JPEG, PNG or WebP"
+        ) from error
+    except Image.DecompressionBombError as error:
+        raise _too_large(name, "its header names an absurd size") from error
+    except (OSError, ValueError, SyntaxError, EOFError, MemoryError, IndexError) as error:
+        raise PhotoUnreadable(
+            f"{name} is damaged or cut short ({_short(error)})", "export the photo again and retry"
+        ) from error
+
+
+def _check_size(image: Image.Image, name: str) -> None:
+    width, height = image.size
+    if width * height > MAX_PIXELS:
+        raise _too_large(name, f"it has {width} x {height} pixels")
+
+
+def _too_large(name: str, why: str) -> PhotoUnreadable:
+    return PhotoUnreadable(
+        f"{name} is too large: {why}, the limit is {MAX_PIXELS // 10**6} megapixels", "reduce the photo first"
+    )
+
+
+def _draft_size(image: Image.Image) -> tuple[int, int]:
+    """JPEG can be decoded at a fraction of its size: saves time and memory for huge photos."""
+    factor = min(1.0, (WORKING_PIXELS / (image.size[0] * image.size[1])) ** 0.5)
+    return max(1, round(image.size[0] * factor)), max(1, round(image.size[1] * factor))
+
+
+def _upright_rgb(image: Image.Image) -> U8:
+    image.load()
+    upright = ImageOps.exif_transpose(image)
+    width, height = upright.size
+    if width * height > WORKING_PIXELS:
+        upright.thumbnail(_draft_size(upright), Image.Resampling.LANCZOS)
+    picture = np.array(_to_srgb(_eight_bit(upright)), np.uint8)
+    return np.ascontiguousarray(picture)
+
+
+def _eight_bit(image: Image.Image) -> Image.Image:
+    """16-bit and float greys are scaled to 8 bit: Pillow's own conversion would clip them to white."""
+    if image.mode.startswith("I") or image.mode == "F":
+        values = np.asarray(image, np.float32)
+        top = 65535.0 if image.mode.startswith("I") else max(float(values.max()), 1e-6)
+        return Image.fromarray(np.clip(values / top * 255, 0, 255).astype(np.uint8))
+    if "A" in image.mode or "transparency" in image.info:
+        rgba = image.convert("RGBA")
+        ground = Image.new("RGBA", rgba.size, (128, 128, 128, 255))
+        ground.info = dict(image.info)
+        return Image.alpha_composite(ground, rgba)
+    return image
+
+
+def _to_srgb(image: Image.Image) -> Image.Image:
+    profile = image.info.get("icc_profile")
+    if profile and image.mode in {"RGB", "CMYK"}:
+        try:
+            source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+            converted = ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB"), outputMode="RGB")
+        except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
+            converted = None  # a broken profile is no reason to refuse a good photo
+        if converted is not None:
+            return converted
+    return image.convert("RGB")
+
+
+def _short(error: BaseException) -> str:
+    return (str(error) or type(error).__name__).split("\n")[0][:80]

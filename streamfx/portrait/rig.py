@@ -1,0 +1,147 @@
+"""Solving a photo once: everything that later makes a frame cheap (ALGORITHM b)."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from streamfx.frames import F32, I32, FaceTrack, Rig
+from streamfx.geometry import Pose, fit_pose, vertex_weights
+from streamfx.portrait.deform import RELIEF
+from streamfx.portrait.eyes import eye_layer
+from streamfx.portrait.framing import border_fade, frame_portrait, framed
+from streamfx.portrait.layers import person_alpha, split_layers
+from streamfx.portrait.mesh import Mesh, build_mesh
+from streamfx.portrait.mouth import mouth_layer
+from streamfx.portrait.photo import Photo
+from streamfx.portrait.skin import solve_skin, spread_lids, spread_lips
+from streamfx.topology import FACE_OVAL, FACE_VERTICES
+
+VERSION = 1
+"""Raise it when a change here makes cached rigs stale."""
+
+_EAR_DEPTH_MARGIN = 1.5  # cm beyond the oval's deepest point
+_DEPTH_SLOPE = 0.5  # cm of depth per cm of distance from the oval
+
+
+@dataclass(frozen=True, slots=True)
+class FaceGeometry:
+    """The canonical face (models.FaceModel) and how far expressions move each vertex."""
+
+    vertices: F32
+    """f32 [468,3] cm"""
+    triangles: I32
+    """i32 [898,3]"""
+    rms: F32
+    """f32 [468] cm"""
+
+
+def rig_digest(photo: Photo, size: tuple[int, int]) -> str:
+    """Name of the rig in the cache: changes with the photo's bytes, the frame's size and this code."""
+    text = f"{photo.sha256} {size[0]}x{size[1]} rig{VERSION}"
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def solve_rig(
+    photo: Photo, face: FaceTrack, person: F32, geometry: FaceGeometry, size: tuple[int, int]
+) -> Rig:
+    """Solve everything about one photo.
+
+    Args:
+        photo: the upright photo.
+        face: its face.
+        person: f32 [H,W] 0..1: person mask of the photo.
+        geometry: the canonical face.
+        size: (width, height) px of the output frame, both even.
+
+    Raises:
+        RigUnsolvable: the mesh cannot be joined.
+    """
+    height, width = photo.rgb.shape[:2]
+    framing = frame_portrait((width, height), face.landmarks[list(FACE_OVAL), :2], size)
+    landmarks = framing.points(face.landmarks)
+    pose = fit_pose(geometry.vertices, landmarks, vertex_weights(geometry.rms))
+    shape = pose.to_canonical(landmarks).astype(np.float32)
+    pad = framing.pad
+
+    picture, known = framed(photo.rgb, framing), framed(np.ones((height, width), np.float32), framing)
+    known = (known > 0.5).astype(np.float32)
+    face_area = _face_area(landmarks, known.shape, pad)
+    alpha = person_alpha(framed(person, framing), face_area, 1.5 * size[1] / 480) * known
+    oval = landmarks[list(FACE_OVAL)]
+    fade = np.maximum(border_fade((height, width), framing), face_area)
+    layers = split_layers(picture, known, alpha, fade, float(np.ptp(oval[:, 1])))
+
+    mesh = build_mesh(landmarks[:FACE_VERTICES, :2], geometry.triangles, size, pad)
+    skin = solve_skin(mesh, alpha, landmarks, pad, 1 - known)
+    return Rig(
+        size=size,
+        pad=pad,
+        photo=layers.photo,
+        layer=layers.layer,
+        plate=np.ascontiguousarray(layers.plate[pad : pad + size[1], pad : pad + size[0]]),
+        landmarks=landmarks,
+        shape=shape,
+        rotation=pose.rotation.astype(np.float32),
+        translation=pose.translation.astype(np.float32),
+        scale=float(pose.scale),
+        vertices=mesh.vertices,
+        triangles=mesh.triangles,
+        visible=_visible(mesh, layers.layer[..., 3], pad),
+        face_triangles=mesh.face_triangles,
+        solid=_solid(mesh, shape, pose),
+        head_weight=skin.head,
+        body_weight=skin.body,
+        oval_weight=skin.oval,
+        lip_spread=spread_lips(geometry.triangles),
+        lid_spread=spread_lids(geometry.triangles),
+        eyes=(eye_layer(layers.photo, landmarks, pad, 0), eye_layer(layers.photo, landmarks, pad, 1)),
+        mouth=mouth_layer(layers.photo, landmarks, shape, pose.scale, pose.rotation, pad),
+        digest=rig_digest(photo, size),
+    )
+
+
+def _face_area(landmarks: F32, shape: tuple[int, ...], pad: int) -> F32:
+    """f32 [H,W] 0..1: the face oval at texture size, soft at its edge and a little inside."""
+    hull = cv2.convexHull(np.rint((landmarks[list(FACE_OVAL), :2] + pad) * 16).astype(np.int32))
+    mask = np.zeros(shape, np.uint8)
+    cv2.fillPoly(mask, [hull], 255, cv2.LINE_AA, 4)
+    inner = cv2.erode(mask, np.ones((3, 3), np.uint8))
+    return (cv2.GaussianBlur(inner, (0, 0), 1.0) / 255).astype(np.float32)
+
+
+def _solid(mesh: Mesh, shape: F32, pose: Pose) -> F32:
+    """f32 [V,3] cm: depth for every vertex, its relief scaled by RELIEF about the oval's mean depth."""
+    oval = shape[list(FACE_OVAL)]
+    exterior = mesh.vertices[FACE_VERTICES:]
+    oval_px = mesh.vertices[list(FACE_OVAL)]
+    distance = np.linalg.norm(exterior[:, None] - oval_px[None], axis=2)
+    nearest = distance.argmin(1)
+    depth = oval[nearest, 2] + _DEPTH_SLOPE * distance.min(1) / pose.scale
+    depth = np.minimum(depth, oval[:, 2].max() + _EAR_DEPTH_MARGIN)
+    solid = np.concatenate([shape[:FACE_VERTICES], _at_depth(exterior, depth, pose)])
+    centre = oval[:, 2].mean()
+    solid[:, 2] = centre + RELIEF * (solid[:, 2] - centre)
+    return solid.astype(np.float32)
+
+
+def _at_depth(points: F32, depth: F32, pose: Pose) -> F32:
+    """Canonical points f32 [N,3] that project onto picture points [N,2] and have the canonical depth [N]."""
+    a = pose.scale * pose.rotation[:2, :2]
+    rest = points - pose.translation[:2] - depth[:, None] * (pose.scale * pose.rotation[:2, 2])
+    flat = np.linalg.solve(a, rest.T).T
+    return np.column_stack([flat, depth]).astype(np.float32)
+
+
+def _visible(mesh: Mesh, alpha: np.ndarray[tuple[int, ...], np.dtype[np.uint8]], pad: int) -> I32:
+    """Exterior triangles over any of the person, by the largest alpha in their bounding boxes."""
+    corners = mesh.vertices[mesh.triangles[: len(mesh.triangles) - mesh.face_triangles]] + pad
+    low = np.maximum(np.floor(corners.min(1)).astype(int), 0)
+    high = np.ceil(corners.max(1)).astype(int) + 1
+    hit = [
+        i for i, ((x0, y0), (x1, y1)) in enumerate(zip(low, high, strict=True)) if alpha[y0:y1, x0:x1].max(initial=0)
+    ]
+    return np.array(hit, np.int32)

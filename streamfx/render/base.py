@@ -1,0 +1,88 @@
+"""The renderer's contract: Deformation in, picture out; and the two places where networks plug in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol
+
+from streamfx.frames import F32, Deformation, U8
+
+
+class Mode(StrEnum):
+    """What moves with the head."""
+
+    LAYER = "layer"
+    """The person moves over a still background (default)."""
+    SHEET = "sheet"
+    """The whole photo is one elastic sheet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rectified:
+    """The face as the refining network sees it: turned upright, at fixed scale, expression only (ALGORITHM c)."""
+
+    rgb: F32 = field(repr=False)
+    """f32 [256,256,3] 0..1: the warped face with the inner mouth blanked to 0."""
+    inner_mouth: F32 = field(repr=False)
+    """f32 [256,256] 0..1: the opening between the lips; all 0 while the mean gap is under 0.06 cm."""
+    face: F32 = field(repr=False)
+    """f32 [256,256] 0 or 1: hull of the face oval."""
+    displacement: F32 = field(repr=False)
+    """f32 [256,256,2]: M, pose-free displacement in units of each face part's sigma, clipped to +-6."""
+    from_frame: F32 = field(repr=False)
+    """f32 [2,3]: frame px -> crop px (A)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Residual:
+    """What a refining network adds to the face: upsampled and gated at frame resolution (ALGORITHM d)."""
+
+    rgb: F32 = field(repr=False)
+    """f32 [256,256,3], -1..1, gate applied."""
+
+
+@dataclass(frozen=True, slots=True)
+class MouthView:
+    """The mouth, head-rectified: a 7 cm square, the texture space of mouth painters and temporal blending."""
+
+    mask: F32 = field(repr=False)
+    """f32 [n,n] 0..1: the opening between the lips."""
+    from_frame: F32 = field(repr=False)
+    """f32 [2,3]: frame px -> crop px."""
+    gap: float
+    """cm: mean gap of the lips; no mouth is drawn below 0.06."""
+
+
+class Refiner(Protocol):
+    """Cleans and details the warped face (the paper's wg-GAN)."""
+
+    def refine(self, face: Rectified) -> Residual: ...
+
+
+class MouthPainter(Protocol):
+    """Invents the inside of the mouth (the paper's hrh-GAN, or the procedural mouth)."""
+
+    def paint(self, view: MouthView, deformation: Deformation) -> U8:
+        """u8 [n,n,3]; only pixels inside view.mask are used."""
+        ...
+
+
+class Renderer(Protocol):
+    """Draws one rig. Not thread-safe: buffers are reused between frames."""
+
+    def warp(self, deformation: Deformation) -> U8:
+        """u8 [H,W,3]: the whole picture with head, eyes and background in place, the inner mouth as yet a warp."""
+        ...
+
+    def rectify(self, deformation: Deformation) -> Rectified:
+        """The face in the refiner's crop, rendered directly from the photo (one resampling)."""
+        ...
+
+    def mouth_view(self, deformation: Deformation) -> MouthView:
+        """The mouth's crop and mask."""
+        ...
+
+    def compose(self, warped: U8, residual: Residual | None, view: MouthView, mouth: U8 | None, deformation: Deformation) -> U8:
+        """u8 [H,W,3]: refined face and mouth put back at frame resolution, in place of `warped`."""
+        ...

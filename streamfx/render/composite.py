@@ -1,0 +1,129 @@
+"""Putting things back at frame resolution: eyes, refined face, mouth; and the one place where a Rendered is made."""
+
+from __future__ import annotations
+
+from time import monotonic_ns
+
+import cv2
+import numpy as np
+
+from streamfx.frames import F32, Deformation, EyeLayer, Quality, Rendered, Rig, U8
+from streamfx.render.base import MouthView, Residual
+from streamfx.render.kernels import coverage, draw_eye, draw_patch
+from streamfx.render.rectify import CLOSED_GAP, CROP, move
+from streamfx.topology import EYES
+
+_TALLER = 1.35  # an eye opened wider than in the photo is stretched by the root of its opening, at most this
+_FEATHER_ERODE, _FEATHER_BLUR = 9, 4.0  # px of the 256 crop
+_LIP_BLUR = 0.6  # px: the lip line's softness
+_PRESENT = 0.5
+
+
+def draw_eyes(picture: U8, rig: Rig, deformation: Deformation, transform: F32) -> None:
+    """Draw both eyeballs through their lids, in place.
+
+    Args:
+        picture: u8 [h,w,3].
+        rig, deformation: whose eyes, and where.
+        transform: f32 [2,3]: frame px -> picture px.
+    """
+    for eye in (0, 1):
+        lids = move(deformation.lids[eye], transform)
+        box = _box(lids, picture.shape, 2)
+        if box is None:
+            continue
+        left, top, width, height = box
+        mask = np.empty((height, width), np.float32)
+        coverage(lids, left, top, mask)
+        place, gaze = _eye_place(rig, deformation, eye, lids)
+        layer = rig.eyes[eye]
+        draw_eye(picture, left, top, cv2.GaussianBlur(mask, (0, 0), 0.6), layer.sclera, layer.iris, place, gaze)
+
+
+def _eye_place(rig: Rig, deformation: Deformation, eye: int, lids: F32) -> tuple[F32, F32]:
+    """f32 [2,3] picture px -> eye texture px, and the gaze in texture px.
+
+    The corners fix the x axis; y turns with it and scales with the head, so that no lid squashes the iris.
+    """
+    layer: EyeLayer = rig.eyes[eye]
+    rest = rig.landmarks[list(EYES[eye]), :2]
+    rest_axis, axis = rest[8] - rest[0], lids[8] - lids[0]
+    rest_width, width = float(np.linalg.norm(rest_axis)), float(np.linalg.norm(axis))
+    picture_scale = width / max(float(np.linalg.norm(deformation.lids[eye][8] - deformation.lids[eye][0])), 1e-3)
+    taller = float(np.sqrt(np.clip(_opening(lids) / max(_opening(rest), 1e-3), 1.0, _TALLER**2)))
+    along, rest_along = axis / max(width, 1e-3), rest_axis / rest_width
+    turn = np.column_stack([along, [-along[1], along[0]]])
+    back = np.column_stack([rest_along, [-rest_along[1], rest_along[0]]])
+    tall = picture_scale * taller * deformation.scale / rig.scale
+    linear = back @ np.diag([rest_width / max(width, 1e-3), 1 / tall]) @ turn.T  # picture -> frame at rest
+    centre, rest_centre = (lids[0] + lids[8]) / 2, (rest[0] + rest[8]) / 2
+    finer = 1.0 / layer.to_rest[0, 0]
+    matrix = finer * np.column_stack([linear, rest_centre - linear @ centre - layer.to_rest[:, 2]])
+    gaze = deformation.gaze * np.float32(rest_width * finer)
+    return matrix.astype(np.float32), gaze.astype(np.float32)
+
+
+def _opening(lids: F32) -> float:
+    """Mean opening over the width, from the outline's 16 points."""
+    width = float(np.linalg.norm(lids[8] - lids[0]))
+    gaps = np.linalg.norm(lids[2:7] - lids[14:9:-1], axis=1)
+    return float(gaps.mean()) / max(width, 1e-3)
+
+
+def add_residual(picture: U8, residual: Residual, face: F32, from_frame: F32) -> None:
+    """picture += up(residual) * feathered face mask, in place, on the face's box only (ALGORITHM g).
+
+    Args:
+        picture: u8 [H,W,3].
+        residual: at 256 px.
+        face: f32 [256,256]: the face mask.
+        from_frame: f32 [2,3]: frame px -> crop px.
+    """
+    inverse = cv2.invertAffineTransform(from_frame.astype(np.float64))
+    corners = move(np.array([[0, 0], [CROP, 0], [CROP, CROP], [0, CROP]], np.float32), inverse.astype(np.float32))
+    box = _box(corners, picture.shape, 1)
+    if box is None:
+        return
+    left, top, width, height = box
+    eroded = cv2.erode(face, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * _FEATHER_ERODE + 1,) * 2))
+    feather = cv2.GaussianBlur(eroded, (0, 0), _FEATHER_BLUR)
+    gated = residual.rgb * (255 * feather)[..., None]
+    to_crop = from_frame.copy()
+    to_crop[:, 2] = move(np.array([[left, top]], np.float32), from_frame)[0]
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    added = cv2.warpAffine(gated, to_crop, (width, height), flags=flags)
+    region = picture[top : top + height, left : left + width]
+    region[:] = np.clip(region + added + 0.5, 0, 255).astype(np.uint8)
+
+
+def draw_mouth(picture: U8, view: MouthView, mouth: U8, deformation: Deformation) -> None:
+    """Put the mouth between the lips, in place; nothing while they count as closed."""
+    if deformation.mouth_gap < CLOSED_GAP:
+        return
+    box = _box(deformation.inner_mouth, picture.shape, 2)
+    if box is None:
+        return
+    left, top, width, height = box
+    mask = np.empty((height, width), np.float32)
+    coverage(deformation.inner_mouth, left, top, mask)
+    opened = np.float32(np.clip(deformation.mouth_gap / CLOSED_GAP - 1, 0, 1))  # no pop at the threshold
+    draw_patch(picture, left, top, cv2.GaussianBlur(mask, (0, 0), _LIP_BLUR) * opened, mouth, view.from_frame)
+
+
+def _box(points: F32, shape: tuple[int, ...], margin: int) -> tuple[int, int, int, int] | None:
+    """(left, top, width, height) of points' box inside a picture, or None when it is empty."""
+    low = np.maximum(np.floor(points.min(0)).astype(int) - margin, 0)
+    high = np.minimum(np.ceil(points.max(0)).astype(int) + margin + 1, (shape[1], shape[0]))
+    width, height = (high - low).tolist()
+    if width <= 0 or height <= 0:
+        return None
+    return int(low[0]), int(low[1]), int(width), int(height)
+
+
+def finish(picture: U8, deformation: Deformation, refined: bool) -> Rendered:
+    """The only constructor of Rendered: what leaves here was drawn from a Rig, never from a Frame."""
+    if deformation.held:
+        quality = Quality.HELD if deformation.presence > 0 else Quality.IDLE
+    else:
+        quality = Quality.FULL if refined else Quality.WARP_ONLY
+    return Rendered(picture, deformation.captured_ns, monotonic_ns(), deformation.seq, quality)

@@ -1,0 +1,102 @@
+"""The renderer for any CPU: numba scan conversion, OpenCV resampling (see base.Renderer for the contract)."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from streamfx.frames import F32, I32, Deformation, Rig, U8
+from streamfx.render.base import Mode, MouthView, Rectified, Residual
+from streamfx.render.composite import add_residual, draw_eyes, draw_mouth
+from streamfx.render.kernels import lay_over, rasterise
+from streamfx.render.rectify import (
+    CROP,
+    displacement_map,
+    face_affine,
+    face_mask,
+    inner_mouth_mask,
+    mouth_affine,
+    move,
+)
+from streamfx.topology import FACE_VERTICES
+
+_NOWHERE = -4096.0  # source position of pixels that no triangle covers: transparent
+_UNMOVED = np.array([[1, 0, 0], [0, 1, 0]], np.float32)
+
+
+class CpuRenderer:
+    """Draws one rig on the CPU."""
+
+    def __init__(self, rig: Rig, sigma: F32, mode: Mode = Mode.LAYER, mouth_size: int = 96) -> None:
+        """Args: the rig; sigma f32 [468,2] of the displacement map; what moves; px of the mouth crop's side."""
+        self._rig, self._mode, self._mouth_size = rig, mode, mouth_size
+        self._sigma = sigma
+        width, height = rig.size
+        self._map = np.empty((height, width, 2), np.float32)
+        self._crop_map = np.empty((CROP, CROP, 2), np.float32)
+        self._sources = rig.vertices + np.float32(rig.pad)
+        split = len(rig.triangles) - rig.face_triangles
+        exterior = rig.triangles[:split]
+        self._exterior = exterior[rig.visible] if mode is Mode.LAYER else exterior
+        self._face = rig.triangles[split:]
+        self._crop_triangles = exterior[rig.visible]
+
+    def warp(self, deformation: Deformation) -> U8:
+        """See base.Renderer."""
+        triangles = np.concatenate([self._exterior, self._painters_order(deformation)])
+        picture = self._sheet(deformation, triangles) if self._mode is Mode.SHEET else self._layers(deformation, triangles)
+        draw_eyes(picture, self._rig, deformation, _UNMOVED)
+        return picture
+
+    def rectify(self, deformation: Deformation) -> Rectified:
+        """See base.Renderer."""
+        affine = face_affine(deformation)
+        face = self._painters_order(deformation)
+        self._crop_map.fill(_NOWHERE)
+        corners = move(deformation.vertices, affine)
+        rasterise(corners, self._sources, np.concatenate([self._crop_triangles, face]), self._crop_map)
+        crop = cv2.remap(self._rig.photo, self._crop_map, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
+        draw_eyes(crop, self._rig, deformation, affine)
+        inner = inner_mouth_mask(deformation, affine, CROP)
+        rgb = crop.astype(np.float32) * ((1 - inner) / 255)[..., None]
+        moved = displacement_map(deformation, affine, self._sigma, face)
+        return Rectified(rgb, inner, face_mask(deformation, affine), moved, affine)
+
+    def mouth_view(self, deformation: Deformation) -> MouthView:
+        """See base.Renderer."""
+        affine = mouth_affine(deformation, self._mouth_size)
+        mask = inner_mouth_mask(deformation, affine, self._mouth_size)
+        return MouthView(mask, affine, deformation.mouth_gap)
+
+    def compose(
+        self, warped: U8, residual: Residual | None, face: Rectified | None, view: MouthView, mouth: U8 | None, deformation: Deformation
+    ) -> U8:
+        """See base.Renderer."""
+        if residual is not None and face is not None:
+            add_residual(warped, residual, face.face, face.from_frame)
+        if mouth is not None:
+            draw_mouth(warped, view, mouth, deformation)
+        return warped
+
+    def _painters_order(self, deformation: Deformation) -> I32:
+        """Face triangles, far to near."""
+        depth = deformation.depth[self._face].sum(1)
+        return self._face[np.argsort(-depth)]
+
+    def _sheet(self, deformation: Deformation, triangles: I32) -> U8:
+        self._map.fill(_NOWHERE)
+        rasterise(deformation.vertices, self._sources, triangles, self._map)
+        out: U8 = cv2.remap(self._rig.photo, self._map, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        return out
+
+    def _layers(self, deformation: Deformation, triangles: I32) -> U8:
+        picture = self._rig.plate.copy()
+        used = deformation.vertices[: FACE_VERTICES] if not len(self._exterior) else deformation.vertices[np.unique(self._exterior)]
+        low = np.clip(np.floor(np.minimum(used.min(0), deformation.vertices[:FACE_VERTICES].min(0))).astype(int), 0, None)
+        high = np.ceil(np.maximum(used.max(0), deformation.vertices[:FACE_VERTICES].max(0))).astype(int) + 1
+        box = np.s_[low[1] : max(low[1] + 1, high[1]), low[0] : max(low[0] + 1, high[0])]
+        self._map.fill(_NOWHERE)
+        rasterise(deformation.vertices, self._sources, triangles, self._map)
+        layer = cv2.remap(self._rig.layer, self._map[box], None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
+        lay_over(layer, picture[box])
+        return picture

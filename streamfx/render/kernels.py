@@ -1,0 +1,235 @@
+"""The per-pixel loops, compiled by numba (its only door). Plain arrays in, plain arrays out, no allocation.
+
+Compiled once per machine and cached on disk; they release the GIL, so tracking goes on beside them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import ceil, floor
+from typing import Any, TypeVar
+
+import numba
+import numpy as np
+
+from streamfx.frames import F32, I32, U8
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+
+def _compiled(function: _F) -> _F:
+    jitted: _F = numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")(function)
+    return jitted
+
+
+@_compiled
+def rasterise(corners: F32, values: F32, triangles: I32, out: F32) -> None:
+    """Scan-convert triangles in the given order; each pixel gets two values, linear over its triangle.
+
+    Args:
+        corners: f32 [V,2] px, where each vertex lies in `out`.
+        values: f32 [V,2]: what each vertex carries (source position, displacement ...).
+        triangles: i32 [T,3]; those of negative winding are turned away and skipped.
+        out: f32 [H,W,2], overwritten where a triangle lies.
+    """
+    height, width = out.shape[0], out.shape[1]
+    for t in range(triangles.shape[0]):
+        i, j, k = triangles[t, 0], triangles[t, 1], triangles[t, 2]
+        ax, ay = corners[i, 0], corners[i, 1]
+        bx, by = corners[j, 0], corners[j, 1]
+        cx, cy = corners[k, 0], corners[k, 1]
+        area = (bx - ax) * (cy - ay) - (by - ay) * (cx - ax)
+        if area <= 1e-6:
+            continue
+        top = max(0, int(ceil(min(ay, by, cy) - 1e-3)))
+        bottom = min(height - 1, int(floor(max(ay, by, cy) + 1e-3)))
+        u0, v0 = values[i, 0], values[i, 1]
+        u1, v1 = values[j, 0] - u0, values[j, 1] - v0
+        u2, v2 = values[k, 0] - u0, values[k, 1] - v0
+        ux = (u1 * (cy - ay) - u2 * (by - ay)) / area
+        uy = (u2 * (bx - ax) - u1 * (cx - ax)) / area
+        vx = (v1 * (cy - ay) - v2 * (by - ay)) / area
+        vy = (v2 * (bx - ax) - v1 * (cx - ax)) / area
+        for y in range(top, bottom + 1):
+            low, high = 1e9, -1e9
+            for edge in range(3):
+                if edge == 0:
+                    px, py, qx, qy = ax, ay, bx, by
+                elif edge == 1:
+                    px, py, qx, qy = bx, by, cx, cy
+                else:
+                    px, py, qx, qy = cx, cy, ax, ay
+                if (py < y and qy < y) or (py > y and qy > y):
+                    continue
+                if abs(qy - py) < 1e-6:
+                    low, high = min(low, px, qx), max(high, px, qx)
+                else:
+                    x = px + (y - py) * (qx - px) / (qy - py)
+                    low, high = min(low, x), max(high, x)
+            first = max(0, int(ceil(low - 1e-3)))
+            last = min(width - 1, int(floor(high + 1e-3)))
+            u = u0 + ux * (first - ax) + uy * (y - ay)
+            v = v0 + vx * (first - ax) + vy * (y - ay)
+            for x in range(first, last + 1):
+                out[y, x, 0] = u
+                out[y, x, 1] = v
+                u += ux
+                v += vx
+
+
+@_compiled
+def lay_over(layer: U8, ground: U8) -> None:
+    """ground = layer + (1 - alpha) * ground, in place; `layer` u8 [H,W,4] premultiplied, `ground` u8 [H,W,3]."""
+    for y in range(layer.shape[0]):
+        for x in range(layer.shape[1]):
+            alpha = np.int32(layer[y, x, 3])
+            if alpha == 255:
+                ground[y, x, 0] = layer[y, x, 0]
+                ground[y, x, 1] = layer[y, x, 1]
+                ground[y, x, 2] = layer[y, x, 2]
+            elif alpha > 0:
+                rest = 255 - alpha
+                for c in range(3):
+                    under = np.int32(ground[y, x, c]) * rest + 128
+                    value = np.int32(layer[y, x, c]) + ((under + (under >> 8)) >> 8)
+                    ground[y, x, c] = np.uint8(min(value, 255))
+
+
+@_compiled
+def coverage(polygon: F32, left: int, top: int, out: F32) -> None:
+    """Share of each pixel that a closed polygon covers (even-odd): exact along x, 8 scan lines per pixel row.
+
+    Args:
+        polygon: f32 [N,2] px.
+        left, top: the pixel that out[0,0] stands for.
+        out: f32 [h,w], overwritten.
+    """
+    lines = 8
+    height, width = out.shape
+    count = polygon.shape[0]
+    crossings = np.empty(count, np.float64)
+    out[:] = 0.0
+    for y in range(height):
+        for line in range(lines):
+            scan = top + y - 0.5 + (line + 0.5) / lines
+            found = 0
+            for i in range(count):
+                j = (i + 1) % count
+                y0, y1 = polygon[i, 1], polygon[j, 1]
+                if (y0 <= scan) != (y1 <= scan):
+                    x0, x1 = polygon[i, 0], polygon[j, 0]
+                    crossings[found] = x0 + (scan - y0) * (x1 - x0) / (y1 - y0) - left + 0.5
+                    found += 1
+            ordered = np.sort(crossings[:found])
+            for span in range(0, found - 1, 2):
+                start, end = max(0.0, ordered[span]), min(float(width), ordered[span + 1])
+                x = int(start)
+                while x < end and x < width:
+                    out[y, x] += (min(end, x + 1.0) - max(start, float(x))) / lines
+                    x += 1
+
+
+@_compiled
+def _bilinear(texture: U8, x: float, y: float, channel: int) -> float:
+    height, width = texture.shape[0], texture.shape[1]
+    x = min(max(x, 0.0), width - 1.001)
+    y = min(max(y, 0.0), height - 1.001)
+    i, j = int(x), int(y)
+    fx, fy = x - i, y - j
+    upper = texture[j, i, channel] * (1 - fx) + texture[j, i + 1, channel] * fx
+    lower = texture[j + 1, i, channel] * (1 - fx) + texture[j + 1, i + 1, channel] * fx
+    return upper * (1 - fy) + lower * fy
+
+
+@_compiled
+def draw_eye(picture: U8, left: int, top: int, mask: F32, sclera: U8, iris: U8, place: F32, gaze: F32) -> None:
+    """Draw an eyeball through its lids, in place.
+
+    Args:
+        picture: u8 [H,W,3].
+        left, top: the picture's pixel that mask[0,0] stands for.
+        mask: f32 [h,w] 0..1: the opening between the lids.
+        sclera, iris: see frames.EyeLayer.
+        place: f32 [2,3]: picture px -> texture px.
+        gaze: f32 [2]: iris offset in texture px.
+    """
+    height, width = iris.shape[0], iris.shape[1]
+    for y in range(mask.shape[0]):
+        for x in range(mask.shape[1]):
+            m = mask[y, x]
+            if m <= 0.003:
+                continue
+            u = place[0, 0] * (left + x) + place[0, 1] * (top + y) + place[0, 2]
+            v = place[1, 0] * (left + x) + place[1, 1] * (top + y) + place[1, 2]
+            iu, iv = u - gaze[0], v - gaze[1]
+            inside = iu >= 0 and iv >= 0 and iu < width - 1 and iv < height - 1
+            alpha = _bilinear(iris, iu, iv, 3) / 255.0 if inside else 0.0
+            for c in range(3):
+                value = _bilinear(sclera, u, v, c) * (1 - alpha)
+                if inside:
+                    value += _bilinear(iris, iu, iv, c)
+                old = picture[top + y, left + x, c]
+                picture[top + y, left + x, c] = np.uint8(min(max(old + (value - old) * m + 0.5, 0.0), 255.0))
+
+
+@_compiled
+def draw_patch(picture: U8, left: int, top: int, mask: F32, patch: U8, place: F32) -> None:
+    """Blend a patch into a picture through a mask, in place.
+
+    Args:
+        picture: u8 [H,W,3].
+        left, top: the picture's pixel that mask[0,0] stands for.
+        mask: f32 [h,w] 0..1.
+        patch: u8 [n,n,3].
+        place: f32 [2,3]: picture px -> patch px.
+    """
+    for y in range(mask.shape[0]):
+        for x in range(mask.shape[1]):
+            m = mask[y, x]
+            if m <= 0.003:
+                continue
+            u = place[0, 0] * (left + x) + place[0, 1] * (top + y) + place[0, 2]
+            v = place[1, 0] * (left + x) + place[1, 1] * (top + y) + place[1, 2]
+            for c in range(3):
+                old = picture[top + y, left + x, c]
+                value = old + (_bilinear(patch, u, v, c) - old) * m
+                picture[top + y, left + x, c] = np.uint8(min(max(value + 0.5, 0.0), 255.0))
+
+
+@_compiled
+def paint_mouth(
+    out: U8, mask: F32, shade: F32, cavity: F32, tongue: U8, lower: U8, upper: U8, skull: F32, jaw: F32, dim: F32
+) -> None:
+    """Paint the inside of a mouth back to front: throat, tongue, lower teeth, upper teeth.
+
+    Args:
+        out: u8 [n,n,3], overwritten where mask > 0.
+        mask: f32 [n,n] 0..1: the opening between the lips.
+        shade: f32 [n,n] 0..1: how much light the lips let in.
+        cavity: f32 [3] RGB.
+        tongue, lower, upper: u8 [h,w,4] premultiplied.
+        skull, jaw: f32 [2,3]: out px -> texture px of what follows the skull and the jaw.
+        dim: f32 [3]: light on tongue, lower and upper teeth.
+    """
+    height, width = upper.shape[0], upper.shape[1]
+    for y in range(out.shape[0]):
+        for x in range(out.shape[1]):
+            if mask[y, x] <= 0.0:
+                continue
+            su = skull[0, 0] * x + skull[0, 1] * y + skull[0, 2]
+            sv = skull[1, 0] * x + skull[1, 1] * y + skull[1, 2]
+            ju = jaw[0, 0] * x + jaw[0, 1] * y + jaw[0, 2]
+            jv = jaw[1, 0] * x + jaw[1, 1] * y + jaw[1, 2]
+            in_skull = su >= 0 and sv >= 0 and su < width - 1 and sv < height - 1
+            in_jaw = ju >= 0 and jv >= 0 and ju < width - 1 and jv < height - 1
+            ta = 1 - _bilinear(tongue, ju, jv, 3) / 255 if in_jaw else 1.0
+            la = 1 - _bilinear(lower, ju, jv, 3) / 255 if in_jaw else 1.0
+            ua = 1 - _bilinear(upper, su, sv, 3) / 255 if in_skull else 1.0
+            for c in range(3):
+                value = cavity[c]
+                if in_jaw:
+                    value = value * ta + dim[0] * _bilinear(tongue, ju, jv, c)
+                    value = value * la + dim[1] * _bilinear(lower, ju, jv, c)
+                if in_skull:
+                    value = value * ua + dim[2] * _bilinear(upper, su, sv, c)
+                out[y, x, c] = np.uint8(min(max(value * shade[y, x] + 0.5, 0.0), 255.0))

@@ -1,0 +1,93 @@
+"""The networks' exact input geometry: crops, masks and the displacement map (ALGORITHM c, e).
+
+Training depends on these figures: golden tests hold them.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import cv2
+import numpy as np
+
+from streamfx.frames import F32, I32, Deformation
+from streamfx.render.kernels import coverage, rasterise
+from streamfx.topology import FACE_OVAL, FACE_VERTICES, INNER_MOUTH
+
+CROP: Final = 256
+"""px: side of the face crop."""
+CROP_DENSITY: Final = 11.5
+"""px per cm in the face crop: a face oval is about 178 px wide."""
+CROP_ORIGIN: Final = (128.0, 110.0)
+"""Where the canonical origin lies in the face crop."""
+MOUTH_CM: Final = 7.0
+"""Side of the mouth crop."""
+CLOSED_GAP: Final = 0.06
+"""cm: mean gap under which the mouth counts as closed and no mask is drawn."""
+LARGEST_DISPLACEMENT: Final = 6.0
+"""sigmas"""
+
+_MOUTH_POINTS = ([INNER_MOUTH.index(i) for i in (78, 308, 13, 14)],)
+
+
+def face_affine(deformation: Deformation) -> F32:
+    """f32 [2,3]: frame px -> face crop px: roll undone, CROP_DENSITY px per cm, canonical origin at CROP_ORIGIN."""
+    return _upright(deformation, deformation.translation[:2], CROP_DENSITY, CROP_ORIGIN)
+
+
+def mouth_affine(deformation: Deformation, size: int) -> F32:
+    """f32 [2,3]: frame px -> mouth crop px: roll undone, a square of 7 cm centred on the mouth."""
+    centre = deformation.inner_mouth[_MOUTH_POINTS[0]].mean(0)
+    return _upright(deformation, centre, size / MOUTH_CM, ((size - 1) / 2, (size - 1) / 2))
+
+
+def _upright(deformation: Deformation, origin: F32, density: float, target: tuple[float, float]) -> F32:
+    """Rotate by minus the roll about `origin`, scale to `density`, move `origin` to `target`."""
+    axis = deformation.rotation[:2, 0]
+    cos, sin = axis / np.linalg.norm(axis)
+    k = density / deformation.scale
+    matrix = k * np.array([[cos, sin], [-sin, cos]])
+    return np.column_stack([matrix, np.asarray(target) - matrix @ origin]).astype(np.float32)
+
+
+def move(points: F32, affine: F32) -> F32:
+    """f32 [N,2] points through a [2,3] map."""
+    return (points @ affine[:, :2].T + affine[:, 2]).astype(np.float32)
+
+
+def polygon_mask(polygon: F32, shape: tuple[int, int]) -> F32:
+    """f32 [h,w]: coverage of a polygon in px of the mask, without an outline."""
+    out = np.empty(shape, np.float32)
+    coverage(np.ascontiguousarray(polygon, np.float32), 0, 0, out)
+    return out
+
+
+def inner_mouth_mask(deformation: Deformation, affine: F32, size: int) -> F32:
+    """f32 [size,size]: the opening between the lips in a crop; all 0 while the mouth counts as closed."""
+    if deformation.mouth_gap < CLOSED_GAP:
+        return np.zeros((size, size), np.float32)
+    return polygon_mask(move(deformation.inner_mouth, affine), (size, size))
+
+
+def face_mask(deformation: Deformation, affine: F32) -> F32:
+    """f32 [256,256] 0 or 1: hull of the face oval: where losses and discriminators look."""
+    hull = cv2.convexHull(move(deformation.vertices[list(FACE_OVAL)], affine))[:, 0]
+    return (polygon_mask(hull, (CROP, CROP)) > 0.5).astype(np.float32)
+
+
+def displacement_map(deformation: Deformation, affine: F32, sigma: F32, face_triangles: I32) -> F32:
+    """M, f32 [256,256,2]: each vertex's pose-free displacement over its part's sigma, linear over the triangles.
+
+    Rest is 0 and nothing is subtracted; 0 outside the face (paper section 4.1, normalised per part).
+
+    Args:
+        deformation: supplies E' (cm) and the vertices.
+        affine: frame -> crop.
+        sigma: f32 [468,2] px at 256.
+        face_triangles: i32 [898,3], painter's order.
+    """
+    values = CROP_DENSITY * deformation.expression[:, :2] / sigma
+    values = np.clip(values, -LARGEST_DISPLACEMENT, LARGEST_DISPLACEMENT).astype(np.float32)
+    out = np.zeros((CROP, CROP, 2), np.float32)
+    rasterise(move(deformation.vertices[:FACE_VERTICES], affine), values, face_triangles, out)
+    return out
