@@ -88,7 +88,7 @@ def check_readable(path: Path, what: Subject = ANY_FILE) -> Path:
     except (OSError, ValueError, RuntimeError) as error:  # a NUL byte; a loop of links before Python 3.13
         _raise_unopened(path, what, error)
     _require_regular(mode, path, what)
-    if not os.access(resolved, os.R_OK):
+    if not os.access(resolved, os.R_OK, effective_ids=os.access in os.supports_effective_ids):
         raise what.missing(f"{what.name} {path} may not be read by this user", "Change its permissions")
     return resolved
 

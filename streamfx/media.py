@@ -80,6 +80,8 @@ def _raise_unopened(path: Path, error: Exception) -> NoReturn:
         cause = f"{path} is of a kind that is not read as a video (text, a playlist, a still picture ...)"
     elif isinstance(error, av.InvalidDataError):
         cause = f"{path} is not a video, or its beginning or index is damaged ({reason(error)})"
+    elif isinstance(error, av.EOFError):
+        cause = f"{path} ends before its first picture"
     else:
         cause = f"{path} cannot be opened as a video: {reason(error)}"
     raise SourceUnreadable(cause, OPEN_REMEDY) from error

@@ -27,6 +27,8 @@ DECODER_THREADS: Final = 2
 """Frame threads: 0.45 instead of 0.85 ms a picture at 512x512, 1.5 instead of 2.8 at 720x1280 (two cores).
 Never thread type AUTO: it has hung at interpreter exit (PyAV #909)."""
 
+MAX_RESUMES: Final = 32
+"""Damaged places in a container behind which reading is tried again."""
 DEFAULT_FPS: Final = 30.0
 MAX_FPS: Final = 1000.0
 
@@ -111,11 +113,16 @@ class FileSource(Source):
         self, container: InputContainer, stream: VideoStream
     ) -> Iterator[Packet[VideoStream] | None]:
         """All packets that can be read, then the one that drains the decoder."""
-        try:
-            yield from container.demux(stream)
-        except (av.FFmpegError, OSError):  # cut off: what was read before still counts
-            self._damaged += 1
-            yield None
+        for _ in range(MAX_RESUMES):
+            try:
+                yield from container.demux(stream)
+                return
+            except av.ExitError:  # the read timed out: trying again would multiply the wait
+                self._damaged += 1
+                break
+            except (av.FFmpegError, OSError):  # some containers find their next picture by themselves
+                self._damaged += 1
+        yield None
 
 
 def _picture_stream(container: InputContainer, path: Path) -> VideoStream:

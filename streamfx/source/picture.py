@@ -95,7 +95,7 @@ def check_size(width: int, height: int) -> None:
 
 
 def _colorspace(frame: VideoFrame) -> int | None:
-    """For streams that name no matrix: BT.709 from HD on, as players assume; swscale's own choice is BT.601."""
+    """For streams that name no matrix: BT.709 from HD on, as players do; swscale's own is BT.601."""
     if frame.colorspace == _UNSPECIFIED and frame.height >= 720:
         return int(Colorspace.ITU709)
     return None
