@@ -1,0 +1,173 @@
+"""The rules of the house, read off the source tree: import contracts, banned words, one maker of pictures."""
+
+from __future__ import annotations
+
+import ast
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from streamfx import __version__
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "streamfx"
+SOURCES = sorted(PACKAGE.rglob("*.py"))
+TREES = {path.relative_to(ROOT).as_posix(): ast.parse(path.read_text("utf-8")) for path in SOURCES}
+
+BANNED_MODULES = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
+BANNED_CALLS = {
+    "torch.load": "unpickles",
+    "time.time": "jumps when the clock is set",
+    "time.time_ns": "jumps when the clock is set",
+    "datetime.now": "jumps when the clock is set",
+}
+BANNED_OPTIONS = re.compile(r"--?(raw|passthrough|pass-through|bypass)\b")
+BANNED_NAMES = re.compile(r"pass_?through", re.IGNORECASE)
+LONGEST = 45
+"""Lines of a function's body; most have ten."""
+BROAD = {"Exception", "BaseException"}
+
+
+def nodes(kind: type[ast.AST]) -> Iterator[tuple[str, ast.AST]]:
+    """Every node of a kind in the package, with its place."""
+    for file, tree in TREES.items():
+        for node in ast.walk(tree):
+            if isinstance(node, kind):
+                yield f"{file}:{getattr(node, 'lineno', 0)}", node
+
+
+def dotted(node: ast.AST) -> str:
+    """`a.b` of an attribute or name; empty for anything else."""
+    if isinstance(node, ast.Name):
+        return node.id
+    if isinstance(node, ast.Attribute):
+        return f"{dotted(node.value)}.{node.attr}".lstrip(".")
+    return ""
+
+
+def lint_imports(folder: Path) -> subprocess.CompletedProcess[str]:
+    command = [str(Path(sys.executable).parent / "lint-imports"), "--no-cache", "--no-logo"]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120, check=False)
+
+
+def test_import_contracts_are_kept():
+    done = lint_imports(ROOT)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("file", "line"),
+    [
+        ("sink/film.py", "import streamfx.source.file"),
+        ("portrait/rig.py", "import mediapipe"),
+        ("render/base.py", "import av"),
+        ("track/photo.py", "import streamfx.render.base"),
+        ("errors.py", "import streamfx.models.store"),
+        ("models/store.py", "import torch"),
+        ("pipeline.py", "import streamfx.lab.basis"),
+        ("a_new_room.py", "import os"),
+    ],
+)
+def test_a_broken_contract_is_noticed(tmp_path: Path, file: str, line: str):
+    """The contracts can fail: each planted import must break one."""
+    ignored = shutil.ignore_patterns("__pycache__", "*.npz", "*.sfxm")
+    shutil.copytree(PACKAGE, tmp_path / "streamfx", ignore=ignored)
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    planted = tmp_path / "streamfx" / file
+    before = planted.read_text("utf-8") if planted.exists() else ""
+    planted.write_text(f"{before}\n{line}\n", "utf-8")
+
+    done = lint_imports(tmp_path)
+
+    assert done.returncode == 1, done.stdout
+    assert "BROKEN" in done.stdout or "a_new_room" in done.stdout, done.stdout
+
+
+def test_nothing_can_execute_what_it_loads():
+    """Neither pickle and its kin, nor numpy's way to it."""
+    found = []
+    for place, node in nodes(ast.Import):
+        found += [place for alias in node.names if alias.name.partition(".")[0] in BANNED_MODULES]
+    for place, node in nodes(ast.ImportFrom):
+        found += [place] if (node.module or "").partition(".")[0] in BANNED_MODULES else []
+    for place, node in nodes(ast.keyword):
+        allows = isinstance(node.value, ast.Constant) and node.value.value is False
+        found += [place] if node.arg == "allow_pickle" and not allows else []
+    assert found == []
+
+
+@pytest.mark.parametrize("call", sorted(BANNED_CALLS))
+def test_no_banned_call(call: str):
+    found = [place for place, node in nodes(ast.Attribute) if dotted(node) == call]
+    module, _, name = call.partition(".")
+    for place, node in nodes(ast.ImportFrom):
+        found += [place for alias in node.names if node.module == module and alias.name == name]
+    assert found == [], f"{call} {BANNED_CALLS[call]}"
+
+
+def test_no_way_through_for_camera_pixels():
+    """No option, name or key is called raw or passthrough: the real picture cannot be asked for."""
+    found = [
+        f"{place} {node.value!r}"
+        for place, node in nodes(ast.Constant)
+        if isinstance(node.value, str) and BANNED_OPTIONS.match(node.value)
+    ]
+    for kind in (ast.FunctionDef, ast.ClassDef):
+        found += [place for place, node in nodes(kind) if BANNED_NAMES.search(node.name)]
+    for place, node in nodes(ast.arg):
+        a_switch = node.arg == "raw" and node.annotation is not None and dotted(node.annotation) == "bool"
+        found += [place] if a_switch or BANNED_NAMES.search(node.arg) else []
+    found += [place for place, node in nodes(ast.Name) if BANNED_NAMES.search(node.id)]
+    assert found == []
+
+
+def test_pictures_for_sinks_are_made_at_one_place():
+    found = [place for place, node in nodes(ast.Call) if dotted(node.func).rpartition(".")[2] == "Rendered"]
+    assert len(found) <= 1, found
+    assert all(place.startswith(("streamfx/render/", "streamfx/pipeline.py")) for place in found)
+
+
+def test_no_broad_except():
+    """Foreign errors are translated by name; what nobody expected must be seen."""
+    found = []
+    for place, node in nodes(ast.ExceptHandler):
+        caught = node.type.elts if isinstance(node.type, ast.Tuple) else [node.type]
+        found += [place for one in caught if one is None or dotted(one) in BROAD]
+    assert found == []
+
+
+def test_version_is_the_newest_in_the_changelog():
+    headings = re.findall(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text("utf-8"), re.MULTILINE)
+    assert headings[0] == __version__
+
+
+def test_files_and_functions_stay_readable():
+    long_files = [
+        f"{file}: {n}" for file in TREES if (n := (ROOT / file).read_text("utf-8").count("\n")) >= 400
+    ]
+    long_functions = [
+        f"{place} {node.name}: {lines} lines"
+        for place, node in nodes(ast.FunctionDef)
+        if (lines := _body_lines(node)) > LONGEST
+    ]
+    assert (long_files, long_functions) == ([], [])
+
+
+def _body_lines(node: ast.FunctionDef) -> int:
+    """Lines of a function's body without its docstring."""
+    first, *rest = node.body
+    documented = isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant)
+    if documented and not rest:
+        return 0
+    return (node.end_lineno or 0) - (rest[0] if documented else first).lineno + 1
+
+
+def test_every_folder_is_a_package():
+    """A folder without __init__.py is neither installed nor seen by the import contracts."""
+    bare = {path.parent.as_posix() for path in SOURCES if not (path.parent / "__init__.py").exists()}
+    assert bare == set()
