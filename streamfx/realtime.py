@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from queue import Full, Queue
+from typing import Final, Generic, TypeVar, cast
 
 T = TypeVar("T")
 
@@ -76,3 +78,49 @@ class Latest(Generic[T]):
         """The counters so far."""
         with self._changed:
             return LatestStatistics(self._put, self._dropped)
+
+
+_END: Final = object()
+
+
+def ahead(values: Iterator[T], depth: int) -> Generator[T]:
+    """Run an iterator in a thread of its own, at most `depth` values ahead of whoever consumes it.
+
+    A failure of the iterator is raised here, in its turn. Closing the generator stops the thread at its next
+    value and waits for it, so whatever the iterator holds open is closed by its own thread.
+    """
+    queue: Queue[T | BaseException | object] = Queue(depth)
+    leaving = threading.Event()
+
+    def offer(value: object) -> bool:
+        while not leaving.is_set():
+            try:
+                queue.put(value, timeout=0.1)
+            except Full:
+                continue
+            return True
+        return False
+
+    def run() -> None:
+        try:
+            for value in values:
+                if not offer(value):
+                    break
+            else:
+                offer(_END)
+        except BaseException as error:  # noqa: BLE001 - handed over whole, raised by the consumer
+            offer(error)
+        finally:
+            if isinstance(values, Generator):
+                values.close()
+
+    thread = threading.Thread(target=run, name="streamfx-ahead", daemon=True)
+    thread.start()
+    try:
+        while (value := queue.get()) is not _END:
+            if isinstance(value, BaseException):
+                raise value
+            yield cast(T, value)
+    finally:
+        leaving.set()
+        thread.join()

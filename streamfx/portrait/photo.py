@@ -35,6 +35,11 @@ class Photo:
     """Of the file's bytes."""
     name: str
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height) px."""
+        return self.rgb.shape[1], self.rgb.shape[0]
+
 
 def load_photo(path: Path) -> Photo:
     """Read a photo: EXIF orientation applied, colours in sRGB, transparency over mid-grey, first picture of several.
@@ -42,7 +47,7 @@ def load_photo(path: Path) -> Photo:
     Raises:
         PhotoUnreadable: not an image, damaged, too large, or of a refused format.
     """
-    data = files.read_bytes(path, MAX_BYTES, "photo")
+    data = files.read_bytes(path, MAX_BYTES, files.PHOTO)
     if not data:
         raise PhotoUnreadable(f"{path.name} is empty (0 bytes)", "choose another photo")
     rgb = _decode(data, path.name)

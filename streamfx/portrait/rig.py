@@ -38,6 +38,10 @@ class FaceGeometry:
     rms: F32
     """f32 [468] cm"""
 
+    def pose(self, landmarks: F32) -> Pose:
+        """The head pose of landmarks f32 [478,3]."""
+        return fit_pose(self.vertices, landmarks, vertex_weights(self.rms))
+
 
 def rig_digest(photo: Photo, size: tuple[int, int]) -> str:
     """Name of the rig in the cache: changes with the photo's bytes, the frame's size and this code."""
@@ -63,7 +67,7 @@ def solve_rig(
     height, width = photo.rgb.shape[:2]
     framing = frame_portrait((width, height), face.landmarks[list(FACE_OVAL), :2], size)
     landmarks = framing.points(face.landmarks)
-    pose = fit_pose(geometry.vertices, landmarks, vertex_weights(geometry.rms))
+    pose = geometry.pose(landmarks)
     shape = pose.to_canonical(landmarks).astype(np.float32)
     pad = framing.pad
 

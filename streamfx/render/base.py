@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol
+from typing import Final, Protocol
 
 from streamfx.frames import F32, Deformation, U8
+
+
+CLOSED_GAP: Final = 0.06
+"""cm: mean gap of the lips under which no mouth is masked or drawn (ALGORITHM c)."""
 
 
 class Mode(StrEnum):
@@ -48,10 +52,17 @@ class MouthView:
 
     mask: F32 = field(repr=False)
     """f32 [n,n] 0..1: the opening between the lips."""
+    lips: F32 = field(repr=False)
+    """f32 [20,2] px of the frame: the inner lip line."""
     from_frame: F32 = field(repr=False)
     """f32 [2,3]: frame px -> crop px."""
     gap: float
-    """cm: mean gap of the lips; no mouth is drawn below 0.06."""
+    """cm: mean gap of the lips."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there is a mouth to draw: below CLOSED_GAP lips count as closed."""
+        return self.gap >= CLOSED_GAP
 
 
 class Refiner(Protocol):
@@ -83,6 +94,10 @@ class Renderer(Protocol):
         """The mouth's crop and mask."""
         ...
 
-    def compose(self, warped: U8, residual: Residual | None, view: MouthView, mouth: U8 | None, deformation: Deformation) -> U8:
-        """u8 [H,W,3]: refined face and mouth put back at frame resolution, in place of `warped`."""
+    def add_residual(self, picture: U8, residual: Residual, face: Rectified) -> None:
+        """Put the refined face back at frame resolution, in place."""
+        ...
+
+    def draw_mouth(self, picture: U8, view: MouthView, mouth: U8) -> None:
+        """Put a painted mouth (u8 [n,n,3]) between the lips, in place."""
         ...

@@ -8,15 +8,14 @@ import cv2
 import numpy as np
 
 from streamfx.frames import F32, Deformation, EyeLayer, Quality, Rendered, Rig, U8
-from streamfx.render.base import MouthView, Residual
+from streamfx.render.base import CLOSED_GAP, MouthView, Residual
 from streamfx.render.kernels import coverage, draw_eye, draw_patch
-from streamfx.render.rectify import CLOSED_GAP, CROP, move
+from streamfx.render.rectify import CROP, move
 from streamfx.topology import EYES
 
 _TALLER = 1.35  # an eye opened wider than in the photo is stretched by the root of its opening, at most this
 _FEATHER_ERODE, _FEATHER_BLUR = 9, 4.0  # px of the 256 crop
 _LIP_BLUR = 0.6  # px: the lip line's softness
-_PRESENT = 0.5
 
 
 def draw_eyes(picture: U8, rig: Rig, deformation: Deformation, transform: F32) -> None:
@@ -96,17 +95,15 @@ def add_residual(picture: U8, residual: Residual, face: F32, from_frame: F32) ->
     region[:] = np.clip(region + added + 0.5, 0, 255).astype(np.uint8)
 
 
-def draw_mouth(picture: U8, view: MouthView, mouth: U8, deformation: Deformation) -> None:
+def draw_mouth(picture: U8, view: MouthView, mouth: U8) -> None:
     """Put the mouth between the lips, in place; nothing while they count as closed."""
-    if deformation.mouth_gap < CLOSED_GAP:
-        return
-    box = _box(deformation.inner_mouth, picture.shape, 2)
+    box = _box(view.lips, picture.shape, 2) if view.is_open else None
     if box is None:
         return
     left, top, width, height = box
     mask = np.empty((height, width), np.float32)
-    coverage(deformation.inner_mouth, left, top, mask)
-    opened = np.float32(np.clip(deformation.mouth_gap / CLOSED_GAP - 1, 0, 1))  # no pop at the threshold
+    coverage(view.lips, left, top, mask)
+    opened = np.float32(np.clip(view.gap / CLOSED_GAP - 1, 0, 1))  # no pop at the threshold
     draw_patch(picture, left, top, cv2.GaussianBlur(mask, (0, 0), _LIP_BLUR) * opened, mouth, view.from_frame)
 
 

@@ -66,17 +66,15 @@ class CpuRenderer:
         """See base.Renderer."""
         affine = mouth_affine(deformation, self._mouth_size)
         mask = inner_mouth_mask(deformation, affine, self._mouth_size)
-        return MouthView(mask, affine, deformation.mouth_gap)
+        return MouthView(mask, deformation.inner_mouth, affine, deformation.mouth_gap)
 
-    def compose(
-        self, warped: U8, residual: Residual | None, face: Rectified | None, view: MouthView, mouth: U8 | None, deformation: Deformation
-    ) -> U8:
+    def add_residual(self, picture: U8, residual: Residual, face: Rectified) -> None:
         """See base.Renderer."""
-        if residual is not None and face is not None:
-            add_residual(warped, residual, face.face, face.from_frame)
-        if mouth is not None:
-            draw_mouth(warped, view, mouth, deformation)
-        return warped
+        add_residual(picture, residual, face.face, face.from_frame)
+
+    def draw_mouth(self, picture: U8, view: MouthView, mouth: U8) -> None:
+        """See base.Renderer."""
+        draw_mouth(picture, view, mouth)
 
     def _painters_order(self, deformation: Deformation) -> I32:
         """Face triangles, far to near."""

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 
 from streamfx.frames import F32, I32, Deformation
+from streamfx.render.base import CLOSED_GAP
 from streamfx.render.kernels import coverage, rasterise
 from streamfx.topology import FACE_OVAL, FACE_VERTICES, INNER_MOUTH
 
@@ -22,8 +23,6 @@ CROP_ORIGIN: Final = (128.0, 110.0)
 """Where the canonical origin lies in the face crop."""
 MOUTH_CM: Final = 7.0
 """Side of the mouth crop."""
-CLOSED_GAP: Final = 0.06
-"""cm: mean gap under which the mouth counts as closed and no mask is drawn."""
 LARGEST_DISPLACEMENT: Final = 6.0
 """sigmas"""
 

@@ -6,8 +6,7 @@ import cv2
 import numpy as np
 
 from streamfx.frames import F32, Deformation, U8
-from streamfx.render.base import MouthView
-from streamfx.render.rectify import CLOSED_GAP
+from streamfx.render.base import CLOSED_GAP, MouthView
 
 _SHARE = 0.5  # of the previous mouth where everything agrees
 _SIMILAR = 20.0  # grey levels of difference at which the share falls to 1/e
@@ -32,7 +31,7 @@ class MouthBlender:
 
         Nothing is blended across closed lips, after a loss of the face, across an epoch, or when the opening jumps.
         """
-        if view.gap < CLOSED_GAP or deformation.held:
+        if not view.is_open or deformation.held:
             self.reset()
             return mouth
         shown = mouth

@@ -1,0 +1,166 @@
+"""The way through the house, from top to bottom:
+
+    camera -> face -> motion -> warped photo -> refined face -> mouth -> blended frame
+
+A driver yields Motions (numbers, no pixel); an Animator turns each Motion and one Rig into a Rendered picture.
+The two never share a picture: the driver's camera cannot reach the output.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from itertools import chain, islice
+from pathlib import Path
+from typing import Final
+
+from streamfx.frames import U8, Deformation, FaceTrack, Motion, Rendered, Rig
+from streamfx.models.face_basis import load_face_basis
+from streamfx.models.face_model import load_face_model
+from streamfx.models.store import Store
+from streamfx.portrait.cache import RigCache
+from streamfx.portrait.checks import Finding, check_face, choose_face
+from streamfx.portrait.deform import Gains, deform
+from streamfx.portrait.photo import load_photo
+from streamfx.portrait.rig import FaceGeometry, rig_digest, solve_rig
+from streamfx.realtime import ahead
+from streamfx.render.base import Mode, MouthPainter, Refiner
+from streamfx.render.cpu import CpuRenderer
+from streamfx.render.mouth import ProceduralMouth
+from streamfx.render.composite import finish
+from streamfx.render.temporal import MouthBlender
+from streamfx.source import Source
+from streamfx.telemetry import StageTimer
+from streamfx.track.landmarker import FaceTracker
+from streamfx.track.motion import MotionEstimator
+from streamfx.track.photo import PhotoAnalyser
+
+LOOKAHEAD: Final = 300
+"""Pictures looked through for the driver's neutral before a film's first frame: no drifting start."""
+
+
+@dataclass(frozen=True, slots=True)
+class Portrait:
+    """A photo, ready to be animated."""
+
+    rig: Rig
+    findings: tuple[Finding, ...]
+    """What about the photo will show in the result."""
+
+
+def load_portrait(path: Path, size: tuple[int, int], store: Store, cache: RigCache | None = None) -> Portrait:
+    """photo -> face -> checks -> rig; from the cache when the same photo was solved before.
+
+    Raises:
+        PhotoUnreadable, PhotoUnsuitable, RigUnsolvable, ModelError.
+    """
+    photo = load_photo(path)
+    digest = rig_digest(photo, size)
+    if cache is not None and (cached := cache.load(digest)) is not None:
+        return Portrait(*cached)
+    task = store.path("face_landmarker")
+    with PhotoAnalyser(task, store.path("selfie_segmentation")) as analyser:
+        face = choose_face(analyser.faces(photo.rgb), photo.name)
+        person = analyser.person_mask(photo.rgb, face)
+    geometry = _face_geometry(task)
+    findings = tuple(check_face(face, geometry.pose(face.landmarks), photo.size, photo.name))
+    rig = solve_rig(photo, face, person, geometry, size)
+    if cache is not None:
+        cache.save(rig, findings)
+    return Portrait(rig, findings)
+
+
+def _face_geometry(task: Path) -> FaceGeometry:
+    model, basis = load_face_model(task), load_face_basis()
+    return FaceGeometry(model.vertices, model.triangles, basis.rms)
+
+
+class FaceDriver:
+    """source -> face -> motion. Runs ahead of the animation in a thread of its own; pixels end here."""
+
+    def __init__(self, source: Source, store: Store, timer: StageTimer) -> None:
+        task = store.path("face_landmarker")
+        self._source, self._timer, self._task = source, timer, task
+        self._estimator = MotionEstimator(load_face_model(task).vertices, load_face_basis().rms)
+        self.tracked = 0
+        """Pictures in which a face was followed."""
+
+    def motions(self) -> Iterator[Motion]:
+        """One Motion per picture of the source."""
+        with closing(ahead(self._tracks(), depth=8)) as tracks:
+            yield from self._estimated(tracks)
+
+    def calibrate(self) -> None:
+        """Take what the driver does now for their neutral."""
+        self._estimator.calibrate()
+
+    def _tracks(self) -> Iterator[tuple[FaceTrack | None, int, int, int]]:
+        with FaceTracker(self._task) as tracker:
+            pictures = iter(self._source)
+            while True:
+                with self._timer.measure("decode"):
+                    frame = next(pictures, None)
+                if frame is None:
+                    return
+                with self._timer.measure("track"):
+                    track = tracker.track(frame)
+                yield track, frame.captured_ns, frame.seq, frame.epoch
+
+    def _estimated(self, tracks: Iterator[tuple[FaceTrack | None, int, int, int]]) -> Iterator[Motion]:
+        first = [] if self._source.info.live else list(islice(tracks, LOOKAHEAD))
+        self._estimator.prime([track for track, *_ in first if track is not None])
+        for track, captured_ns, seq, epoch in chain(first, tracks):
+            self.tracked += track is not None
+            with self._timer.measure("motion"):
+                motion = self._estimator.update(track, captured_ns, seq, epoch)
+            yield motion
+
+
+class Animator:
+    """motion -> warped photo -> refined face -> mouth -> blended frame, for one portrait."""
+
+    def __init__(
+        self,
+        rig: Rig,
+        *,
+        mode: Mode = Mode.LAYER,
+        gains: Gains = Gains(),  # noqa: B008 (frozen value)
+        refiner: Refiner | None = None,
+        painter: MouthPainter | None = None,
+        timer: StageTimer | None = None,
+    ) -> None:
+        """Args: the rig; what moves; user gains; the networks, where they are at hand; a timer for the stages."""
+        self._rig, self._gains, self._refiner = rig, gains, refiner
+        self._renderer = CpuRenderer(rig, load_face_basis().sigma, mode)
+        self._painter = painter or ProceduralMouth(rig)
+        self._blender = MouthBlender()
+        self._timer = timer or StageTimer()
+
+    def animate(self, motion: Motion) -> Rendered:
+        """One finished picture."""
+        measure = self._timer.measure
+        with measure("deform"):
+            deformation = deform(self._rig, motion, self._gains)
+        with measure("warp"):
+            picture = self._renderer.warp(deformation)
+        if self._refiner is not None:
+            with measure("refine"):
+                face = self._renderer.rectify(deformation)
+                self._renderer.add_residual(picture, self._refiner.refine(face), face)
+        with measure("mouth"):
+            self._draw_mouth(picture, deformation)
+        return finish(picture, deformation, refined=self._refiner is not None)
+
+    def _draw_mouth(self, picture: U8, deformation: Deformation) -> None:
+        view = self._renderer.mouth_view(deformation)
+        if not view.is_open:
+            self._blender.reset()
+            return
+        mouth = self._blender.blend(self._painter.paint(view, deformation), view, deformation)
+        self._renderer.draw_mouth(picture, view, mouth)
+
+
+def animate(animator: Animator, motions: Iterable[Motion]) -> Iterator[Rendered]:
+    """The whole way for every motion of a driver."""
+    return map(animator.animate, motions)
