@@ -50,7 +50,7 @@ need_environment() {
         dev) what=".[dev]" ; size="300 MB of packages" ;;
     esac
     say "installing streamfx and what it needs ($size; a minute or two)"
-    .venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e "$what" ||
+    .venv/bin/python -m pip install -qq --disable-pip-version-check -c constraints.txt -e "$what" ||
         fail "pip could not install the packages; its reason stands above." "Check the network, then run this again."
     stamp "$1" >".venv/made-for-$1"
 }
