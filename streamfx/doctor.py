@@ -179,18 +179,15 @@ def _cache(name: str) -> Check:
 
 
 def _numba(name: str) -> Check:
-    """Where compiled functions are kept: without it every start compiles anew, for seconds."""
+    """Where numba keeps compiled functions: without such a place every start compiles anew, for seconds."""
     named = os.environ.get("NUMBA_CACHE_DIR")
-    folder = Path(named) if named else Path(__file__).parent / "render" / "__pycache__"
-    fallback = Path.home() / ".cache" / "numba"
-    if _writable(folder) or (not named and _writable(fallback)):
-        return Check(name, State.OK, f"compiled functions are kept in {folder}")
-    return Check(
-        name,
-        State.WARN,
-        f"{folder} is not writable, each start compiles anew",
-        "Set NUMBA_CACHE_DIR to a folder",
-    )
+    beside = Path(__file__).parent / "render" / "__pycache__"
+    candidates = [Path(named)] if named else [beside, config.cache_folder().parent / "numba"]
+    for folder in candidates:
+        if _writable(folder):
+            return Check(name, State.OK, f"compiled functions are kept in {folder}")
+    finding = f"{candidates[-1]} is not writable: each start compiles anew"
+    return Check(name, State.WARN, finding, "Set NUMBA_CACHE_DIR to a folder you can write")
 
 
 def _writable(folder: Path) -> bool:

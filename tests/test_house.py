@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -31,6 +32,8 @@ BANNED_NAMES = re.compile(r"pass_?through", re.IGNORECASE)
 LONGEST = 45
 """Lines of a function's body; most have ten."""
 BROAD = {"Exception", "BaseException"}
+BROAD_ALLOWED = {"streamfx/realtime.py": 1}
+"""Where anything is caught, and how often: a thread's failure is handed over whole, for its consumer to raise."""
 
 
 def nodes(kind: type[ast.AST]) -> Iterator[tuple[str, ast.AST]]:
@@ -134,11 +137,12 @@ def test_pictures_for_sinks_are_made_at_one_place():
 
 def test_no_broad_except():
     """Foreign errors are translated by name; what nobody expected must be seen."""
-    found = []
+    found: Counter[str] = Counter()
     for place, node in nodes(ast.ExceptHandler):
         caught = node.type.elts if isinstance(node.type, ast.Tuple) else [node.type]
-        found += [place for one in caught if one is None or dotted(one) in BROAD]
-    assert found == []
+        if any(one is None or dotted(one) in BROAD for one in caught):
+            found[place.partition(":")[0]] += 1
+    assert found - Counter(BROAD_ALLOWED) == Counter()
 
 
 def test_version_is_the_newest_in_the_changelog():
