@@ -42,4 +42,4 @@ def _between(last: Motion, following: Motion, now: int, seq: int) -> Motion:
     if span > _LONGEST_STEP_NS or last.epoch != following.epoch:
         return replace(last, captured_ns=now, seq=seq)
     motion = mix(last, following, (now - last.captured_ns) / span)
-    return replace(motion, captured_ns=now, seq=seq)
+    return replace(motion, captured_ns=now, seq=seq, held=following.held)
