@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
@@ -60,7 +60,7 @@ def canonical_mesh(data: Path) -> Mesh:
     return face.vertices.astype(np.float64), face.triangles
 
 
-def measure(data: Path, split: str = "train") -> Expressions:
+def measure(data: Path, split: str = "train", tiers: Sequence[str] = ("london", "grid")) -> Expressions:
     """The expressions of all pictures of `split` with a neutral of the same person; takes about a minute.
 
     Raises:
@@ -72,7 +72,8 @@ def measure(data: Path, split: str = "train") -> Expressions:
     models = data / "models"
     found: list[tuple[F64, Picture]] = []
     with PhotoAnalyser(models / "face_landmarker.task", models / "selfie_segmentation.tflite") as analyser:
-        pictures = track(read_index(data, split), description="Measuring expressions")
+        wanted = [picture for picture in read_index(data, split) if picture.tier in tiers]
+        pictures = track(wanted, description="Measuring expressions")
         for _, group in groupby(pictures, key=lambda picture: picture.group):
             found += _offsets_of(list(_faces(group, analyser)), mesh[0])
     return Expressions(
