@@ -14,7 +14,10 @@ from streamfx.geometry import F64, Real
 from streamfx.topology import EYE_CORNERS, IRIS, LID_LOWER, LID_UPPER, LIP_LOWER, LIP_UPPER
 
 LIPS_CLOSED_CM: Final = 0.04
-"""Closed lips measure up to this much."""
+"""Closed lips measure up to this much more than the same person's closed lips at rest."""
+LIPS_BIAS_CM: Final = (0.12, 0.20)
+"""A mean gap at rest up to the first is the landmarks' bias on closed lips (up to .11 on soft or dark
+pictures) and is taken off; from the second on the mouth really rests open, and nothing is."""
 LIDS_CLOSED: Final = 0.05
 """Gap over eye width of a closed eye."""
 LIDS_REST: Final = 0.266
@@ -34,10 +37,27 @@ _MIDDLE_LOWER: Final = tuple(list(lids[1:6]) for lids in LID_LOWER)
 """The five middle lid pairs."""
 
 
-def lip_gaps(face: Real) -> F32:
-    """f32 [9] cm >= 0 between LIP_UPPER and LIP_LOWER of canonical [>=468,3]; 0 is closed."""
-    gap = face[list(LIP_LOWER), 1] - face[list(LIP_UPPER), 1]
-    return np.maximum(gap - LIPS_CLOSED_CM, 0).astype(np.float32)
+def lip_gaps(face: Real, at_rest: Real) -> F32:
+    """f32 [9] cm >= 0 between LIP_UPPER and LIP_LOWER; 0 is closed.
+
+    Args:
+        face, at_rest: [>=468,3] cm, canonical, now and at the driver's neutral.
+    """
+    return np.maximum(raw_lip_gaps(face) - LIPS_CLOSED_CM - _bias(at_rest), 0).astype(np.float32)
+
+
+def raw_lip_gaps(face: Real) -> F64:
+    """f64 [9] cm: the gaps as the landmarks show them, below 0 where they cross."""
+    out: F64 = face[list(LIP_LOWER), 1] - face[list(LIP_UPPER), 1]
+    return out
+
+
+def _bias(at_rest: Real) -> F64:
+    """f64 [9] cm: what the landmarks show between this driver's closed lips."""
+    gaps = np.maximum(raw_lip_gaps(at_rest), 0)
+    sure, never = LIPS_BIAS_CM
+    out: F64 = gaps * np.clip((never - gaps.mean()) / (never - sure), 0, 1)
+    return out
 
 
 def lid_openings(face: Real) -> F64:

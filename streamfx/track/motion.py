@@ -56,7 +56,10 @@ class MotionEstimator:
         self._neutral.calibrate()
 
     def prime(self, tracks: Sequence[FaceTrack]) -> None:
-        """Take the neutral of a whole clip before its first picture: a film then has no drifting start."""
+        """Take the neutral of a whole clip before its first picture: a film then has no drifting start.
+
+        The tracks of a known rest frame alone make that frame the neutral.
+        """
         if not tracks:
             return
         person = Counter(track.person for track in tracks).most_common(1)[0][0]
@@ -125,7 +128,7 @@ class MotionEstimator:
             translation=(head[3:6] * self._eye_distance_cm).astype(np.float32),
             scale=float(np.exp(head[6])),
             gaze=gaze(eyes),
-            lip_gaps=lip_gaps(shown),
+            lip_gaps=lip_gaps(shown, still),
             lid_closure=lid_closure(lid_openings(shown), lid_openings(still)),
             captured_ns=captured_ns,
             seq=seq,

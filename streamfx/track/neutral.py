@@ -14,8 +14,8 @@ import numpy as np
 
 from streamfx.frames import F32, FaceTrack
 from streamfx.geometry import F64, Pose, fit_pose, mean_rotation, yaw_pitch_roll
-from streamfx.topology import FACE_VERTICES, LIP_LOWER, LIP_UPPER, MOUTH_CORNERS
-from streamfx.track.closure import lid_openings
+from streamfx.topology import FACE_VERTICES, MOUTH_CORNERS
+from streamfx.track.closure import lid_openings, raw_lip_gaps
 
 BEST_SHARE: Final = 0.10
 FEWEST: Final = 5
@@ -51,7 +51,7 @@ class Sample:
     @staticmethod
     def of(face: F64, pose: Pose, blendshapes: F32, speed: float) -> Sample:
         """Measure a canonical face f64 [478,3] cm that moves at `speed` cm/s (rms over the vertices)."""
-        gap = np.mean(face[list(LIP_LOWER), 1] - face[list(LIP_UPPER), 1])
+        gap = raw_lip_gaps(face).mean()
         right, left = MOUTH_CORNERS
         width = np.linalg.norm(face[right] - face[left])
         yaw, pitch, _ = yaw_pitch_roll(pose.rotation)
@@ -72,7 +72,9 @@ class Habit:
     @staticmethod
     def of(measures: F64) -> Habit:
         """The habit that f64 [N,7] of Sample.measures show."""
-        _, opening, width, yaw, pitch, _, _ = measures.T
+        gap, opening, width, yaw, pitch, _, _ = measures.T
+        closed = gap < GAP_CM  # who smiles most of the time is not wide-mouthed at rest
+        width = width[closed] if closed.any() else width
         open_eyes = np.percentile(opening, OPEN_EYES_PERCENTILE)
         return Habit(float(open_eyes), *(float(np.median(x)) for x in (width, yaw, pitch)))
 

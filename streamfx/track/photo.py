@@ -16,7 +16,7 @@ from streamfx.track.engine import Detector, Face, Landmarker, Segmenter
 from streamfx.track.matting import person_alpha
 from streamfx.track.plausible import FaceGate
 
-SEED_PX: Final = 1280
+SEED_PX: Final = 2560
 """Long side of the picture in which faces are looked for."""
 DETECTOR_SCORE: Final = 0.4
 CROP_PX: Final = 512
@@ -77,14 +77,19 @@ class PhotoAnalyser:
         self.close()
 
     def _boxes(self, rgb: U8) -> F32:
-        """f32 [N,4]: the boxes of the coarsest level of windows that shows any face, largest first."""
+        """f32 [N,4]: boxes of faces, largest first.
+
+        Levels go from coarse to fine and end one after the first that shows a face: so that of two people of
+        unlike size neither is missed, and a face far away costs nothing where there is a near one.
+        """
+        found: list[F32] = []
         for windows in _levels(rgb.shape[1], rgb.shape[0]):
-            found = [self._boxes_in(rgb, window) for window in windows]
-            boxes = np.concatenate(found)
-            if len(boxes):
-                order = np.argsort(boxes[:, 0] - boxes[:, 2])
-                return _suppressed(boxes[order])
-        return np.zeros((0, 4), np.float32)
+            enough = any(len(boxes) for boxes in found)
+            found += [self._boxes_in(rgb, window) for window in windows]
+            if enough:
+                break
+        boxes = np.concatenate(found)
+        return _suppressed(boxes[np.argsort(boxes[:, 0] - boxes[:, 2], kind="stable")])
 
     def _boxes_in(self, rgb: U8, window: Square) -> F32:
         """f32 [N,4] px of the picture: the boxes seen in a window."""
@@ -120,7 +125,7 @@ def _levels(width: int, height: int) -> list[list[Square]]:
     """
     middle = (width / 2, height / 2)
     whole = [_centred(middle, max(width, height) * factor) for factor in (1.0, 1.6)]
-    return [whole, *(_tiles(width, height, min(width, height) / part) for part in (1.0, 2.0, 4.0))]
+    return [whole, *(_tiles(width, height, min(width, height) / part) for part in (1, 2, 4, 8))]
 
 
 def _centred(middle: tuple[float, float], side: float) -> Square:
