@@ -7,6 +7,7 @@
     │   └── PhotoUnsuitable    no face, several, too small, turned away, cropped
     ├── SourceError            the driving video or camera
     │   ├── SourceMissing      no such file or device, or no permission
+    │   ├── SourceFaceless     plays, but shows no face in any picture: there is no motion to record
     │   ├── SourceUnreadable   not a video, truncated, no picture track, unknown codec
     │   └── SourceLost         it worked, then it stopped (camera unplugged)
     ├── MotionUnreadable       a motion template that is foreign, damaged or of another version
@@ -66,6 +67,10 @@ class SourceError(StreamfxError):
 
 class SourceMissing(SourceError):
     """No such file or device, or no permission to open it."""
+
+
+class SourceFaceless(SourceError):
+    """Plays, but no face was found in any picture: there is no motion to record."""
 
 
 class SourceUnreadable(SourceError):

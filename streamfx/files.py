@@ -130,6 +130,13 @@ def read_bytes(path: Path, limit: int, what: Subject = ANY_FILE) -> bytes:
     return data
 
 
+def check_writable(path: Path) -> None:
+    """Try whether `atomic_output` would work, and leave nothing; raises as it does."""
+    part = _create_part(_check_target(path))
+    with suppress(OSError):
+        part.unlink()
+
+
 def same_file(a: Path, b: Path) -> bool:
     """Whether both paths lead to one file (links followed), or would, if they do not exist yet."""
     try:

@@ -2,13 +2,13 @@
 
     camera -> face -> motion -> warped photo -> refined face -> mouth -> blended frame
 
-A driver yields Motions (numbers, no pixel); an Animator turns each Motion and one Rig into a Rendered picture.
-The two never share a picture: the driver's camera cannot reach the output.
+A driver yields Motions (numbers, no pixel); an Animator turns each Motion and one Rig into a Rendered
+picture. The two never share a picture: the driver's camera cannot reach the output.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import chain, islice
@@ -26,9 +26,9 @@ from streamfx.portrait.photo import load_photo
 from streamfx.portrait.rig import FaceGeometry, rig_digest, solve_rig
 from streamfx.realtime import ahead
 from streamfx.render.base import Mode, MouthPainter, Refiner
+from streamfx.render.composite import finish
 from streamfx.render.cpu import CpuRenderer
 from streamfx.render.mouth import ProceduralMouth
-from streamfx.render.composite import finish
 from streamfx.render.temporal import MouthBlender
 from streamfx.source import Source
 from streamfx.telemetry import StageTimer
@@ -47,6 +47,8 @@ class Portrait:
     rig: Rig
     findings: tuple[Finding, ...]
     """What about the photo will show in the result."""
+    sha256: str
+    """Of the photo's bytes."""
 
 
 def load_portrait(path: Path, size: tuple[int, int], store: Store, cache: RigCache | None = None) -> Portrait:
@@ -58,7 +60,7 @@ def load_portrait(path: Path, size: tuple[int, int], store: Store, cache: RigCac
     photo = load_photo(path)
     digest = rig_digest(photo, size)
     if cache is not None and (cached := cache.load(digest)) is not None:
-        return Portrait(*cached)
+        return Portrait(*cached, photo.sha256)
     task = store.path("face_landmarker")
     with PhotoAnalyser(task, store.path("selfie_segmentation")) as analyser:
         face = choose_face(analyser.faces(photo.rgb), photo.name)
@@ -68,7 +70,7 @@ def load_portrait(path: Path, size: tuple[int, int], store: Store, cache: RigCac
     rig = solve_rig(photo, face, person, geometry, size)
     if cache is not None:
         cache.save(rig, findings)
-    return Portrait(rig, findings)
+    return Portrait(rig, findings, photo.sha256)
 
 
 def _face_geometry(task: Path) -> FaceGeometry:
@@ -79,23 +81,31 @@ def _face_geometry(task: Path) -> FaceGeometry:
 class FaceDriver:
     """source -> face -> motion. Runs ahead of the animation in a thread of its own; pixels end here."""
 
-    def __init__(self, source: Source, store: Store, timer: StageTimer) -> None:
+    def __init__(
+        self, source: Source, store: Store, timer: StageTimer, *, lookahead: int = LOOKAHEAD, depth: int = 8
+    ) -> None:
+        """Args: the pictures; the models; a timer for the stages; pictures of a file looked through for the
+        neutral before the first motion; pictures tracked ahead in a thread of its own (0: in the caller's).
+        """
         task = store.path("face_landmarker")
         self._source, self._timer, self._task = source, timer, task
         self._estimator = MotionEstimator(load_face_model(task).vertices, load_face_basis().rms)
+        self._lookahead = 0 if source.info.live else lookahead
+        self._depth = depth
         self.tracked = 0
         """Pictures in which a face was followed."""
 
-    def motions(self) -> Iterator[Motion]:
-        """One Motion per picture of the source."""
-        with closing(ahead(self._tracks(), depth=8)) as tracks:
+    def motions(self) -> Generator[Motion]:
+        """One Motion per picture of the source. Close it before the source: a thread may be reading."""
+        tracked = self._tracks()
+        with closing(ahead(tracked, self._depth) if self._depth else tracked) as tracks:
             yield from self._estimated(tracks)
 
     def calibrate(self) -> None:
         """Take what the driver does now for their neutral."""
         self._estimator.calibrate()
 
-    def _tracks(self) -> Iterator[tuple[FaceTrack | None, int, int, int]]:
+    def _tracks(self) -> Generator[tuple[FaceTrack | None, int, int, int]]:
         with FaceTracker(self._task) as tracker:
             pictures = iter(self._source)
             while True:
@@ -108,7 +118,7 @@ class FaceDriver:
                 yield track, frame.captured_ns, frame.seq, frame.epoch
 
     def _estimated(self, tracks: Iterator[tuple[FaceTrack | None, int, int, int]]) -> Iterator[Motion]:
-        first = [] if self._source.info.live else list(islice(tracks, LOOKAHEAD))
+        first = list(islice(tracks, self._lookahead))
         self._estimator.prime([track for track, *_ in first if track is not None])
         for track, captured_ns, seq, epoch in chain(first, tracks):
             self.tracked += track is not None
@@ -130,7 +140,7 @@ class Animator:
         painter: MouthPainter | None = None,
         timer: StageTimer | None = None,
     ) -> None:
-        """Args: the rig; what moves; user gains; the networks, where they are at hand; a timer for the stages."""
+        """Args: the rig; what moves; user gains; the networks, where they are at hand; a timer."""
         self._rig, self._gains, self._refiner = rig, gains, refiner
         self._renderer = CpuRenderer(rig, load_face_basis().sigma, mode)
         self._painter = painter or ProceduralMouth(rig)

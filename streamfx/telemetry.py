@@ -1,14 +1,21 @@
-"""Stage timers: how long each stage of the pipeline took, as medians and percentiles."""
+"""What a run costs: stage times as medians and percentiles, and memory."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+import sys
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from time import perf_counter_ns
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
+
+Samples = npt.NDArray[np.float64]
+"""Milliseconds, one per frame."""
 
 _KEPT: Final = 4096
 """Latest samples per stage: enough for a p95, and a film of any length takes no more memory."""
@@ -29,7 +36,7 @@ class StageTimer:
     """Collects stage times. Stages may run in different threads, each stage in one."""
 
     def __init__(self) -> None:
-        self._samples: dict[str, np.ndarray[tuple[int], np.dtype[np.float64]]] = {}
+        self._samples: dict[str, Samples] = {}
         self._counts: dict[str, int] = {}
 
     @contextmanager
@@ -50,9 +57,36 @@ class StageTimer:
 
     def times(self) -> list[StageTime]:
         """One row per stage, in the order in which the stages first ran."""
-        rows = []
-        for stage, samples in self._samples.items():
-            count = self._counts[stage]
-            seen = samples[: min(count, _KEPT)]
-            rows.append(StageTime(stage, float(np.median(seen)), float(np.percentile(seen, 95)), count))
-        return rows
+        return [self._summary(stage, self._seen(stage), self._counts[stage]) for stage in self._samples]
+
+    def together(self, name: str, stages: Iterable[str]) -> StageTime:
+        """The sums of stages that each ran once in every frame."""
+        seen = [self._seen(stage) for stage in stages]
+        count = min(map(len, seen))
+        return self._summary(name, np.sum([samples[:count] for samples in seen], axis=0), count)
+
+    def _seen(self, stage: str) -> Samples:
+        return self._samples[stage][: min(self._counts[stage], _KEPT)]
+
+    @staticmethod
+    def _summary(stage: str, seen: Samples, count: int) -> StageTime:
+        return StageTime(stage, float(np.median(seen)), float(np.percentile(seen, 95)), count)
+
+
+def resident_bytes() -> int:
+    """Memory of this process that lies in RAM now; 0 where the system does not tell."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text("ascii").split()[1])
+    except OSError:
+        return 0
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def peak_bytes() -> int:
+    """The most memory of this process that ever lay in RAM; 0 where the system does not tell."""
+    if sys.platform == "win32":
+        return 0
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

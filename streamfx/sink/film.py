@@ -23,7 +23,7 @@ from av.video.stream import VideoStream
 
 from streamfx.errors import OutputError, UsageError
 from streamfx.files import atomic_output, write_failure
-from streamfx.frames import Rendered
+from streamfx.frames import U8, Rendered
 from streamfx.media import reason
 from streamfx.sink.sound import Sound, SoundTrack, open_sound
 
@@ -134,21 +134,23 @@ class FilmWriter:
         """
         if not isinstance(rendered, Rendered):
             raise TypeError(f"a film takes Rendered pictures only, not {type(rendered).__name__}")
-        height, width = rendered.rgb.shape[:2]
+        self._append(rendered.rgb)
+
+    def _append(self, rgb: U8) -> None:
+        height, width = rgb.shape[:2]
         if (width, height) != self._size:
             film = "{}x{}".format(*self._size)
             cause = f"Picture {self._written} is {width}x{height} px in a film of {film}"
             raise OutputError(cause, "Render all pictures in one size")
         with self._failures():
-            self._container.mux(self._video.encode(self._picture(rendered)))
+            self._container.mux(self._video.encode(self._picture(rgb)))
             self._written += 1
             if self._sound:
                 self._sound.write_until(self.seconds)
 
-    def _picture(self, rendered: Rendered) -> VideoFrame:
-        rgb = VideoFrame.from_ndarray(np.ascontiguousarray(rendered.rgb), "rgb24")
+    def _picture(self, rgb: U8) -> VideoFrame:
         picture = self._reformatter.reformat(
-            rgb,
+            VideoFrame.from_ndarray(np.ascontiguousarray(rgb), "rgb24"),
             format="yuv420p",
             dst_colorspace=Colorspace.ITU709,
             dst_color_range=ColorRange.MPEG,

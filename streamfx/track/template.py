@@ -25,6 +25,9 @@ SUFFIX = ".sfxm"
 _TRACKS = ("coefficients", "rotation", "translation", "scale", "gaze", "lip_gaps", "lid_closure")
 """The columns that are numbers of the motion itself."""
 
+_PROJECTED: F32 = np.zeros((0, 3), np.float32)
+"""Stands for an expression of which the coefficients are kept."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MotionTemplate:
@@ -66,7 +69,11 @@ class MotionTemplate:
             MotionUnreadable: no motions, or times that do not rise.
         """
         basis = basis or load_face_basis()
-        kept = list(motions)
+        kept: list[Motion] = []
+        coefficients: list[F32] = []
+        for motion in motions:  # an hour of full expressions would take gigabytes
+            coefficients.append(basis.project(motion.expression))
+            kept.append(replace(motion, expression=_PROJECTED))
         times = np.array([motion.captured_ns for motion in kept], np.int64)
         if not kept or (np.diff(times) <= 0).any():
             raise MotionUnreadable(
@@ -77,7 +84,7 @@ class MotionTemplate:
             times_ns=times - times[0],
             held=np.array([motion.held for motion in kept]),
             presence=_stack(motion.presence for motion in kept),
-            coefficients=np.stack([basis.project(motion.expression) for motion in kept]),
+            coefficients=np.stack(coefficients),
             rotation=_stack(motion.rotation for motion in kept),
             translation=_stack(motion.translation for motion in kept),
             scale=_stack(motion.scale for motion in kept),
