@@ -200,7 +200,7 @@ class Deformation:
     mouth_gap: float
     """cm: mean gap of the lip pairs; below 0.06 no mouth is drawn (ALGORITHM c)."""
     jaw_drop: float
-    """cm: how far the chin moved down in the head's frame."""
+    """cm: how far the lower teeth moved down in the head's frame."""
     lids: tuple[F32, F32]
     """two f32 [16,2] px: the lid lines."""
     gaze: F32

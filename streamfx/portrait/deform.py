@@ -27,9 +27,13 @@ RELIEF: Final = 0.7
 
 _YAW, _PITCH, _ROLL = (float(np.radians(a)) for a in (25, 20, 25))
 _REACH_X, _REACH_Y = 0.30, 0.21  # of the frame's width: how far the head may travel
+_LEAST_REACH = 0.07
+_HAIR = 0.25  # of the face's height around the oval
 _SCALE_RANGE = (0.85, 1.18)
 _BODY_SHARE = 0.25  # of the head's translation that the torso follows
 _UPPER_LID_SHARE = 0.75
+_JAW_SHARE = 0.92  # of the chin's drop that the lower incisors follow
+_BARED = 0.22  # cm: the most that a lowered lip shows of the lower teeth
 _CHIN_POINTS = (CHIN, 148, 377, 175, 199)
 _UPPERS, _LOWERS = list(LIP_UPPER), list(LIP_LOWER)
 _OVAL, _MOUTH = list(FACE_OVAL), list(INNER_MOUTH)
@@ -75,7 +79,7 @@ def deform(rig: Rig, motion: Motion, gains: Gains = Gains()) -> Deformation:  # 
         scale=scale,
         inner_mouth=vertices[_MOUTH],
         mouth_gap=float(gaps.mean()),
-        jaw_drop=float(max(0.0, expression[list(_CHIN_POINTS), 1].mean())),
+        jaw_drop=_jaw_drop(rig, expression),
         lids=(vertices[list(EYES[0])], vertices[list(EYES[1])]),
         gaze=motion.gaze * np.float32(gains.gaze),
         held=motion.held,
@@ -84,6 +88,13 @@ def deform(rig: Rig, motion: Motion, gains: Gains = Gains()) -> Deformation:  # 
         seq=motion.seq,
         epoch=motion.epoch,
     )
+
+
+def _jaw_drop(rig: Rig, expression: F32) -> float:
+    """cm that the lower teeth sank: with the chin, and never so little that the lip would bare the gum."""
+    chin = _JAW_SHARE * float(expression[list(_CHIN_POINTS), 1].mean())
+    lip = float(rig.shape[14, 1] + expression[14, 1] - rig.mouth.centre[1])
+    return max(0.0, chin, lip - _BARED)
 
 
 def _soft(x: float, limit: float) -> float:
@@ -102,16 +113,26 @@ def _head_pose(rig: Rig, motion: Motion, gain: float) -> tuple[F32, F32, float]:
         ]
     )
     rotation = (cv2.Rodrigues(turn)[0] @ rig.rotation).astype(np.float32)
-    reach = rig.size[0] / rig.scale
-    shift = rig.scale * np.array(
-        [
-            _soft(gain * float(motion.translation[0]), _REACH_X * reach),
-            _soft(gain * float(motion.translation[1]), _REACH_Y * reach),
-            0.0,
-        ]
+    across, down = gain * rig.scale * float(motion.translation[0]), gain * rig.scale * float(motion.translation[1])
+    left, right, above, below = _room(rig)
+    shift = np.array(
+        [_soft(across, right if across > 0 else left), _soft(down, below if down > 0 else above), 0.0]
     )
     size = float(np.clip(exp(gain * float(np.log(max(motion.scale, 1e-3)))), *_SCALE_RANGE))
     return rotation, (rig.translation + shift).astype(np.float32), rig.scale * size
+
+
+def _room(rig: Rig) -> tuple[float, float, float, float]:
+    """px that the head may travel left, right, up and down before hair or chin leave the frame."""
+    width, height = rig.size
+    oval = rig.landmarks[_OVAL, :2]
+    (left, top), (right, bottom) = oval.min(0), oval.max(0)
+    hair = _HAIR * (bottom - top)
+    rooms = (left - hair, width - right - hair, top - hair, height - bottom)
+    limits = (_REACH_X, _REACH_X, _REACH_Y, _REACH_Y)
+    return tuple(  # type: ignore[return-value]
+        float(np.clip(room, _LEAST_REACH * width, limit * width)) for room, limit in zip(rooms, limits, strict=True)
+    )
 
 
 def rest_angles(rotation: F32) -> tuple[float, float, float]:

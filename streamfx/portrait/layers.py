@@ -12,7 +12,7 @@ from streamfx.portrait.fill import grain, push_pull, to_u8
 
 _MASK_LOW, _MASK_RANGE = 0.3, 0.4
 _SOFTNESS = 1.5  # px at a frame height of 480
-_CLEARANCE = 0.06  # face heights around the person that count as touched by hair
+_CLEARANCE = 0.09  # face heights around the person that count as touched by hair
 _SOLID = 0.5
 
 

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from streamfx.frames import F32, MouthLayer, U8
-from streamfx.portrait.fill import to_u8
+from streamfx.portrait.fill import push_pull, to_u8
 from streamfx.topology import EYES, INNER_MOUTH, IRIS
 
 WIDTH = 7.0
@@ -32,6 +32,7 @@ _GUM = np.array([0.70, 0.36, 0.36])
 _TONGUE = np.array([0.66, 0.33, 0.33])
 _THROAT = np.array([0.155, 0.045, 0.05])
 
+_INSIDE = 0.5  # darker than the lips: what shows in the crack of a mouth that has all but closed
 _OWN_TEETH_GAP = 0.22  # cm: a mouth at least this open at rest may show the person's own teeth
 
 
@@ -50,12 +51,13 @@ def mouth_layer(photo: U8, landmarks: F32, shape: F32, scale: float, rotation: F
     white = _white(photo, landmarks, pad)
     own = _own_teeth(photo, landmarks, shape, (centre, scale, rotation), pad)
     enamel = white * _ENAMEL if own is None else _colour_of(own, white * _ENAMEL)
-    upper = _teeth(_UPPER_WIDTHS, _UPPER_LENGTHS, _UPPER_EDGE, -1, enamel, white)
+    edge = _UPPER_EDGE if own is None else _edge_of(own)
+    upper = _teeth(_UPPER_WIDTHS, _UPPER_LENGTHS, edge, -1, enamel, white)
     if own is not None:
         upper = own + upper * (1 - own[..., 3:] / 255)
     return MouthLayer(
         upper=to_u8(upper),
-        lower=to_u8(_teeth(_LOWER_WIDTHS, _LOWER_LENGTHS, _LOWER_EDGE, 1, 0.86 * enamel, white)),
+        lower=to_u8(_teeth(_LOWER_WIDTHS, _LOWER_LENGTHS, _LOWER_EDGE, 1, 0.80 * enamel, white)),
         tongue=to_u8(_tongue(white)),
         cavity=(white * _THROAT).astype(np.float32),
         centre=centre.astype(np.float32),
@@ -124,7 +126,7 @@ def _teeth(
     root = bite + up * np.array(lengths)[index] * (1 - 0.16 * np.abs(u) ** 3)
     above, below = (y - bite) * up, (root - y) * up
     crown = _smooth(above, 0.025) * _smooth(below, 0.03) * (side < ends[-1])
-    shade = (1 - 0.15 * u**2) * (1 - 0.38 * _smooth(np.abs(u) - 0.955, 0.03))
+    shade = (1 - 0.12 * u**2) * (1 - 0.24 * _smooth(np.abs(u) - 0.95, 0.04))
     shade = shade * np.clip(1.04 - 0.014 * side - 0.045 * side**2, 0.25, 1) * (0.90 + 0.10 * np.clip(above / 0.35, 0, 1))
     gum = _smooth((y - bite) * up - 0.35, 0.05) * (1 - crown) * (side < ends[-1])
     reach = np.clip(1 - (np.abs(y - root) / 0.9) ** 2, 0.2, 1) * np.clip(1.05 - 0.06 * side**2, 0.2, 1)
@@ -134,12 +136,12 @@ def _teeth(
 
 
 def _tongue(white: F32) -> F32:
-    """f32 [h,w,4] premultiplied: a rounded tongue that lies behind the lower teeth."""
+    """f32 [h,w,4] premultiplied: a rounded tongue behind the lower teeth, darker towards the throat."""
     x, y = _grid(_SHARPER)
-    top = 0.30 + 0.10 * np.exp(-((x / 0.28) ** 2))
-    body = _smooth(1 - (x / 2.05) ** 2 - ((y - top - 1.15) / 1.15) ** 2, 0.06)
-    groove = 1 - 0.16 * np.exp(-((x / 0.16) ** 2)) * _smooth(y - top, 0.4)
-    light = np.clip(0.52 + 0.42 * (y - top), 0.5, 0.96) * groove * (1 - 0.10 * x**2 / 2)
+    top = -0.42 + 0.07 * np.exp(-((x / 0.30) ** 2))
+    body = _smooth(1 - (x / 2.0) ** 2 - ((y - top - 1.3) / 1.3) ** 2, 0.10)
+    groove = 1 - 0.15 * np.exp(-((x / 0.17) ** 2))
+    light = np.clip(0.36 + 0.60 * (y - top), 0.34, 0.95) * groove * (1 - 0.07 * x**2)
     rgb = (body * light)[..., None] * (white * _TONGUE)
     return _averaged(np.dstack([rgb, 255 * body]))
 
@@ -181,6 +183,34 @@ def _select_teeth(flat: F32, inside: F32) -> F32 | None:
     alpha = cv2.GaussianBlur(teeth.astype(np.float32), (0, 0), 1.2) * inside
     own: F32 = np.dstack([flat * alpha[..., None], 255 * alpha]).astype(np.float32)
     return own
+
+
+def _edge_of(own: F32) -> float:
+    """cm below the closed lips to which the person's own incisors reach."""
+    middle = own[:, _SIZE[0] // 2 - _DENSITY : _SIZE[0] // 2 + _DENSITY, 3] > 127
+    rows = np.flatnonzero(middle.mean(1) > 0.5)
+    lowest = rows.max() if len(rows) else _SIZE[1] // 2
+    return float((lowest + 0.5) / _DENSITY - _SIZE[1] / (2 * _DENSITY))
+
+
+def without_mouth(texture: U8, landmarks: F32, pad: int) -> U8:
+    """The texture (u8 [H,W,3 or 4]) with an open mouth filled from the lips, darker inside.
+
+    The face's mesh stretches across the mouth: when lips that the photo shows open close, no sliver of teeth may
+    stay between them. Teeth come back through the mouth layer.
+    """
+    outline = landmarks[list(INNER_MOUTH), :2] + pad
+    width = float(np.ptp(outline[:, 0]))
+    low = np.maximum(np.floor(outline.min(0) - 0.3 * width), 0).astype(int)
+    high = np.ceil(outline.max(0) + 0.3 * width).astype(int)
+    region = texture[low[1] : high[1], low[0] : high[0]]
+    mask = _polygon(outline - low, region.shape[:2])
+    lips = 1 - np.ceil(cv2.dilate(mask, np.ones((5, 5), np.uint8)))
+    shadow = 1 - _INSIDE * cv2.GaussianBlur(mask, (0, 0), max(1.0, 0.03 * width))[..., None]
+    filled = shadow * push_pull(region[..., :3].astype(np.float32), lips)
+    out = texture.copy()
+    out[low[1] : high[1], low[0] : high[0], :3] = to_u8(region[..., :3] + mask[..., None] * (filled - region[..., :3]))
+    return out
 
 
 def _colour_of(own: F32, fallback: F32) -> F32:

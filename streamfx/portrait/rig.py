@@ -15,15 +15,16 @@ from streamfx.portrait.eyes import eye_layer
 from streamfx.portrait.framing import border_fade, frame_portrait, framed
 from streamfx.portrait.layers import person_alpha, split_layers
 from streamfx.portrait.mesh import Mesh, build_mesh
-from streamfx.portrait.mouth import mouth_layer
+from streamfx.portrait.mouth import mouth_layer, without_mouth
 from streamfx.portrait.photo import Photo
 from streamfx.portrait.skin import solve_skin, spread_lids, spread_lips
-from streamfx.topology import FACE_OVAL, FACE_VERTICES
+from streamfx.topology import FACE_OVAL, FACE_VERTICES, LIP_LOWER, LIP_UPPER
 
 VERSION = 1
 """Raise it when a change here makes cached rigs stale."""
 
 _EAR_DEPTH_MARGIN = 1.5  # cm beyond the oval's deepest point
+_OPEN_MOUTH = 0.06  # cm of mean lip gap: the photo shows the inside of the mouth
 _DEPTH_SLOPE = 0.5  # cm of depth per cm of distance from the oval
 
 
@@ -79,13 +80,17 @@ def solve_rig(
     fade = np.maximum(border_fade((height, width), framing), face_area)
     layers = split_layers(picture, known, alpha, fade, float(np.ptp(oval[:, 1])))
 
+    photo_texture, layer = layers.photo, layers.layer
+    if float(np.mean(shape[list(LIP_LOWER), 1] - shape[list(LIP_UPPER), 1])) > _OPEN_MOUTH:
+        photo_texture, layer = (without_mouth(t, landmarks, pad) for t in (photo_texture, layer))
+
     mesh = build_mesh(landmarks[:FACE_VERTICES, :2], geometry.triangles, size, pad)
     skin = solve_skin(mesh, alpha, landmarks, pad, 1 - known)
     return Rig(
         size=size,
         pad=pad,
-        photo=layers.photo,
-        layer=layers.layer,
+        photo=photo_texture,
+        layer=layer,
         plate=np.ascontiguousarray(layers.plate[pad : pad + size[1], pad : pad + size[0]]),
         landmarks=landmarks,
         shape=shape,

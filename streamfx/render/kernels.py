@@ -79,20 +79,42 @@ def rasterise(corners: F32, values: F32, triangles: I32, out: F32) -> None:
 
 @_compiled
 def lay_over(layer: U8, ground: U8) -> None:
-    """ground = layer + (1 - alpha) * ground, in place; `layer` u8 [H,W,4] premultiplied, `ground` u8 [H,W,3]."""
-    for y in range(layer.shape[0]):
-        for x in range(layer.shape[1]):
+    """ground = layer + (1 - alpha) * ground, in place.
+
+    Where the head turns, the mesh folds behind the cheek and the layer ends at a hard edge: pixels whose alpha
+    jumps against their neighbours are averaged with them, so that the silhouette does not show stairs.
+
+    Args:
+        layer: u8 [H,W,4] premultiplied.
+        ground: u8 [H,W,3].
+    """
+    height, width = layer.shape[0], layer.shape[1]
+    value = np.empty(4, np.int32)
+    for y in range(height):
+        inner_row = 0 < y < height - 1
+        for x in range(width):
             alpha = np.int32(layer[y, x, 3])
-            if alpha == 255:
+            around = 4 * alpha
+            if inner_row and 0 < x < width - 1:
+                around = np.int32(layer[y, x - 1, 3]) + layer[y, x + 1, 3] + layer[y - 1, x, 3] + layer[y + 1, x, 3]
+            if abs(4 * alpha - around) > 230:
+                for c in range(4):
+                    sides = np.int32(layer[y, x - 1, c]) + layer[y, x + 1, c] + layer[y - 1, x, c] + layer[y + 1, x, c]
+                    value[c] = (4 * np.int32(layer[y, x, c]) + sides + 4) >> 3
+            elif alpha == 0:
+                continue
+            elif alpha == 255:
                 ground[y, x, 0] = layer[y, x, 0]
                 ground[y, x, 1] = layer[y, x, 1]
                 ground[y, x, 2] = layer[y, x, 2]
-            elif alpha > 0:
-                rest = 255 - alpha
-                for c in range(3):
-                    under = np.int32(ground[y, x, c]) * rest + 128
-                    value = np.int32(layer[y, x, c]) + ((under + (under >> 8)) >> 8)
-                    ground[y, x, c] = np.uint8(min(value, 255))
+                continue
+            else:
+                for c in range(4):
+                    value[c] = layer[y, x, c]
+            rest = 255 - value[3]
+            for c in range(3):
+                under = np.int32(ground[y, x, c]) * rest + 128
+                ground[y, x, c] = np.uint8(min(value[c] + ((under + (under >> 8)) >> 8), 255))
 
 
 @_compiled
@@ -198,7 +220,17 @@ def draw_patch(picture: U8, left: int, top: int, mask: F32, patch: U8, place: F3
 
 @_compiled
 def paint_mouth(
-    out: U8, mask: F32, shade: F32, cavity: F32, tongue: U8, lower: U8, upper: U8, skull: F32, jaw: F32, dim: F32
+    out: U8,
+    mask: F32,
+    shade: F32,
+    cavity: F32,
+    tongue: U8,
+    lower: U8,
+    upper: U8,
+    skull: F32,
+    jaw: F32,
+    rest: F32,
+    dim: F32,
 ) -> None:
     """Paint the inside of a mouth back to front: throat, tongue, lower teeth, upper teeth.
 
@@ -208,7 +240,7 @@ def paint_mouth(
         shade: f32 [n,n] 0..1: how much light the lips let in.
         cavity: f32 [3] RGB.
         tongue, lower, upper: u8 [h,w,4] premultiplied.
-        skull, jaw: f32 [2,3]: out px -> texture px of what follows the skull and the jaw.
+        skull, jaw, rest: f32 [2,3]: out px -> texture px of upper teeth, lower teeth and tongue.
         dim: f32 [3]: light on tongue, lower and upper teeth.
     """
     height, width = upper.shape[0], upper.shape[1]
@@ -220,15 +252,19 @@ def paint_mouth(
             sv = skull[1, 0] * x + skull[1, 1] * y + skull[1, 2]
             ju = jaw[0, 0] * x + jaw[0, 1] * y + jaw[0, 2]
             jv = jaw[1, 0] * x + jaw[1, 1] * y + jaw[1, 2]
+            tu = rest[0, 0] * x + rest[0, 1] * y + rest[0, 2]
+            tv = rest[1, 0] * x + rest[1, 1] * y + rest[1, 2]
+            in_tongue = tu >= 0 and tv >= 0 and tu < width - 1 and tv < height - 1
             in_skull = su >= 0 and sv >= 0 and su < width - 1 and sv < height - 1
             in_jaw = ju >= 0 and jv >= 0 and ju < width - 1 and jv < height - 1
-            ta = 1 - _bilinear(tongue, ju, jv, 3) / 255 if in_jaw else 1.0
+            ta = 1 - _bilinear(tongue, tu, tv, 3) / 255 if in_tongue else 1.0
             la = 1 - _bilinear(lower, ju, jv, 3) / 255 if in_jaw else 1.0
             ua = 1 - _bilinear(upper, su, sv, 3) / 255 if in_skull else 1.0
             for c in range(3):
                 value = cavity[c]
+                if in_tongue:
+                    value = value * ta + dim[0] * _bilinear(tongue, tu, tv, c)
                 if in_jaw:
-                    value = value * ta + dim[0] * _bilinear(tongue, ju, jv, c)
                     value = value * la + dim[1] * _bilinear(lower, ju, jv, c)
                 if in_skull:
                     value = value * ua + dim[2] * _bilinear(upper, su, sv, c)

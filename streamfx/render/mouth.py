@@ -12,10 +12,10 @@ import numpy as np
 from streamfx.frames import F32, Deformation, Rig, U8
 from streamfx.render.base import MouthView
 
-_JAW_SHARE = 0.92  # of the chin's drop that the lower incisors follow
+_TONGUE_SHARE = 0.66  # of the jaw's drop that the tongue follows
 _TEETH_DEPTH = 0.5  # cm behind the lips: parallax under head rotation
 _SHADE_CM = 0.20  # reach of the lips' shadow into the mouth
-_DARKEST = 0.75  # light inside a barely opened mouth; 1 when open by 1 cm (ALGORITHM g)
+_DARKEST = 0.85  # light inside a barely opened mouth; 1 when open by 1 cm
 
 
 class ProceduralMouth:
@@ -32,9 +32,9 @@ class ProceduralMouth:
         size = view.mask.shape[0]
         out = np.zeros((size, size, 3), np.uint8)
         mouth = self._rig.mouth
-        jaw_drop = _JAW_SHARE * deformation.jaw_drop
         light = _DARKEST + (1 - _DARKEST) * float(np.clip(view.gap / 1.0, 0, 1))
-        dim = np.array([light, light, light], np.float32)
+        covered = 0.55 + 0.45 * float(np.clip(view.gap / 0.8, 0, 1))  # the upper teeth stand before the lower
+        dim = np.array([light, light * covered, 1.06 * light], np.float32)
         paint_mouth(
             out,
             view.mask,
@@ -44,7 +44,8 @@ class ProceduralMouth:
             mouth.lower,
             mouth.upper,
             self._to_texture(view, deformation, 0.0),
-            self._to_texture(view, deformation, jaw_drop),
+            self._to_texture(view, deformation, deformation.jaw_drop),
+            self._to_texture(view, deformation, _TONGUE_SHARE * deformation.jaw_drop),
             dim,
         )
         return out
@@ -71,6 +72,6 @@ def _compose(outer: F32, inner: F32) -> F32:
 
 
 def _shade(mask: F32, density: float) -> F32:
-    """f32 [n,n]: lips throw shadow: 0.35 at the edge, 1 well inside."""
+    """f32 [n,n]: lips throw shadow: 0.48 at the edge, 1 well inside."""
     inside = cv2.GaussianBlur(mask, (0, 0), _SHADE_CM * density)
-    return (0.35 + 0.65 * np.clip((inside - 0.40) / 0.50, 0, 1)).astype(np.float32)
+    return (0.48 + 0.52 * np.clip((inside - 0.40) / 0.48, 0, 1)).astype(np.float32)
