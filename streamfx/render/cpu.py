@@ -18,7 +18,6 @@ from streamfx.render.rectify import (
     mouth_affine,
     move,
 )
-from streamfx.topology import FACE_VERTICES
 
 _NOWHERE = -4096.0  # source position of pixels that no triangle covers: transparent
 _UNMOVED = np.array([[1, 0, 0], [0, 1, 0]], np.float32)
@@ -40,6 +39,7 @@ class CpuRenderer:
         self._exterior = exterior[rig.visible] if mode is Mode.LAYER else exterior
         self._face = rig.triangles[split:]
         self._crop_triangles = exterior[rig.visible]
+        self._used = np.unique(np.concatenate([self._crop_triangles, self._face]))
 
     def warp(self, deformation: Deformation) -> U8:
         """See base.Renderer."""
@@ -89,12 +89,17 @@ class CpuRenderer:
 
     def _layers(self, deformation: Deformation, triangles: I32) -> U8:
         picture = self._rig.plate.copy()
-        used = deformation.vertices[: FACE_VERTICES] if not len(self._exterior) else deformation.vertices[np.unique(self._exterior)]
-        low = np.clip(np.floor(np.minimum(used.min(0), deformation.vertices[:FACE_VERTICES].min(0))).astype(int), 0, None)
-        high = np.ceil(np.maximum(used.max(0), deformation.vertices[:FACE_VERTICES].max(0))).astype(int) + 1
-        box = np.s_[low[1] : max(low[1] + 1, high[1]), low[0] : max(low[0] + 1, high[0])]
+        box = self._person_box(deformation.vertices)
         self._map.fill(_NOWHERE)
         rasterise(deformation.vertices, self._sources, triangles, self._map)
         layer = cv2.remap(self._rig.layer, self._map[box], None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
         lay_over(layer, picture[box])
         return picture
+
+    def _person_box(self, vertices: F32) -> tuple[slice, slice]:
+        """Rows and columns of the frame in which the person lies."""
+        used = vertices[self._used]
+        width, height = self._rig.size
+        left, top = np.clip(np.floor(used.min(0)).astype(int), 0, (width - 1, height - 1))
+        right, bottom = np.clip(np.ceil(used.max(0)).astype(int) + 1, (left + 1, top + 1), (width, height))
+        return np.s_[top:bottom, left:right]
