@@ -15,9 +15,12 @@ from streamfx.topology import EYE_CORNERS, IRIS, LID_LOWER, LID_UPPER, LIP_LOWER
 
 LIPS_CLOSED_CM: Final = 0.04
 """Closed lips measure up to this much more than the same person's closed lips at rest."""
+LIPS_PARTING_CM: Final = (0.02, 0.08)
+"""Mean gap of all pairs over which lips part: below, a single pair's gap is noise."""
 LIPS_BIAS_CM: Final = (0.12, 0.20)
 """A mean gap at rest up to the first is the landmarks' bias on closed lips (up to .11 on soft or dark
-pictures) and is taken off; from the second on the mouth really rests open, and nothing is."""
+pictures) and is taken off; from the second on the mouth really rests open, and a usual bias is."""
+USUAL_BIAS_CM: Final = 0.04
 LIDS_CLOSED: Final = 0.05
 """Gap over eye width of a closed eye."""
 LIDS_REST: Final = 0.266
@@ -43,7 +46,10 @@ def lip_gaps(face: Real, at_rest: Real) -> F32:
     Args:
         face, at_rest: [>=468,3] cm, canonical, now and at the driver's neutral.
     """
-    return np.maximum(raw_lip_gaps(face) - LIPS_CLOSED_CM - _bias(at_rest), 0).astype(np.float32)
+    gaps = raw_lip_gaps(face) - _bias(at_rest)
+    shut, parted = LIPS_PARTING_CM
+    parting = np.clip((gaps.mean() - shut) / (parted - shut), 0, 1)
+    return np.asarray(np.maximum(gaps - LIPS_CLOSED_CM, 0) * parting, np.float32)
 
 
 def raw_lip_gaps(face: Real) -> F64:
@@ -56,7 +62,8 @@ def _bias(at_rest: Real) -> F64:
     """f64 [9] cm: what the landmarks show between this driver's closed lips."""
     gaps = np.maximum(raw_lip_gaps(at_rest), 0)
     sure, never = LIPS_BIAS_CM
-    out: F64 = gaps * np.clip((never - gaps.mean()) / (never - sure), 0, 1)
+    known = np.clip((never - gaps.mean()) / (never - sure), 0, 1)
+    out: F64 = gaps * known + USUAL_BIAS_CM * (1 - known)
     return out
 
 
