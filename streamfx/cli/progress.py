@@ -1,9 +1,9 @@
-"""The progress bar of downloads: on stderr, and only where stderr is a terminal."""
+"""Progress bars: on stderr, and only where stderr is a terminal."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from streamfx.models.store import Progress
@@ -29,3 +29,24 @@ def bars() -> Iterator[Progress | None]:
             drawn.update(tasks[name], completed=done, total=total or None)
 
         yield progress
+
+
+@contextmanager
+def frame_bar(what: str, total: int | None) -> Iterator[Callable[[], None]]:
+    """A function to call after each of `total` frames; draws how many are done and the time that remains.
+
+    Args:
+        what: what is being done, shown from the first frame on; before it the driver is looked through.
+        total: frames expected; None where that is not known.
+    """
+    if not sys.stderr.isatty():
+        yield lambda: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bars
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Bars(*columns, console=Console(stderr=True), transient=True) as drawn:
+        task = drawn.add_task("looking at the driver", total=total)
+        yield lambda: drawn.update(task, advance=1, description=what)

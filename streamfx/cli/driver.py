@@ -1,0 +1,174 @@
+"""What drives the portrait: a video, a webcam or a template, as motions at an even rate."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Final, Protocol
+
+from streamfx.errors import StreamfxError, UsageError
+from streamfx.files import TEMPLATE, open_regular
+from streamfx.frames import Motion
+from streamfx.models.store import Store
+from streamfx.pipeline import FaceDriver
+from streamfx.source import Source, SourceStatistics, open_source
+from streamfx.source.devices import camera_device
+from streamfx.telemetry import StageTimer
+from streamfx.track.retime import retime
+from streamfx.track.template import SUFFIX, MotionTemplate
+from streamfx.track.template_format import MAGIC
+
+FPS: Final = (1.0, 120.0)
+"""A film takes its driver's rate within these; files with broken headers claim wilder ones."""
+
+
+class Kind(StrEnum):
+    """What kind of driver it is."""
+
+    VIDEO = "video"
+    CAMERA = "camera"
+    TEMPLATE = "template"
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """What a driver gave, so far."""
+
+    pictures: int
+    """Pictures of the source, or frames of the template."""
+    tracked: int
+    """Those in which a face was followed."""
+    statistics: SourceStatistics | None
+    """Of the source; a template has none."""
+
+    @property
+    def share(self) -> float:
+        """Of the pictures in which a face was followed, 0 to 1."""
+        return self.tracked / max(1, self.pictures)
+
+
+class Driver(Protocol):
+    """A driver, open."""
+
+    kind: Kind
+    name: str
+    fps: float
+    """Of the motions that it yields, constant."""
+    expected: int | None
+    """How many motions will come, as far as is known."""
+
+    def motions(self) -> Generator[Motion]:
+        """Motions at even times. Close it before the driver."""
+        ...
+
+    def account(self) -> Account:
+        """What was driven so far."""
+        ...
+
+
+def kind_of(spec: str) -> Kind:
+    """What a DRIVER on the command line is, by its form, its suffix or its first bytes; it need not exist."""
+    if camera_device(spec) is not None:
+        return Kind.CAMERA
+    path = Path(spec)
+    if path.suffix.lower() == SUFFIX:
+        return Kind.TEMPLATE
+    with suppress(StreamfxError, OSError), open_regular(path, TEMPLATE) as file:
+        if file.read(len(MAGIC)) == MAGIC:
+            return Kind.TEMPLATE
+    return Kind.VIDEO
+
+
+def check_length(spec: str, duration_s: float | None) -> None:
+    """A camera never ends: raises UsageError unless the length is given."""
+    if kind_of(spec) is Kind.CAMERA and duration_s is None:
+        raise UsageError(f"The camera {spec} has no end", "Say how long with --duration SECONDS")
+
+
+@contextmanager
+def open_driver(
+    spec: str, store: Store, timer: StageTimer, *, fps: float | None = None, duration_s: float | None = None
+) -> Iterator[Driver]:
+    """The driver named on the command line.
+
+    Args:
+        spec: a video file, a motion template, or a camera (`0`, `camera:0`, `/dev/video0`).
+        store, timer: for the tracker.
+        fps: of the motions; by default the driver's own.
+        duration_s: where to end.
+
+    Raises:
+        SourceError, MotionUnreadable: it cannot be opened.
+    """
+    if kind_of(spec) is Kind.TEMPLATE:
+        yield TemplateDriver(Path(spec), fps, duration_s)
+        return
+    with open_source(spec) as source:
+        yield SourceDriver(source, store, timer, fps, duration_s)
+
+
+class SourceDriver:
+    """A video or a camera, tracked."""
+
+    def __init__(
+        self, source: Source, store: Store, timer: StageTimer, fps: float | None, duration_s: float | None
+    ) -> None:
+        info = source.info
+        self.kind = Kind.CAMERA if info.live else Kind.VIDEO
+        self.name = info.name
+        self.fps = fps or min(max(info.fps, FPS[0]), FPS[1])
+        length_s = info.duration_s or (info.frames or 0) / info.fps
+        self.expected = _expected(length_s, duration_s, self.fps)
+        self._source, self._duration_s = source, duration_s
+        self._face = FaceDriver(source, store, timer)
+
+    def motions(self) -> Generator[Motion]:
+        """Motions at even times, whatever the source's own."""
+        with closing(self._face.motions()) as motions:
+            yield from retime(until(motions, self._duration_s), self.fps)
+
+    def account(self) -> Account:
+        """Pictures handed to the tracker so far."""
+        statistics = self._source.statistics
+        return Account(statistics.decoded, self._face.tracked, statistics)
+
+
+class TemplateDriver:
+    """A motion template: numbers already, nothing is tracked."""
+
+    kind = Kind.TEMPLATE
+
+    def __init__(self, path: Path, fps: float | None, duration_s: float | None) -> None:
+        recorded = MotionTemplate.load(path)
+        self.name = path.name
+        self.fps = fps or recorded.fps
+        self._template = recorded.resample(self.fps)
+        self._duration_s = duration_s
+        self.expected = _expected(len(self._template) / self.fps, duration_s, self.fps)
+        self._account = Account(len(recorded), int((~recorded.held).sum()), None)
+
+    def motions(self) -> Generator[Motion]:
+        """The recorded motions at even times."""
+        yield from until(self._template.frames(), self._duration_s)
+
+    def account(self) -> Account:
+        """Of the whole template: what was tracked when it was recorded."""
+        return self._account
+
+
+def until(motions: Iterable[Motion], seconds: float | None) -> Iterator[Motion]:
+    """The motions of the first `seconds`, all if None."""
+    start_ns: int | None = None
+    for motion in motions:
+        start_ns = motion.captured_ns if start_ns is None else start_ns
+        if seconds is not None and motion.captured_ns - start_ns >= seconds * 1e9:
+            return
+        yield motion
+
+
+def _expected(length_s: float, duration_s: float | None, fps: float) -> int | None:
+    known = [length for length in (length_s, duration_s) if length]
+    return max(1, round(min(known) * fps)) if known else None

@@ -1,0 +1,128 @@
+"""Making one film: what `render` and `demo` share, from an open driver to the file and its report."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import monotonic_ns
+from typing import Final
+
+from streamfx import config
+from streamfx.cli.driver import Account, Driver
+from streamfx.cli.progress import bars
+from streamfx.frames import U8, Quality, Rendered
+from streamfx.models.store import Store
+from streamfx.pipeline import Animator, Portrait, load_portrait
+from streamfx.portrait.cache import RigCache
+from streamfx.sink.sheet import Variety, draw_sheet, save_sheet
+from streamfx.telemetry import StageTime, StageTimer
+
+MODELS: Final = ("face_landmarker", "selfie_segmentation")
+"""What every animation needs."""
+Write = Callable[[Rendered], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Production:
+    """What making a film gave and took."""
+
+    frames: int
+    fps: float
+    elapsed_s: float
+    """From the driver's first picture to the last frame handed to the encoder."""
+    quality: Counter[Quality]
+    account: Account
+    stages: tuple[StageTime, ...]
+    variety: Variety = field(repr=False)
+
+    @property
+    def end_to_end_fps(self) -> float:
+        """Frames made per second, everything included."""
+        return self.frames / max(self.elapsed_s, 1e-9)
+
+    @property
+    def seconds(self) -> float:
+        """The film's length."""
+        return self.frames / self.fps
+
+
+def fetch_models(*more: str) -> Store:
+    """The account's store with what every animation needs; fetched, with a progress bar, at the first use."""
+    store = Store.default()
+    with bars() as progress:
+        for name in (*MODELS, *more):
+            store.ensure(name, progress)
+    return store
+
+
+def prepare(photo: Path, size: tuple[int, int], store: Store) -> Portrait:
+    """The photo, ready to be animated; solved once, kept in the cache folder."""
+    return load_portrait(photo, size, store, RigCache(config.cache_folder() / "rigs"))
+
+
+def produce(
+    driver: Driver, animator: Animator, timer: StageTimer, write: Write, tick: Callable[[], None]
+) -> Production:
+    """Animate everything that the driver gives.
+
+    Args:
+        driver, animator, timer: the way to a picture, and the timer that both were given.
+        write: takes each finished picture.
+        tick: called after each.
+    """
+    quality: Counter[Quality] = Counter()
+    variety = Variety()
+    started = monotonic_ns()
+    with closing(driver.motions()) as motions:
+        for motion in motions:
+            rendered = animator.animate(motion)
+            with timer.measure("encode"):
+                write(rendered)
+            quality[rendered.quality] += 1
+            variety.offer(rendered, motion)
+            tick()
+    elapsed_s = (monotonic_ns() - started) / 1e9
+    account, stages = driver.account(), tuple(timer.times())
+    return Production(quality.total(), driver.fps, elapsed_s, quality, account, stages, variety)
+
+
+def write_sheet(path: Path, portrait: Portrait, made: Production, title: str) -> None:
+    """The contact sheet of a film just made. Raises OutputError."""
+    shots = made.variety.shots()
+    save_sheet(path, draw_sheet(framed_photo(portrait), shots, title, made.stages))
+
+
+def framed_photo(portrait: Portrait) -> U8:
+    """u8 [H,W,3]: the photo as the film frames it."""
+    rig = portrait.rig
+    width, height = rig.size
+    return rig.photo[rig.pad : rig.pad + height, rig.pad : rig.pad + width]
+
+
+def made_line(path: Path, portrait: Portrait, made: Production) -> str:
+    """What was made, for a person."""
+    width, height = portrait.rig.size
+    return f"made {path}: {made.frames} frames, {width}x{height}, {made.fps:.4g} fps, {made.seconds:.1f} s"
+
+
+def driver_line(driver: Driver, made: Production) -> str:
+    """How well the driver could be followed."""
+    account = made.account
+    followed = f"a face in {account.tracked} of {account.pictures} pictures ({account.share:.0%})"
+    hint = "" if account.tracked else "; without a face the portrait rests"
+    return f"driver: {driver.name}, {followed}{hint}"
+
+
+def quality_line(made: Production) -> str:
+    """How the frames came about."""
+    return "quality: " + ", ".join(f"{count} {quality.value}" for quality, count in made.quality.items())
+
+
+def speed_lines(made: Production) -> Iterator[str]:
+    """How fast it was made, for a person."""
+    stages = ", ".join(f"{time.stage} {time.median_ms:.1f}" for time in made.stages)
+    yield f"speed: {made.end_to_end_fps:.1f} frames a second, encoding included"
+    yield f"stages: {stages} (median ms)"

@@ -1,0 +1,98 @@
+"""`streamfx record`: what a driver does becomes a motion template, a small file of numbers."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from streamfx.cli import add_json, options
+from streamfx.cli.progress import frame_bar
+from streamfx.cli.show import print_json
+from streamfx.errors import SourceFaceless, UsageError
+
+if TYPE_CHECKING:
+    from streamfx.cli import Subparsers
+    from streamfx.cli.driver import Driver
+    from streamfx.frames import Motion
+    from streamfx.track.template import MotionTemplate
+
+DESCRIPTION: Final = """\
+Track the face of a video or webcam and write its motion: expression, head, gaze, lips and lids as
+numbers, no picture. Any portrait can be animated by it later, without tracking."""
+
+
+def add_parser(subparsers: Subparsers) -> None:
+    """Describe `record`."""
+    text = "write the motion of a video or webcam as a template"
+    parser = subparsers.add_parser(
+        "record", help=text, description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("driver", metavar="DRIVER", help="video, or webcam (0, /dev/video0)")
+    add("-o", "--output", metavar="MOTION", type=Path, required=True, help="motion template: .sfxm")
+    add("--fps", type=options.fps, metavar="N", help="frames per second (the driver's own)")
+    add("--duration", type=options.seconds, metavar="SECONDS", help="where to end; needed for a webcam")
+    add("--origin", default="", metavar="TEXT", help="who made it and how it may be used; kept in the file")
+    add_json(parser)
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Track, write, and say what was written."""
+    from streamfx.cli.driver import Kind, check_length, kind_of, open_driver
+    from streamfx.cli.film import fetch_models
+    from streamfx.telemetry import StageTimer
+    from streamfx.track.template import SUFFIX
+
+    kind = kind_of(arguments.driver)
+    if kind is Kind.TEMPLATE:
+        raise UsageError(f"{arguments.driver} is a motion template already", "Name a video or a webcam")
+    check_length(arguments.driver, arguments.duration)
+    inputs = [] if kind is Kind.CAMERA else [Path(arguments.driver)]
+    options.check_outputs([(arguments.output, (SUFFIX,))], inputs)
+    store = fetch_models()
+    limits = {"fps": arguments.fps, "duration_s": arguments.duration}
+    with open_driver(arguments.driver, store, StageTimer(), **limits) as driver:
+        template = _record(driver, arguments.origin)
+        template.save(arguments.output)
+        _tell(arguments, driver, template)
+    return 0
+
+
+def _record(driver: Driver, origin: str) -> MotionTemplate:
+    """The template of all that the driver does.
+
+    Raises:
+        SourceFaceless: it shows no face in any picture.
+    """
+    from streamfx.track.template import MotionTemplate
+
+    with frame_bar("recording", driver.expected) as tick, closing(driver.motions()) as motions:
+
+        def counted() -> Iterator[Motion]:
+            for motion in motions:
+                tick()
+                yield motion
+
+        template = MotionTemplate.from_motions(counted(), driver.fps, origin=origin, source=driver.name)
+    account = driver.account()
+    if not account.tracked:
+        cause = f"No face was found in any of the {account.pictures} pictures of {driver.name}"
+        raise SourceFaceless(cause, "Use a video of one face, well lit and turned to the camera")
+    return template
+
+
+def _tell(arguments: argparse.Namespace, driver: Driver, template: MotionTemplate) -> None:
+    account, size = driver.account(), arguments.output.stat().st_size
+    if arguments.json:
+        facts = {"path": str(arguments.output), "bytes": size, "frames": len(template), "fps": template.fps}
+        share = {"pictures": account.pictures, "tracked": account.tracked}
+        print_json(facts | share | {"tracked_share": round(account.share, 4)})
+        return
+    length = len(template) / template.fps
+    print(f"made {arguments.output}: {len(template)} frames, {length:.1f} s, {size / 1e3:.1f} kB")
+    print(f"driver: {driver.name}, a face in {account.tracked} of {account.pictures} pictures")
+    print(f"next: streamfx render PHOTO {arguments.output} -o FILM.mp4")

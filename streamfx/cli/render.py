@@ -1,0 +1,181 @@
+"""`streamfx render`: a photo and a driver become a film."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from streamfx.cli import add_json, options
+from streamfx.cli.progress import frame_bar
+from streamfx.cli.show import print_json
+from streamfx.errors import UsageError
+
+if TYPE_CHECKING:
+    from streamfx.cli import Subparsers
+    from streamfx.cli.driver import Driver
+    from streamfx.cli.film import Production
+    from streamfx.frames import Frame, Rendered
+    from streamfx.pipeline import Portrait
+    from streamfx.source import Source
+    from streamfx.telemetry import StageTimer
+
+DESCRIPTION: Final = """\
+Animate a portrait photo by a video, a webcam or a motion template, and write the film.
+The film shows the photo only; the driver's picture is in it only with --compare."""
+
+EPILOG: Final = """\
+examples:
+  streamfx render me.jpg clip.mp4 -o film.mp4 --sheet film.png
+  streamfx render me.jpg 0 -o film.mp4 --duration 10      the first webcam, ten seconds
+  streamfx render me.jpg motion.sfxm -o film.webm --size 1280x720"""
+
+
+def add_parser(subparsers: Subparsers) -> None:
+    """Describe `render`."""
+    parser = subparsers.add_parser(
+        "render",
+        help="animate a photo by a video, a webcam or a motion template",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("portrait", metavar="PORTRAIT", type=Path, help="photo of one face turned to the camera")
+    add("driver", metavar="DRIVER", help="video, motion template (.sfxm), or webcam (0, /dev/video0)")
+    add("-o", "--output", metavar="FILM", type=Path, required=True, help="film: .mp4 .mov .mkv .webm")
+    add("--size", type=options.frame_size, default=(640, 480), metavar="WxH", help="px (640x480)")
+    add("--fps", type=options.fps, metavar="N", help="frames per second (the driver's own)")
+    add("--duration", type=options.seconds, metavar="SECONDS", help="where to end; needed for a webcam")
+    add("--audio", action="store_true", help="keep the sound of the driver's video")
+    add("--sheet", type=Path, metavar="PNG", help="also write a contact sheet")
+    add("--report", type=Path, metavar="JSON", help="also write how the film was made")
+    add("--compare", action="store_true", help="show the driver's video beside the result")
+    add("--mode", choices=("layer", "sheet"), default="layer", help="still background (layer), or all moves")
+    for name, what in (("expression", "of the face"), ("head", "of the head"), ("gaze", "of the eyes")):
+        add(f"--{name}", type=options.gain, default=1.0, metavar="GAIN", help=f"motion {what}, 0 to 1.5 (1)")
+    add_json(parser)
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Make the film, and what else was asked for; then say what was made."""
+    from streamfx.cli.driver import check_length, open_driver
+    from streamfx.cli.film import fetch_models, prepare, write_sheet
+    from streamfx.cli.report import film_report, save_report
+    from streamfx.telemetry import StageTimer
+
+    _check(arguments)
+    check_length(arguments.driver, arguments.duration)
+    store, timer = fetch_models(), StageTimer()
+    limits = {"fps": arguments.fps, "duration_s": arguments.duration}
+    with open_driver(arguments.driver, store, timer, **limits) as driver:
+        portrait = prepare(arguments.portrait, arguments.size, store)
+        made = _animate(arguments, driver, portrait, timer)
+        report = film_report(made, driver, portrait, store, _settings(arguments), arguments.output)
+        if arguments.sheet:
+            write_sheet(arguments.sheet, portrait, made, f"{arguments.portrait.name} by {driver.name}")
+        if arguments.report:
+            save_report(arguments.report, report)
+        if arguments.json:
+            print_json(report)
+        else:
+            _tell(arguments, driver, portrait, made)
+    return 0
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    """Everything that can be wrong with the command line and its files, before any work."""
+    from streamfx.cli.driver import Kind, kind_of
+    from streamfx.files import PHOTO, check_readable
+    from streamfx.sink.film import CONTAINERS
+
+    kind = kind_of(arguments.driver)
+    for name in ("audio", "compare"):
+        if getattr(arguments, name) and kind is not Kind.VIDEO:
+            raise UsageError(
+                f"--{name} needs a video, and the driver is a {kind.value}", f"Leave out --{name}"
+            )
+    check_readable(arguments.portrait, PHOTO)
+    inputs = [arguments.portrait, *([] if kind is Kind.CAMERA else [Path(arguments.driver)])]
+    extra = ((arguments.sheet, (".png",)), (arguments.report, (".json",)))
+    wanted = [(arguments.output, tuple(CONTAINERS)), *((path, kinds) for path, kinds in extra if path)]
+    options.check_outputs(wanted, inputs)
+
+
+def _animate(
+    arguments: argparse.Namespace, driver: Driver, portrait: Portrait, timer: StageTimer
+) -> Production:
+    from streamfx.cli.film import produce
+    from streamfx.pipeline import Animator
+    from streamfx.portrait.deform import Gains
+    from streamfx.render.base import Mode
+
+    gains = Gains(head=arguments.head, expression=arguments.expression, gaze=arguments.gaze)
+    animator = Animator(portrait.rig, mode=Mode(arguments.mode), gains=gains, timer=timer)
+    with _writer(arguments, driver.fps) as write, frame_bar("rendering", driver.expected) as tick:
+        return produce(driver, animator, timer, write, tick)
+
+
+@contextmanager
+def _writer(arguments: argparse.Namespace, fps: float) -> Iterator[Callable[[Rendered], None]]:
+    """The film, open; with --compare one that holds the driver's pictures as well."""
+    from streamfx.sink.comparison import ComparisonFilm
+    from streamfx.sink.film import FilmWriter
+    from streamfx.source import open_source
+
+    sound = Path(arguments.driver) if arguments.audio else None
+    if not arguments.compare:
+        with FilmWriter(arguments.output, arguments.size, fps, audio_from=sound) as film:
+            yield film.write
+        return
+    with (
+        open_source(arguments.driver) as source,
+        ComparisonFilm(arguments.output, arguments.size, fps, audio_from=sound) as both,
+    ):
+        pictures = PicturesByTime(source)
+        yield lambda rendered: both.write_pair(rendered, pictures.at(rendered.captured_ns))
+
+
+class PicturesByTime:
+    """The pictures of a video as a player shows them: each until the next one's time.
+
+    Args:
+        source: a video file of its own, read alongside the one that drives.
+    """
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._shown = next(source)
+        self._next: Frame | None = next(source, None)
+
+    def at(self, time_ns: int) -> Frame:
+        """The picture shown at a time of the video; times must not fall."""
+        while self._next is not None and self._next.captured_ns <= time_ns:
+            self._shown, self._next = self._next, next(self._source, None)
+        return self._shown
+
+
+def _settings(arguments: argparse.Namespace) -> dict[str, object]:
+    names = ("fps", "duration", "audio", "compare", "mode", "expression", "head", "gaze")
+    return {"size": list(arguments.size)} | {name: getattr(arguments, name) for name in names}
+
+
+def _tell(arguments: argparse.Namespace, driver: Driver, portrait: Portrait, made: Production) -> None:
+    """What was made, how well, and what to do next."""
+    from streamfx.cli.film import driver_line, made_line, quality_line, speed_lines
+
+    print(made_line(arguments.output, portrait, made))
+    for name in ("sheet", "report"):
+        if path := getattr(arguments, name):
+            print(f"made {path}, the {name}")
+    print(driver_line(driver, made))
+    print(quality_line(made))
+    for line in speed_lines(made):
+        print(line)
+    for finding in portrait.findings:
+        print(f"warning: {finding}")
+    if not arguments.sheet:
+        print("next: add --sheet SHEET.png for a contact sheet, --compare to judge it beside the driver")

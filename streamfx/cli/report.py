@@ -1,0 +1,81 @@
+"""The report of a film as JSON: what went in, what came out, how long each stage took, and with what."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Final
+
+from streamfx.cli.driver import Driver
+from streamfx.cli.film import MODELS, Production
+from streamfx.cli.machine import machine, versions
+from streamfx.files import atomic_output
+from streamfx.frames import Quality
+from streamfx.models.store import Store
+from streamfx.pipeline import Portrait
+from streamfx.telemetry import peak_bytes
+
+VERSION: Final = 1
+"""Of the report's form."""
+
+
+def film_report(
+    made: Production,
+    driver: Driver,
+    portrait: Portrait,
+    store: Store,
+    settings: Mapping[str, object],
+    output: Path,
+) -> dict[str, object]:
+    """The report's document; times are in ms where the key does not say otherwise."""
+    account = made.account
+    return {
+        "report": VERSION,
+        "film": {
+            "path": str(output),
+            "size": list(portrait.rig.size),
+            "fps": made.fps,
+            "seconds": round(made.seconds, 3),
+        },
+        "frames": {"in": account.pictures, "out": made.frames},
+        "driver": {
+            "name": driver.name,
+            "kind": driver.kind.value,
+            "tracked": account.tracked,
+            "tracked_share": round(account.share, 4),
+            "source": asdict(account.statistics) if account.statistics else None,
+        },
+        "quality": {quality.value: made.quality[quality] for quality in Quality},
+        "stages": [
+            {
+                "stage": time.stage,
+                "median_ms": round(time.median_ms, 3),
+                "p95_ms": round(time.p95_ms, 3),
+                "count": time.count,
+            }
+            for time in made.stages
+        ],
+        "end_to_end_fps": round(made.end_to_end_fps, 2),
+        "elapsed_s": round(made.elapsed_s, 3),
+        "peak_memory_mb": round(peak_bytes() / 1e6, 1),
+        "photo": {
+            "sha256": portrait.sha256,
+            "findings": [str(finding) for finding in portrait.findings],
+        },
+        "settings": dict(settings),
+        "versions": versions(),
+        "models": [
+            {"name": row.name, "version": row.version, "sha256": row.sha256}
+            for row in store.rows
+            if row.name in MODELS
+        ],
+        "machine": machine(),
+    }
+
+
+def save_report(path: Path, document: Mapping[str, object]) -> None:
+    """Write it, whole or not at all. Raises OutputError."""
+    with atomic_output(path) as part:
+        part.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", "utf-8")
