@@ -19,8 +19,9 @@ from pathlib import Path
 import numpy as np
 
 from streamfx.errors import StreamfxError
+from streamfx.geometry import vertex_weights
 from streamfx.lab.actions import Actions
-from streamfx.lab.expressions import canonical_mesh, measure
+from streamfx.lab.expressions import Person, canonical_mesh, offsets, track_people
 from streamfx.lab.mesh_prior import F64, Mesh, face_parts, mirror_of, part_sigma, smooth_prior
 from streamfx.models.face_basis import MODES
 from streamfx.topology import FACE_VERTICES
@@ -65,28 +66,37 @@ class Learned:
     provenance: str
 
 
-def learn(samples: Sequence[F64], mesh: Mesh) -> Learned:
-    """The basis from sets of expressions, each f64 [N,468,3] cm; every set counts the same.
+def learn(people: Sequence[Person], mesh: Mesh) -> Learned:
+    """The basis from tracked people; each tier counts the same, whatever its size. With nobody: priors.
 
-    Without any samples it is made of the priors alone.
+    Measures twice: the spread of each vertex decides the weights of the pose fit, by which the tracker will
+    measure, and the modes are learned from expressions measured in just that way.
     """
     actions = np.stack(list(Actions(mesh).all().values()))
-    mirrored = [mirror_expressions(part, mesh) for part in samples]
-    covariance = (
-        sum(second_moment(part) for part in mirrored)
-        + ACTIONS_SHARE * len(actions) * second_moment(actions)
-        + SMOOTH_SHARE * smooth_prior(mesh, REACHES_CM)
-    )
-    modes, std = principal_modes(np.asarray(covariance))
+    rms = vertex_rms([*_samples(people, mesh, vertex_weights()), actions])
+    modes, std = principal_modes(covariance(_samples(people, mesh, vertex_weights(rms)), actions, mesh))
     return Learned(
         modes=modes,
         std=std,
-        rms=vertex_rms([*mirrored, actions]),
+        rms=rms,
         sigma=part_sigma(mesh),
         parts=face_parts(mesh[0]).astype(np.float64),
         version=VERSION,
         provenance=PROVENANCE,
     )
+
+
+def _samples(people: Sequence[Person], mesh: Mesh, weights: F64) -> list[F64]:
+    """Expressions f64 [N,468,3] cm of each tier that has any, mirrored too."""
+    tiers = offsets(people, mesh[0], weights).values()
+    return [mirror_expressions(part, mesh) for part in tiers if len(part)]
+
+
+def covariance(samples: Sequence[F64], actions: F64, mesh: Mesh) -> F64:
+    """f64 [1404,1404] cm^2: of the samples, each set [N,468,3] counting the same, plus the priors."""
+    measured = sum((second_moment(part) for part in samples), np.zeros(1))
+    authored = ACTIONS_SHARE * len(actions) * second_moment(actions)
+    return np.asarray(measured + authored + SMOOTH_SHARE * smooth_prior(mesh, REACHES_CM))
 
 
 def mirror_expressions(samples: F64, mesh: Mesh) -> F64:
@@ -98,7 +108,7 @@ def mirror_expressions(samples: F64, mesh: Mesh) -> F64:
 def second_moment(samples: F64) -> F64:
     """Mean outer product of [N,468,3] about zero, which is rest (not about the mean), f64 [1404,1404]."""
     flat = samples.reshape(len(samples), FACE_VERTICES * 3)
-    return np.asarray(flat.T @ flat / max(len(samples), 1))
+    return np.asarray(flat.T @ flat / len(samples))
 
 
 def principal_modes(covariance: F64) -> tuple[F64, F64]:
@@ -147,14 +157,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("-o", "--output", type=Path, required=True, help="the npz file to write")
     options = parser.parse_args(arguments)
     try:
-        measured = measure(options.data)
-        samples = [measured.offsets[measured.tiers == tier] for tier in ("london", "grid")]
-        data = encode(learn(samples, canonical_mesh(options.data)))
+        people = track_people(options.data)
+        data = encode(learn(people, canonical_mesh(options.data)))
     except StreamfxError as error:
         print(error)
         return error.exit_code
     options.output.write_bytes(data)
-    print(f"{options.output}: {len(data)} bytes from {len(measured.offsets)} expressions")
+    print(f"{options.output}: {len(data)} bytes from {len(people)} people and clips")
     return 0
 
 

@@ -16,9 +16,9 @@ import numpy as np
 
 from streamfx.errors import StreamfxError
 from streamfx.frames import FaceTrack, Motion
-from streamfx.geometry import rotation_matrix
+from streamfx.geometry import rotation_matrix, vertex_weights
 from streamfx.lab.actions import Actions
-from streamfx.lab.expressions import canonical_mesh, measure, read_index
+from streamfx.lab.expressions import canonical_mesh, offsets, read_index, track_people
 from streamfx.lab.mesh_prior import F64, face_parts
 from streamfx.models.face_basis import MODES, FaceBasis, Part, load_face_basis
 from streamfx.portrait.photo import load_photo
@@ -35,15 +35,15 @@ SENTENCES = (("A_grid_lrwp9a", 0.25, 0.95, 2.3), ("A_grid_lbax4n", 0.3, 5.9, 2.1
 FADE_S = 0.2
 
 ORIGIN = """\
-May be used under CC-BY 4.0. Speech from the Grid Audio-Visual Speech Corpus (Cooke, Barker, Cunningham & Shao
-2006, Zenodo 3625687, CC-BY 4.0); smiles: mean of the Face Research Lab London Set (DeBruine & Jones 2017,
-doi:10.6084/m9.figshare.5047666.v5, CC-BY 4.0). Changed: tracked, reduced to 48 numbers a frame, mixed, composed
-with authored brows, jaw, blinks, gaze and head motion by the streamfx authors.
+May be used under CC-BY 4.0. Speech from the Grid Audio-Visual Speech Corpus (Cooke, Barker, Cunningham &
+Shao 2006, Zenodo 3625687, CC-BY 4.0); smiles: mean of the Face Research Lab London Set (DeBruine & Jones
+2017, doi:10.6084/m9.figshare.5047666.v5, CC-BY 4.0). Changed: tracked, reduced to 48 numbers a frame, mixed,
+composed with authored brows, jaw, blinks, gaze and head motion by the streamfx authors.
 """
 SOURCE = "python -m streamfx.lab.demo_motion"
 
 Knots = tuple[tuple[float, float], ...]
-"""(time s, value) pairs; between them the value eases. Expressions at 1 are whole; angles in degrees."""
+"""(time s, value) pairs, eased between. Expressions at 1 are whole; angles in degrees."""
 
 SMILE: Knots = (
     (0, 0), (0.5, 0.1), (3.2, 0.12), (3.8, 1.5), (5.3, 1.3), (5.9, 0.15), (8.2, 0.1), (8.8, 0.4),
@@ -157,7 +157,7 @@ def head_turns(times: F64, gap: F64) -> F64:
 
 
 def lid_closure(times: F64, amounts: F64) -> F64:
-    """f64 [N]: blinks (100 ms down, 170 ms up) over a squint with the smile and wide eyes with raised brows."""
+    """f64 [N]: blinks (100 ms down, 170 ms up); eyes narrower with the smile, wider with raised brows."""
     smile, brow, wide = amounts.T
     resting = 0.1 * smile - 0.18 * brow - 0.15 * wide
     blink = np.zeros(len(times))
@@ -187,7 +187,9 @@ def sentence(data: Path, clip: str, begin: float, seconds: float) -> MotionTempl
 
 def mean_smile(data: Path) -> Shape:
     """The mean of the smiles that show teeth."""
-    smiles = measure(data, tiers=["london"]).offsets
+    people = track_people(data, tiers=["london"])
+    weights = vertex_weights(load_face_basis().rms)
+    smiles = offsets(people, canonical_mesh(data)[0], weights)["london"]
     opening = opened(smiles)
     teeth = opening.mean(axis=1) > 0.2
     coefficients = load_face_basis().project(smiles[teeth].mean(axis=0).astype(np.float32))
@@ -200,10 +202,10 @@ def opened(expression: F64) -> F64:
 
 
 def likely(target: F64, parts: tuple[Part, ...], data: Path) -> Shape:
-    """The likeliest expression of the basis that brings `parts` where `target` f64 [468,3] cm has them.
+    """The likeliest expression that brings `parts` where `target` f64 [468,3] cm has them.
 
-    The posterior mean of the shape model given those vertices (Albrecht et al. 2013): the rest of the face goes
-    along as it does in people, which an authored action cannot know.
+    The posterior mean of the shape model given those vertices (Albrecht et al. 2013): the rest of the face
+    goes along as it does in people, which an authored action cannot know.
     """
     basis = load_face_basis()
     seen = np.isin(face_parts(canonical_mesh(data)[0]), parts)

@@ -9,18 +9,19 @@ from itertools import groupby
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 from rich.progress import track
 
 from streamfx.errors import SourceMissing
 from streamfx.frames import FaceTrack
-from streamfx.geometry import fit_pose, vertex_weights
+from streamfx.geometry import fit_pose
 from streamfx.lab.mesh_prior import F64, Mesh
 from streamfx.models.face_model import load_face_model
 from streamfx.portrait.photo import load_photo
 from streamfx.topology import FACE_VERTICES
 from streamfx.track.photo import PhotoAnalyser
 
+TIERS = ("london", "grid")
+"""Photos of neutral and smile; speech."""
 CALM_SHARE = 0.1
 """Share of a talker's pictures, the calmest, whose median is their neutral."""
 _GAZE = slice(11, 19)
@@ -40,14 +41,14 @@ class Picture:
 
 
 @dataclass(frozen=True, slots=True)
-class Expressions:
-    """What was measured, one row per picture."""
+class Person:
+    """The tracked faces of one person or clip."""
 
-    offsets: F64 = field(repr=False)
-    """f64 [N,468,3] cm"""
-    tiers: npt.NDArray[np.str_] = field(repr=False)
-    groups: npt.NDArray[np.str_] = field(repr=False)
-    paths: tuple[Path, ...] = field(repr=False)
+    tier: str
+    rest: tuple[FaceTrack, ...] = field(repr=False)
+    """The pictures that make the neutral."""
+    moving: tuple[FaceTrack, ...] = field(repr=False)
+    """The pictures whose expression is measured."""
 
 
 def canonical_mesh(data: Path) -> Mesh:
@@ -60,28 +61,35 @@ def canonical_mesh(data: Path) -> Mesh:
     return face.vertices.astype(np.float64), face.triangles
 
 
-def measure(data: Path, split: str = "train", tiers: Sequence[str] = ("london", "grid")) -> Expressions:
-    """The expressions of all pictures of `split` with a neutral of the same person; takes about a minute.
+def track_people(data: Path, split: str = "train", tiers: Sequence[str] = TIERS) -> list[Person]:
+    """Everybody in `split` with a neutral and something else; takes a minute and a half.
 
     Raises:
         SourceMissing: no index there.
         PhotoUnreadable: a picture of the index is missing or damaged.
         ModelMissing, ModelCorrupt: from the tracker.
     """
-    mesh = canonical_mesh(data)
     models = data / "models"
-    found: list[tuple[F64, Picture]] = []
+    wanted = [picture for picture in read_index(data, split) if picture.tier in tiers]
     with PhotoAnalyser(models / "face_landmarker.task", models / "selfie_segmentation.tflite") as analyser:
-        wanted = [picture for picture in read_index(data, split) if picture.tier in tiers]
-        pictures = track(wanted, description="Measuring expressions")
-        for _, group in groupby(pictures, key=lambda picture: picture.group):
-            found += _offsets_of(list(_faces(group, analyser)), mesh[0])
-    return Expressions(
-        offsets=np.array([offset for offset, _ in found]).reshape(-1, FACE_VERTICES, 3),
-        tiers=np.array([picture.tier for _, picture in found], np.str_),
-        groups=np.array([picture.group for _, picture in found], np.str_),
-        paths=tuple(picture.path for _, picture in found),
-    )
+        pictures = track(wanted, description="Tracking faces")
+        groups = groupby(pictures, key=lambda picture: picture.group)
+        people = [_person(list(_faces(group, analyser))) for _, group in groups]
+    return [person for person in people if person.rest and person.moving]
+
+
+def offsets(people: Iterable[Person], canonical: F64, weights: F64) -> dict[str, F64]:
+    """Expressions f64 [N,468,3] cm per tier.
+
+    Args:
+        canonical: f64 [468,3] cm.
+        weights: f64 [468] of the pose fit; the tracker's, for they decide what counts as expression.
+    """
+    found: dict[str, list[F64]] = {tier: [] for tier in TIERS}
+    for person in people:
+        neutral = neutral_shape(person.rest, canonical, weights)
+        found[person.tier] += [unposed(face, neutral, weights) - neutral for face in person.moving]
+    return {tier: np.array(rows).reshape(-1, FACE_VERTICES, 3) for tier, rows in found.items()}
 
 
 def read_index(data: Path, split: str) -> list[Picture]:
@@ -119,34 +127,32 @@ def _faces(pictures: Iterable[Picture], analyser: PhotoAnalyser) -> Iterator[tup
             yield picture, faces[0]
 
 
-def _offsets_of(found: list[tuple[Picture, FaceTrack]], canonical: F64) -> list[tuple[F64, Picture]]:
-    """Offsets f64 [468,3] cm of one group's pictures from its neutral; photos at rest are left out."""
-    rest = [face for picture, face in found if picture.rest]
-    moving = [(picture, face) for picture, face in found if not picture.rest]
-    if found and found[0][0].tier == "grid":
-        rest, moving = calmest([face for _, face in found]), found
-    if not rest or not moving:
-        return []
-    neutral = neutral_shape(rest, canonical)
-    return [(unposed(face, neutral) - neutral, picture) for picture, face in moving]
+def _person(found: list[tuple[Picture, FaceTrack]]) -> Person:
+    """A talker has no marked neutral: the calmest pictures make it. A photographed person has."""
+    faces = tuple(face for _, face in found)
+    tier = found[0][0].tier if found else TIERS[0]
+    if tier == "grid":
+        return Person(tier, calmest(faces), faces)
+    rest = tuple(face for picture, face in found if picture.rest)
+    return Person(tier, rest, tuple(face for picture, face in found if not picture.rest))
 
 
-def calmest(faces: list[FaceTrack]) -> list[FaceTrack]:
+def calmest(faces: Sequence[FaceTrack]) -> tuple[FaceTrack, ...]:
     """The tenth (at least 5) of `faces` with the smallest sum of blendshapes, gaze aside."""
 
     def activity(face: FaceTrack) -> float:
         return float(face.blendshapes[1:].sum() - face.blendshapes[_GAZE].sum())
 
-    return sorted(faces, key=activity)[: max(5, round(CALM_SHARE * len(faces)))]
+    return tuple(sorted(faces, key=activity)[: max(5, round(CALM_SHARE * len(faces)))])
 
 
-def neutral_shape(faces: list[FaceTrack], canonical: F64) -> F64:
+def neutral_shape(faces: Sequence[FaceTrack], canonical: F64, weights: F64) -> F64:
     """The person's own face at rest, f64 [468,3] cm in canonical axes: the median, fitted twice."""
-    first = np.median([unposed(face, canonical) for face in faces], axis=0)
-    return np.asarray(np.median([unposed(face, first) for face in faces], axis=0), np.float64)
+    first = np.median([unposed(face, canonical, weights) for face in faces], axis=0)
+    return np.asarray(np.median([unposed(face, first, weights) for face in faces], axis=0), np.float64)
 
 
-def unposed(face: FaceTrack, model: F64) -> F64:
+def unposed(face: FaceTrack, model: F64, weights: F64) -> F64:
     """The face's landmarks without head pose and size, f64 [468,3] cm."""
     landmarks = face.landmarks[:FACE_VERTICES].astype(np.float64)
-    return fit_pose(model, landmarks, vertex_weights()).to_canonical(landmarks)
+    return fit_pose(model, landmarks, weights).to_canonical(landmarks)
