@@ -35,7 +35,9 @@ def choose_face(faces: Sequence[FaceTrack], name: str) -> FaceTrack:
         PhotoUnsuitable: no face, or two of similar size.
     """
     if not faces:
-        raise PhotoUnsuitable(f"no face was found in {name}", "use a photo with one face turned to the camera")
+        raise PhotoUnsuitable(
+            f"no face was found in {name}", "use a photo with one face turned to the camera"
+        )
     by_height = sorted(faces, key=face_height, reverse=True)
     if len(by_height) > 1:
         first, second = face_height(by_height[0]), face_height(by_height[1])
@@ -80,11 +82,14 @@ def _turned(pose: Pose, name: str) -> list[Finding]:
         what = f"{abs(angle):.0f} degrees {axis}"
         if abs(angle) > _TURNED_TOO_FAR:
             raise PhotoUnsuitable(
-                f"the face in {name} is turned {what}, at most 20 animate well", "use a photo that looks at the camera"
+                f"the face in {name} is turned {what}, at most 20 animate well",
+                "use a photo that looks at the camera",
             )
         if abs(angle) > _TURNED:
             findings.append(
-                Finding(f"the face is turned {what}: its far side will smear", "a frontal photo animates better")
+                Finding(
+                    f"the face is turned {what}: its far side will smear", "a frontal photo animates better"
+                )
             )
     return findings
 
@@ -98,5 +103,9 @@ def _cropped(face: FaceTrack, size: tuple[int, int], height: float, name: str) -
             "use a photo that shows the whole head",
         )
     if outside > 0:
-        return [Finding("chin, forehead or a cheek touches the photo's edge", "a photo with some room works better")]
+        return [
+            Finding(
+                "chin, forehead or a cheek touches the photo's edge", "a photo with some room works better"
+            )
+        ]
     return []

@@ -113,7 +113,10 @@ def _head_pose(rig: Rig, motion: Motion, gain: float) -> tuple[F32, F32, float]:
         ]
     )
     rotation = (cv2.Rodrigues(turn)[0] @ rig.rotation).astype(np.float32)
-    across, down = gain * rig.scale * float(motion.translation[0]), gain * rig.scale * float(motion.translation[1])
+    across, down = (
+        gain * rig.scale * float(motion.translation[0]),
+        gain * rig.scale * float(motion.translation[1]),
+    )
     left, right, above, below = _room(rig)
     shift = np.array(
         [_soft(across, right if across > 0 else left), _soft(down, below if down > 0 else above), 0.0]
@@ -131,7 +134,8 @@ def _room(rig: Rig) -> tuple[float, float, float, float]:
     rooms = (left - hair, width - right - hair, top - hair, height - bottom)
     limits = (_REACH_X, _REACH_X, _REACH_Y, _REACH_Y)
     return tuple(  # type: ignore[return-value]
-        float(np.clip(room, _LEAST_REACH * width, limit * width)) for room, limit in zip(rooms, limits, strict=True)
+        float(np.clip(room, _LEAST_REACH * width, limit * width))
+        for room, limit in zip(rooms, limits, strict=True)
     )
 
 

@@ -30,9 +30,7 @@ def eye_layer(photo: U8, landmarks: F32, pad: int, eye: int) -> EyeLayer:
     half = np.array([(0.5 + _SIDE) * width, (0.5 * 0.4 + _ABOVE) * width])
     finer = _FINER * max(1.0, 24.0 / width)
     size = np.maximum(np.ceil(2 * half * finer), 8).astype(int)
-    to_rest = np.array(
-        [[1 / finer, 0, centre[0] - half[0]], [0, 1 / finer, centre[1] - half[1]]], np.float32
-    )
+    to_rest = np.array([[1 / finer, 0, centre[0] - half[0]], [0, 1 / finer, centre[1] - half[1]]], np.float32)
     texture = _cut(photo, to_rest, pad, (int(size[0]), int(size[1])))
 
     def place(points: F32) -> F32:

@@ -14,7 +14,7 @@ PAD = 0.14
 """Share of the frame's width that textures extend beyond it: what the head's motion may bring into view."""
 
 _FACE_SMALLEST = 0.34  # face height / frame height: below, zoom in
-_FACE_LARGEST = 0.60  # above, show more of the photo, or extend it
+_FACE_LARGEST = 0.66  # above, show more of the photo, or extend it
 _FADE = 0.10  # of the frame's height
 _FACE_CENTRE = 0.52  # of the frame's height
 

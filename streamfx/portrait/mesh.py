@@ -57,7 +57,9 @@ def build_mesh(face: F32, face_triangles: I32, size: tuple[int, int], pad: int) 
     )
 
 
-def _exterior_grid(oval: F32, size: tuple[int, int], pad: int) -> tuple[F32, np.ndarray[tuple[int], np.dtype[np.bool_]]]:
+def _exterior_grid(
+    oval: F32, size: tuple[int, int], pad: int
+) -> tuple[F32, np.ndarray[tuple[int], np.dtype[np.bool_]]]:
     step = max(8.0, size[1] / _ROWS)
     x = np.linspace(-pad, size[0] - 1 + pad, round((size[0] + 2 * pad) / step) + 1)
     y = np.linspace(-pad, size[1] - 1 + pad, round((size[1] + 2 * pad) / step) + 1)
@@ -68,7 +70,8 @@ def _exterior_grid(oval: F32, size: tuple[int, int], pad: int) -> tuple[F32, np.
     keep = _clear_of_oval(grid, oval, 0.55 * step)
     if not keep.reshape(gx.shape)[border].all():
         raise RigUnsolvable(
-            "the face reaches beyond the frame's margins", "use a photo that shows the whole head with some room"
+            "the face reaches beyond the frame's margins",
+            "use a photo that shows the whole head with some room",
         )
     return grid[keep], border.reshape(-1)[keep]
 
@@ -94,7 +97,8 @@ def _delaunay(points: F32, pad: int, size: tuple[int, int]) -> I32:
     corners = np.asarray(subdivision.getTriangleList(), np.float32).reshape(-1, 3, 2)
     number = {(round(float(x), 2), round(float(y), 2)): i for i, (x, y) in enumerate(points)}
     found = [
-        [number.get((round(float(x), 2), round(float(y), 2)), -1) for x, y in triangle] for triangle in corners
+        [number.get((round(float(x), 2), round(float(y), 2)), -1) for x, y in triangle]
+        for triangle in corners
     ]
     triangles = np.array(found, np.int32)
     return triangles[(triangles >= 0).all(1)]
@@ -106,7 +110,9 @@ def _inside_polygon(points: F32, polygon: F32) -> np.ndarray[tuple[int], np.dtyp
 
 
 def _require_oval_edges(exterior: I32) -> None:
-    edges = {frozenset(edge) for t in exterior.tolist() for edge in ((t[0], t[1]), (t[1], t[2]), (t[2], t[0]))}
+    edges = {
+        frozenset(edge) for t in exterior.tolist() for edge in ((t[0], t[1]), (t[1], t[2]), (t[2], t[0]))
+    }
     count = len(FACE_OVAL)
     missing = [i for i in range(count) if frozenset((i, (i + 1) % count)) not in edges]
     if missing:

@@ -122,12 +122,21 @@ def _teeth(
     left = np.concatenate([[0.0], ends])[index]
     u = np.clip((side - left) / np.array(widths)[index] * 2 - 1, -1, 1)
     # The arch rises to the sides; each crown is rounded at its corners and longer in its middle.
-    bite = edge + up * (0.028 * side**2) + up * 0.05 * np.abs(u) ** 4 + up * np.array([0, 0.05, 0, 0.04, 0.06, 0.08])[index]
+    bite = (
+        edge
+        + up * (0.028 * side**2)
+        + up * 0.05 * np.abs(u) ** 4
+        + up * np.array([0, 0.05, 0, 0.04, 0.06, 0.08])[index]
+    )
     root = bite + up * np.array(lengths)[index] * (1 - 0.16 * np.abs(u) ** 3)
     above, below = (y - bite) * up, (root - y) * up
     crown = _smooth(above, 0.025) * _smooth(below, 0.03) * (side < ends[-1])
     shade = (1 - 0.12 * u**2) * (1 - 0.24 * _smooth(np.abs(u) - 0.95, 0.04))
-    shade = shade * np.clip(1.04 - 0.014 * side - 0.045 * side**2, 0.25, 1) * (0.90 + 0.10 * np.clip(above / 0.35, 0, 1))
+    shade = (
+        shade
+        * np.clip(1.04 - 0.014 * side - 0.045 * side**2, 0.25, 1)
+        * (0.90 + 0.10 * np.clip(above / 0.35, 0, 1))
+    )
     gum = _smooth((y - bite) * up - 0.35, 0.05) * (1 - crown) * (side < ends[-1])
     reach = np.clip(1 - (np.abs(y - root) / 0.9) ** 2, 0.2, 1) * np.clip(1.05 - 0.06 * side**2, 0.2, 1)
     alpha = np.maximum(crown, gum)
@@ -151,9 +160,7 @@ def _averaged(fine: F32) -> F32:
     return out
 
 
-def _own_teeth(
-    photo: U8, landmarks: F32, shape: F32, head: tuple[F32, float, F32], pad: int
-) -> F32 | None:
+def _own_teeth(photo: U8, landmarks: F32, shape: F32, head: tuple[F32, float, F32], pad: int) -> F32 | None:
     """The photo's own upper teeth in the frontal plane, f32 [h,w,4] premultiplied, or None if none are seen."""
     gap = float((shape[[14, 87, 317], 1] - shape[[13, 82, 312], 1]).mean())
     if gap < _OWN_TEETH_GAP:
@@ -163,7 +170,9 @@ def _own_teeth(
     origin = landmarks[[13, 14], :2].mean(0) + pad
     half = (np.array(_SIZE) - 1) / 2
     matrix = np.column_stack([place, origin - place @ half])
-    flat = cv2.warpAffine(photo, matrix, _SIZE, flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP).astype(np.float32)
+    flat = cv2.warpAffine(photo, matrix, _SIZE, flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP).astype(
+        np.float32
+    )
     mask = _polygon(landmarks[list(INNER_MOUTH), :2] + pad, photo.shape[:2])
     inside = cv2.warpAffine(mask, matrix, _SIZE, flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
     inside = cv2.erode(inside, np.ones((3, 3), np.uint8))
@@ -209,7 +218,9 @@ def without_mouth(texture: U8, landmarks: F32, pad: int) -> U8:
     shadow = 1 - _INSIDE * cv2.GaussianBlur(mask, (0, 0), max(1.0, 0.03 * width))[..., None]
     filled = shadow * push_pull(region[..., :3].astype(np.float32), lips)
     out = texture.copy()
-    out[low[1] : high[1], low[0] : high[0], :3] = to_u8(region[..., :3] + mask[..., None] * (filled - region[..., :3]))
+    out[low[1] : high[1], low[0] : high[0], :3] = to_u8(
+        region[..., :3] + mask[..., None] * (filled - region[..., :3])
+    )
     return out
 
 

@@ -151,6 +151,8 @@ def _visible(mesh: Mesh, alpha: np.ndarray[tuple[int, ...], np.dtype[np.uint8]],
     low = np.maximum(np.floor(corners.min(1)).astype(int), 0)
     high = np.ceil(corners.max(1)).astype(int) + 1
     hit = [
-        i for i, ((x0, y0), (x1, y1)) in enumerate(zip(low, high, strict=True)) if alpha[y0:y1, x0:x1].max(initial=0)
+        i
+        for i, ((x0, y0), (x1, y1)) in enumerate(zip(low, high, strict=True))
+        if alpha[y0:y1, x0:x1].max(initial=0)
     ]
     return np.array(hit, np.int32)

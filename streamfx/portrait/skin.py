@@ -119,7 +119,9 @@ def _sample(mask: F32, points: F32, pad: int) -> F32:
     return out
 
 
-def _laplacian(triangles: I32 | np.ndarray[tuple[int, ...], np.dtype[np.int64]], count: int) -> npt.NDArray[np.float64]:
+def _laplacian(
+    triangles: I32 | np.ndarray[tuple[int, ...], np.dtype[np.int64]], count: int
+) -> npt.NDArray[np.float64]:
     """Dense graph Laplacian with unit edge weights."""
     matrix = np.zeros((count, count))
     for a, b in ((0, 1), (1, 2), (2, 0)):
@@ -144,7 +146,11 @@ def spread_lids(face_triangles: I32) -> F32:
 
 
 def _spread(
-    triangles: I32, handles: I32 | np.ndarray[tuple[int], np.dtype[np.int64]], still: np.ndarray[tuple[int], np.dtype[np.int64]], across: tuple[set[int], set[int]], hold: float
+    triangles: I32,
+    handles: I32 | np.ndarray[tuple[int], np.dtype[np.int64]],
+    still: np.ndarray[tuple[int], np.dtype[np.int64]],
+    across: tuple[set[int], set[int]],
+    hold: float,
 ) -> F32:
     """Screened harmonic weights: 1 at a handle, 0 at the others and at `still`, pulled to 0 elsewhere by `hold`."""
     matrix = _laplacian(triangles, FACE_VERTICES)

@@ -36,7 +36,9 @@ def draw_eyes(picture: U8, rig: Rig, deformation: Deformation, transform: F32) -
         coverage(lids, left, top, mask)
         place, gaze = _eye_place(rig, deformation, eye, lids)
         layer = rig.eyes[eye]
-        draw_eye(picture, left, top, cv2.GaussianBlur(mask, (0, 0), 0.6), layer.sclera, layer.iris, place, gaze)
+        draw_eye(
+            picture, left, top, cv2.GaussianBlur(mask, (0, 0), 0.6), layer.sclera, layer.iris, place, gaze
+        )
 
 
 def _eye_place(rig: Rig, deformation: Deformation, eye: int, lids: F32) -> tuple[F32, F32]:
@@ -48,7 +50,9 @@ def _eye_place(rig: Rig, deformation: Deformation, eye: int, lids: F32) -> tuple
     rest = rig.landmarks[list(EYES[eye]), :2]
     rest_axis, axis = rest[8] - rest[0], lids[8] - lids[0]
     rest_width, width = float(np.linalg.norm(rest_axis)), float(np.linalg.norm(axis))
-    picture_scale = width / max(float(np.linalg.norm(deformation.lids[eye][8] - deformation.lids[eye][0])), 1e-3)
+    picture_scale = width / max(
+        float(np.linalg.norm(deformation.lids[eye][8] - deformation.lids[eye][0])), 1e-3
+    )
     taller = float(np.sqrt(np.clip(_opening(lids) / max(_opening(rest), 1e-3), 1.0, _TALLER**2)))
     along, rest_along = axis / max(width, 1e-3), rest_axis / rest_width
     turn = np.column_stack([along, [-along[1], along[0]]])
@@ -79,7 +83,9 @@ def add_residual(picture: U8, residual: Residual, face: F32, from_frame: F32) ->
         from_frame: f32 [2,3]: frame px -> crop px.
     """
     inverse = cv2.invertAffineTransform(from_frame.astype(np.float64))
-    corners = move(np.array([[0, 0], [CROP, 0], [CROP, CROP], [0, CROP]], np.float32), inverse.astype(np.float32))
+    corners = move(
+        np.array([[0, 0], [CROP, 0], [CROP, CROP], [0, CROP]], np.float32), inverse.astype(np.float32)
+    )
     box = _box(corners, picture.shape, 1)
     if box is None:
         return

@@ -44,7 +44,11 @@ class CpuRenderer:
     def warp(self, deformation: Deformation) -> U8:
         """See base.Renderer."""
         triangles = np.concatenate([self._exterior, self._painters_order(deformation)])
-        picture = self._sheet(deformation, triangles) if self._mode is Mode.SHEET else self._layers(deformation, triangles)
+        picture = (
+            self._sheet(deformation, triangles)
+            if self._mode is Mode.SHEET
+            else self._layers(deformation, triangles)
+        )
         draw_eyes(picture, self._rig, deformation, _UNMOVED)
         return picture
 
@@ -55,7 +59,9 @@ class CpuRenderer:
         self._crop_map.fill(_NOWHERE)
         corners = move(deformation.vertices, affine)
         rasterise(corners, self._sources, np.concatenate([self._crop_triangles, face]), self._crop_map)
-        crop = cv2.remap(self._rig.photo, self._crop_map, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
+        crop = cv2.remap(
+            self._rig.photo, self._crop_map, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT
+        )
         draw_eyes(crop, self._rig, deformation, affine)
         inner = inner_mouth_mask(deformation, affine, CROP)
         rgb = crop.astype(np.float32) * ((1 - inner) / 255)[..., None]
@@ -84,7 +90,9 @@ class CpuRenderer:
     def _sheet(self, deformation: Deformation, triangles: I32) -> U8:
         self._map.fill(_NOWHERE)
         rasterise(deformation.vertices, self._sources, triangles, self._map)
-        out: U8 = cv2.remap(self._rig.photo, self._map, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        out: U8 = cv2.remap(
+            self._rig.photo, self._map, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+        )
         return out
 
     def _layers(self, deformation: Deformation, triangles: I32) -> U8:
@@ -92,7 +100,9 @@ class CpuRenderer:
         box = self._person_box(deformation.vertices)
         self._map.fill(_NOWHERE)
         rasterise(deformation.vertices, self._sources, triangles, self._map)
-        layer = cv2.remap(self._rig.layer, self._map[box], None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
+        layer = cv2.remap(
+            self._rig.layer, self._map[box], None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT
+        )
         lay_over(layer, picture[box])
         return picture
 

@@ -96,10 +96,20 @@ def lay_over(layer: U8, ground: U8) -> None:
             alpha = np.int32(layer[y, x, 3])
             around = 4 * alpha
             if inner_row and 0 < x < width - 1:
-                around = np.int32(layer[y, x - 1, 3]) + layer[y, x + 1, 3] + layer[y - 1, x, 3] + layer[y + 1, x, 3]
+                around = (
+                    np.int32(layer[y, x - 1, 3])
+                    + layer[y, x + 1, 3]
+                    + layer[y - 1, x, 3]
+                    + layer[y + 1, x, 3]
+                )
             if abs(4 * alpha - around) > 230:
                 for c in range(4):
-                    sides = np.int32(layer[y, x - 1, c]) + layer[y, x + 1, c] + layer[y - 1, x, c] + layer[y + 1, x, c]
+                    sides = (
+                        np.int32(layer[y, x - 1, c])
+                        + layer[y, x + 1, c]
+                        + layer[y - 1, x, c]
+                        + layer[y + 1, x, c]
+                    )
                     value[c] = (4 * np.int32(layer[y, x, c]) + sides + 4) >> 3
             elif alpha == 0:
                 continue
@@ -164,7 +174,9 @@ def _bilinear(texture: U8, x: float, y: float, channel: int) -> float:
 
 
 @_compiled
-def draw_eye(picture: U8, left: int, top: int, mask: F32, sclera: U8, iris: U8, place: F32, gaze: F32) -> None:
+def draw_eye(
+    picture: U8, left: int, top: int, mask: F32, sclera: U8, iris: U8, place: F32, gaze: F32
+) -> None:
     """Draw an eyeball through its lids, in place.
 
     Args:
