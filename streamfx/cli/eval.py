@@ -1,0 +1,162 @@
+"""`streamfx eval reenact|closure|rest`: how good the animation is, measured on the shared evaluation data."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from streamfx.cli import add_json
+from streamfx.cli.show import print_columns, print_json
+
+if TYPE_CHECKING:
+    from streamfx.cli import Subparsers
+    from streamfx.lab.closure import ClosureRow, Spread
+    from streamfx.lab.reenact import Score
+    from streamfx.lab.rest import RestRow
+
+DESCRIPTION = """\
+Measures the animation against real faces. Needs the evaluation data, which is not part of the package:
+a folder with driving/ and portraits/ inside (--data, or the one above it in STREAMFX_SHARED)."""
+
+REENACT = """\
+Self-reenactment: a clip's rest frame as the photo, its other frames as driver and truth, compared in the
+upright 256 px crop over the face oval without the inner mouth."""
+CLOSURE = """\
+Gaps of the rendered lips and lids where the driver's are closed, and the jitter of a still face, in px at
+110 px between the outer eye corners."""
+REST = "Difference between photo and output at rest, in grey levels of 255, over the whole picture."
+
+
+def add_parser(subparsers: Subparsers) -> None:
+    """Describe `eval` and its measures."""
+    parser = subparsers.add_parser(
+        "eval",
+        help="measure the animation's quality on evaluation data",
+        description=DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    measures = parser.add_subparsers(title="measures", metavar="MEASURE", required=True)
+    for name, measure, text in (
+        ("reenact", reenact, REENACT),
+        ("closure", closure, CLOSURE),
+        ("rest", rest, REST),
+    ):
+        one = measures.add_parser(
+            name,
+            help=text.partition(",")[0].partition(":")[0].replace("\n", " "),
+            description=text,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        one.add_argument("--data", type=Path, metavar="DIR", help="the evaluation data")
+        add_json(one)
+        one.set_defaults(run=run, measure=measure)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Measure one thing."""
+    from streamfx.lab.clips import data_folder
+
+    measure: Callable[[Path, bool], None] = arguments.measure
+    measure(data_folder(arguments.data), arguments.json)
+    return 0
+
+
+def reenact(data: Path, as_json: bool) -> None:
+    """Print one row per clip and method, then the means over all pictures."""
+    from streamfx.lab.clips import track_clip
+    from streamfx.lab.reenact import averages
+    from streamfx.lab.reenact import reenact as measured
+    from streamfx.models.store import Store
+
+    rows = averages(measured(data, Store.default(), track_clip))
+    if as_json:
+        print_json([_document(row) for row in rows])
+        return
+    print_columns(
+        [("CLIP", "METHOD", "PSNR dB", "SSIM", "SHARPNESS", "LANDMARKS %", "AKD %"), *map(_score, rows)]
+    )
+    print("unmoved: the photo as it is; pipeline: what the product shows; unfiltered: without smoothing;")
+    print("exact: the warp with the true landmarks. Landmark distances in percent of the eyes' distance.")
+
+
+def _score(row: Score) -> Sequence[str]:
+    figures = (f"{row.psnr:.2f}", f"{row.ssim:.3f}", f"{row.sharpness:.2f}", f"{row.landmarks:.2f}")
+    return row.clip, row.method.value, *figures, "-" if math.isnan(row.akd) else f"{row.akd:.2f}"
+
+
+def closure(data: Path, as_json: bool) -> None:
+    """Print one row per driver."""
+    from streamfx.lab.clips import track_clip
+    from streamfx.lab.closure import closure as measured
+    from streamfx.lab.closure import overall
+    from streamfx.models.store import Store
+
+    drivers = measured(data, Store.default(), track_clip)
+    rows = [*(driver.row() for driver in drivers), overall(drivers)]
+    if as_json:
+        print_json([_document(row) for row in rows])
+        return
+    head = (
+        "DRIVER",
+        "LIPS n",
+        "p99",
+        "max",
+        "SEEN p99",
+        "LIDS n",
+        "p99",
+        "max",
+        "SEEN p99",
+        "STILL",
+        "JITTER",
+        "IN",
+    )
+    print_columns([head, *map(_closure, rows)])
+    print("px at 110 px between the eyes. p99, max: where lips or lids are asked to close; seen: where the")
+    print(
+        "driver's are closed in that very picture, so with the lag of smoothing; in: the driver's own jitter."
+    )
+
+
+def _closure(row: ClosureRow) -> Sequence[str]:
+    def gaps(asked: Spread, seen: Spread) -> Sequence[str]:
+        if not asked.count:
+            return "0", "-", "-", "-"
+        return str(asked.count), f"{asked.p99:.2f}", f"{asked.largest:.2f}", f"{seen.p99:.2f}"
+
+    jitter = ["-" if math.isnan(value) else f"{value:.3f}" for value in (row.jitter, row.jitter_in)]
+    return (
+        row.clip,
+        *gaps(row.lips, row.lips_seen),
+        *gaps(row.lids, row.lids_seen),
+        str(row.still_pictures),
+        *jitter,
+    )
+
+
+def rest(data: Path, as_json: bool) -> None:
+    """Print one row per portrait."""
+    from streamfx.lab.rest import rest as measured
+    from streamfx.models.store import Store
+
+    rows = measured(data, Store.default())
+    if as_json:
+        print_json([_document(row) for row in rows])
+        return
+    print_columns([("PORTRAIT", "LAYER", "SHEET", "WORST", "MOUTH CLOSED"), *map(_rest, rows)])
+    print("grey levels of 255, mean over the whole picture; worst: the largest difference of one pixel.")
+
+
+def _rest(row: RestRow) -> Sequence[str]:
+    return row.portrait, f"{row.layer:.3f}", f"{row.sheet:.3f}", str(row.worst), f"{row.mouth_closed:.3f}"
+
+
+def _document(row: Score | ClosureRow | RestRow) -> dict[str, object]:
+    """The row's fields; what was not measured is null, for JSON knows no nan."""
+    return {
+        name: None if isinstance(value, float) and math.isnan(value) else value
+        for name, value in asdict(row).items()
+    }
