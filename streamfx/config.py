@@ -29,6 +29,11 @@ def models_folder() -> Path:
     return Path(named).expanduser().absolute() if named else cache_folder() / "models"
 
 
+def demo_motion_file() -> Path:
+    """The motion template that ships with streamfx: speech, smiles and blinks of free origin."""
+    return Path(__file__).parent / "assets" / "demo.sfxm"
+
+
 def offline() -> bool:
     """Whether `STREAMFX_OFFLINE` forbids fetching anything (set, and not 0)."""
     return os.environ.get("STREAMFX_OFFLINE", "") not in ("", "0")

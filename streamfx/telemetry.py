@@ -55,22 +55,29 @@ class StageTimer:
         samples[count % _KEPT] = elapsed_ns / 1e6
         self._counts[stage] = count + 1
 
+    def clear(self) -> None:
+        """Forget what was timed so far (a warm-up)."""
+        self._samples.clear()
+        self._counts.clear()
+
     def times(self) -> list[StageTime]:
         """One row per stage, in the order in which the stages first ran."""
-        return [self._summary(stage, self._seen(stage), self._counts[stage]) for stage in self._samples]
+        return [summary(stage, self._seen(stage), self._counts[stage]) for stage in self._samples]
 
     def together(self, name: str, stages: Iterable[str]) -> StageTime:
         """The sums of stages that each ran once in every frame."""
         seen = [self._seen(stage) for stage in stages]
         count = min(map(len, seen))
-        return self._summary(name, np.sum([samples[:count] for samples in seen], axis=0), count)
+        return summary(name, np.sum([samples[:count] for samples in seen], axis=0), count)
 
     def _seen(self, stage: str) -> Samples:
         return self._samples[stage][: min(self._counts[stage], _KEPT)]
 
-    @staticmethod
-    def _summary(stage: str, seen: Samples, count: int) -> StageTime:
-        return StageTime(stage, float(np.median(seen)), float(np.percentile(seen, 95)), count)
+
+def summary(stage: str, milliseconds: Samples, count: int | None = None) -> StageTime:
+    """Median and 95th percentile of some times, one of them or more."""
+    median, p95 = np.percentile(milliseconds, (50, 95)).tolist()
+    return StageTime(stage, median, p95, len(milliseconds) if count is None else count)
 
 
 def resident_bytes() -> int:

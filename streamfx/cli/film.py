@@ -13,10 +13,11 @@ from typing import Final
 from streamfx import config
 from streamfx.cli.driver import Account, Driver
 from streamfx.cli.progress import bars
-from streamfx.frames import U8, Quality, Rendered
+from streamfx.frames import Quality, Rendered
 from streamfx.models.store import Store
 from streamfx.pipeline import Animator, Portrait, load_portrait
 from streamfx.portrait.cache import RigCache
+from streamfx.portrait.photo import load_photo
 from streamfx.sink.sheet import Variety, draw_sheet, save_sheet
 from streamfx.telemetry import StageTime, StageTimer
 
@@ -89,17 +90,9 @@ def produce(
     return Production(quality.total(), driver.fps, elapsed_s, quality, account, stages, variety)
 
 
-def write_sheet(path: Path, portrait: Portrait, made: Production, title: str) -> None:
+def write_sheet(path: Path, photo: Path, made: Production, title: str) -> None:
     """The contact sheet of a film just made. Raises OutputError."""
-    shots = made.variety.shots()
-    save_sheet(path, draw_sheet(framed_photo(portrait), shots, title, made.stages))
-
-
-def framed_photo(portrait: Portrait) -> U8:
-    """u8 [H,W,3]: the photo as the film frames it."""
-    rig = portrait.rig
-    width, height = rig.size
-    return rig.photo[rig.pad : rig.pad + height, rig.pad : rig.pad + width]
+    save_sheet(path, draw_sheet(load_photo(photo).rgb, made.variety.shots(), title, made.stages))
 
 
 def made_line(path: Path, portrait: Portrait, made: Production) -> str:

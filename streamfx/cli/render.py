@@ -76,7 +76,9 @@ def run(arguments: argparse.Namespace) -> int:
         made = _animate(arguments, driver, portrait, timer)
         report = film_report(made, driver, portrait, store, _settings(arguments), arguments.output)
         if arguments.sheet:
-            write_sheet(arguments.sheet, portrait, made, f"{arguments.portrait.name} by {driver.name}")
+            write_sheet(
+                arguments.sheet, arguments.portrait, made, f"{arguments.portrait.name} by {driver.name}"
+            )
         if arguments.report:
             save_report(arguments.report, report)
         if arguments.json:

@@ -110,15 +110,16 @@ def draw_sheet(photo: U8, shots: Sequence[Shot], title: str, times: Sequence[Sta
     """u8 [h,w,3]: the sheet.
 
     Args:
-        photo: u8 [H,W,3], framed as the film is.
-        shots: the frames, of the same size.
+        photo: u8 [h,w,3], of any shape.
+        shots: the frames, at least one.
         title: one line, ASCII.
         times: written below the pictures.
     """
-    height = round(_TILE * photo.shape[0] / photo.shape[1])
+    height = round(_TILE * shots[0].rgb.shape[0] / shots[0].rgb.shape[1])
     tiles = [(photo, "the photo"), *((shot.rgb, f"{shot.seconds:.1f} s") for shot in shots)]
     rows = -(-len(tiles) // COLUMNS)
-    foot = _LINE * (2 + len(times)) if times else _GAP
+    lines = list(_table(times))
+    foot = _LINE * (-(-len(lines) // COLUMNS) + 1)
     step = height + _CAPTION + _GAP
     sheet = np.full((_HEAD + rows * step + foot, COLUMNS * (_TILE + _GAP) + _GAP, 3), _PAPER, np.uint8)
     _write(sheet, title, (_GAP, 32), 0.75, _INK)
@@ -126,8 +127,9 @@ def draw_sheet(photo: U8, shots: Sequence[Shot], title: str, times: Sequence[Sta
         left, top = _GAP + index % COLUMNS * (_TILE + _GAP), _HEAD + index // COLUMNS * step
         sheet[top : top + height, left : left + _TILE] = fitted(rgb, (_TILE, height))
         _write(sheet, caption, (left + 2, top + height + 17), 0.45, _FAINT)
-    for index, line in enumerate(_table(times)):
-        _write(sheet, line, (_GAP, _HEAD + rows * step + _LINE * (index + 1)), 0.5, _INK if index else _FAINT)
+    for index, line in enumerate(lines):
+        left, top = _GAP + index % COLUMNS * (_TILE + _GAP), _HEAD + rows * step
+        _write(sheet, line, (left, top + _LINE * (index // COLUMNS + 1)), 0.5, _INK if index else _FAINT)
     return sheet
 
 
@@ -146,7 +148,7 @@ def save_sheet(path: Path, sheet: U8) -> None:
 
 def _table(times: Sequence[StageTime]) -> Iterator[str]:
     if times:
-        yield "stage: median ms (95th percentile)"
+        yield "median time (95th percentile):"
     for time in times:
         yield f"{time.stage}: {time.median_ms:.1f} ms ({time.p95_ms:.1f})"
 
