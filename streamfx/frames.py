@@ -16,6 +16,7 @@ import numpy.typing as npt
 F32 = npt.NDArray[np.float32]
 U8 = npt.NDArray[np.uint8]
 I32 = npt.NDArray[np.int32]
+Mask = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,32 +111,35 @@ class EyeLayer:
 
 @dataclass(frozen=True, slots=True)
 class MouthLayer:
-    """The hidden mouth: teeth and tongue as textures in the head's frontal plane (see render/mouth.py)."""
+    """The hidden mouth: teeth and tongue as textures in the head's frontal plane.
+
+    portrait/mouth.py makes it, render/mouth.py paints with it.
+    """
 
     upper: U8 = field(repr=False)
     """u8 [h,w,4] premultiplied: upper teeth and gum; they follow the skull."""
     lower: U8 = field(repr=False)
     """u8 [h,w,4] premultiplied: lower teeth and gum; they follow the jaw."""
     tongue: U8 = field(repr=False)
-    """u8 [h,w,4] premultiplied; follows the jaw."""
+    """u8 [h,w,4] premultiplied: it follows the jaw, but less far."""
     cavity: F32
     """f32 [3] RGB 0..255: colour of the throat."""
     centre: F32
-    """f32 [3] cm, canonical: where the closed lips meet; the origin of the textures."""
+    """f32 [3] cm, canonical: midway between the photo's lips, where the textures have their centre."""
     width: float
     """cm spanned by a texture's width; its px are square."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rig:
-    """Everything about one photo that is solved once. Vertices are in px of the output frame, the face first."""
+    """Everything about one photo that is solved once."""
 
     size: tuple[int, int]
     """(width, height) of the output frame, px."""
     pad: int
     """px that the textures extend beyond the frame on every side: texture = frame + pad."""
     photo: U8 = field(repr=False)
-    """u8 [H+2pad, W+2pad, 3]: the photo, framed, extended beyond its borders."""
+    """u8 [H+2pad, W+2pad, 3]: the photo, framed, extended beyond its borders; an open mouth is filled in."""
     layer: U8 = field(repr=False)
     """u8 [H+2pad, W+2pad, 4]: the person, premultiplied so that layer + (1 - alpha) * plate = photo."""
     plate: U8 = field(repr=False)
@@ -153,30 +157,33 @@ class Rig:
     """px per cm: s0."""
 
     vertices: F32 = field(repr=False)
-    """f32 [V,2] px at rest: 468 of the face, then the exterior."""
+    """f32 [V,2] px of the frame, at rest: 468 of the face, then the exterior."""
     triangles: I32 = field(repr=False)
-    """i32 [T,3], all of one winding: exterior first, then the 898 of the face."""
+    """i32 [T,3]: exterior first, all of positive winding, then the 898 of the face, wound as one surface.
+
+    Of the face, those that the photo shows from behind are negative; a renderer skips them.
+    """
     visible: I32 = field(repr=False)
-    """i32 [K]: exterior triangles that hold any of the person (the rest need not be drawn in layer mode)."""
+    """i32 [K]: rows of the exterior triangles that hold any of the person; layer mode needs no others."""
     face_triangles: int
     """Number of face triangles at the end of `triangles`."""
     solid: F32 = field(repr=False)
-    """f32 [V,3] cm: canonical position of every vertex, relief scaled (ALGORITHM a: S_k)."""
+    """f32 [V,3] cm: canonical position of every vertex at rest, relief scaled (ALGORITHM a: S_k)."""
     head_weight: F32 = field(repr=False)
     """f32 [V]: share of the rigid head motion (1 on the face)."""
     body_weight: F32 = field(repr=False)
     """f32 [V]: share of the torso's translation (0 on the face)."""
     oval_weight: F32 = field(repr=False)
-    """f32 [V-468,36]: share of each oval point's non-rigid residual."""
+    """f32 [V-468,36]: share of the expression at each oval point that the exterior follows."""
     lip_spread: F32 = field(repr=False)
     """f32 [468,18]: how corrections of LIP_UPPER + LIP_LOWER spread over the face."""
     lid_spread: F32 = field(repr=False)
-    """f32 [468,28]: the same for the right upper, right lower, left upper, left lower lids."""
+    """f32 [468,28]: the same for the lids: right upper, right lower, left upper, left lower."""
 
     eyes: tuple[EyeLayer, EyeLayer]
     mouth: MouthLayer
     digest: str
-    """sha256 over photo, settings and code version: the name in the cache."""
+    """sha256 over the photo's bytes, the frame's size and the solver's version: the name in the cache."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,27 +193,29 @@ class Deformation:
     vertices: F32 = field(repr=False)
     """f32 [V,2] px"""
     depth: F32 = field(repr=False)
-    """f32 [468] px: z of the face's vertices, larger = farther."""
+    """f32 [468] px: z of the face's vertices relative to the head's origin, larger = farther."""
     expression: F32 = field(repr=False)
-    """f32 [468,3] cm: E' with lips and lids closed exactly; the displacement map's input."""
+    """f32 [468,3] cm, canonical: E', with lips and lids set exactly; the displacement map's input."""
     rotation: F32 = field(repr=False)
-    """f32 [3,3]: R_t"""
+    """f32 [3,3]: the head's rotation R_t, canonical to picture."""
     translation: F32
-    """f32 [3] px: t_t"""
+    """f32 [3] px: where the canonical origin lies, t_t."""
     scale: float
     """px per cm: s_t"""
     inner_mouth: F32 = field(repr=False)
     """f32 [20,2] px: the inner lip line."""
     mouth_gap: float
-    """cm: mean gap of the lip pairs; below 0.06 no mouth is drawn (ALGORITHM c)."""
+    """cm: mean gap of the lip pairs; below render.base.CLOSED_GAP no mouth is drawn (ALGORITHM c)."""
     jaw_drop: float
     """cm: how far the lower teeth moved down in the head's frame."""
     lids: tuple[F32, F32]
-    """two f32 [16,2] px: the lid lines."""
+    """f32 [16,2] px each, right and left: the lid lines, in the order of topology.EYES."""
     gaze: F32
-    """f32 [2] in eye widths."""
+    """f32 [2] in eye widths: iris offset from where the photo looks, x right, y down."""
     held: bool
+    """As in Motion."""
     presence: float
+    """As in Motion."""
     captured_ns: int
     seq: int
     epoch: int

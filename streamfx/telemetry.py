@@ -62,7 +62,8 @@ class StageTimer:
 
     def times(self) -> list[StageTime]:
         """One row per stage, in the order in which the stages first ran."""
-        return [summary(stage, self._seen(stage), self._counts[stage]) for stage in self._samples]
+        ran = list(self._counts.items())  # a copy: another thread may just add a stage
+        return [summary(stage, self._seen(stage), count) for stage, count in ran]
 
     def together(self, name: str, stages: Iterable[str]) -> StageTime:
         """The sums of stages that each ran once in every frame."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 
 from streamfx.errors import OutputError
 from streamfx.files import atomic_output
@@ -17,7 +18,11 @@ from streamfx.frames import EyeLayer, MouthLayer, Rig
 from streamfx.portrait.checks import Finding
 
 _MOST: Final = 24
-"""Rigs kept; a rig at 640x480 is about 3 MB."""
+"""Rigs kept, newest first."""
+_NESTED: Final = ("eyes", "mouth")
+"""Fields of a Rig that are no arrays but made of some."""
+
+_Arrays = dict[str, npt.NDArray[Any]]
 
 
 class RigCache:
@@ -53,9 +58,6 @@ class RigCache:
             path.unlink(missing_ok=True)
 
 
-_NESTED: Final = ("eyes", "mouth")
-
-
 def _packed(rig: Rig, findings: tuple[Finding, ...]) -> dict[str, Any]:
     arrays = {f.name: np.asarray(getattr(rig, f.name)) for f in fields(Rig) if f.name not in _NESTED}
     for name, part in (("right", rig.eyes[0]), ("left", rig.eyes[1]), ("mouth", rig.mouth)):
@@ -64,21 +66,22 @@ def _packed(rig: Rig, findings: tuple[Finding, ...]) -> dict[str, Any]:
     return arrays
 
 
-def _unpacked(arrays: dict[str, Any], digest: str) -> tuple[Rig, tuple[Finding, ...]]:
+def _unpacked(arrays: _Arrays, digest: str) -> tuple[Rig, tuple[Finding, ...]]:
     if str(arrays["digest"]) != digest:
         raise ValueError("another rig's file")
-    eyes = tuple(EyeLayer(**_fields(EyeLayer, arrays, f"{side}.")) for side in ("right", "left"))
+    right, left = (EyeLayer(**_fields(EyeLayer, arrays, f"{side}.")) for side in ("right", "left"))
     mouth = MouthLayer(**_fields(MouthLayer, arrays, "mouth."))
-    rig = Rig(**_fields(Rig, arrays, ""), eyes=eyes, mouth=mouth)
+    rig = Rig(**_fields(Rig, arrays, ""), eyes=(right, left), mouth=mouth)
     return rig, tuple(Finding(*pair) for pair in json.loads(str(arrays["findings"])))
 
 
-def _fields(kind: type, arrays: dict[str, Any], prefix: str) -> dict[str, Any]:
+def _fields(kind: type, arrays: _Arrays, prefix: str) -> dict[str, Any]:
     names = [f.name for f in fields(kind) if f.name not in _NESTED]
     return {name: _value(arrays[prefix + name], name) for name in names}
 
 
-def _value(array: Any, name: str) -> Any:
+def _value(array: npt.NDArray[Any], name: str) -> object:
+    """As Rig holds it: sizes as a tuple of int, numbers and texts as Python's own."""
     if name == "size":
         return tuple(array.tolist())
     return array.item() if array.ndim == 0 else array

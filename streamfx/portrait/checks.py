@@ -1,4 +1,4 @@
-"""Is this photo a portrait that can be animated? Every finding names the figure that was measured (ALGORITHM l)."""
+"""Is this photo a portrait that can be animated? Every finding names the figure measured (ALGORITHM l)."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from streamfx.topology import FACE_OVAL
 
 _SMALLEST, _SMALL = 80, 120  # px of face height: refused below, warned below
 _TURNED, _TURNED_TOO_FAR = 20.0, 38.0  # degrees of yaw or pitch
+_CUT_OFF = 0.12  # of the face's height that may lie beyond the photo's edge
 _SECOND_FACE = 0.6  # of the first one's height: from here on the photo has no clear subject
 
 
@@ -82,7 +83,7 @@ def _turned(pose: Pose, name: str) -> list[Finding]:
         what = f"{abs(angle):.0f} degrees {axis}"
         if abs(angle) > _TURNED_TOO_FAR:
             raise PhotoUnsuitable(
-                f"the face in {name} is turned {what}, at most 20 animate well",
+                f"the face in {name} is turned {what}, at most {_TURNED:.0f} animate well",
                 "use a photo that looks at the camera",
             )
         if abs(angle) > _TURNED:
@@ -97,7 +98,7 @@ def _turned(pose: Pose, name: str) -> list[Finding]:
 def _cropped(face: FaceTrack, size: tuple[int, int], height: float, name: str) -> list[Finding]:
     oval = face.landmarks[list(FACE_OVAL), :2]
     outside = float(np.max([-oval.min(0), oval.max(0) - (np.array(size) - 1)]))
-    if outside > 0.12 * height:
+    if outside > _CUT_OFF * height:
         raise PhotoUnsuitable(
             f"the face in {name} is cut off at the photo's edge ({outside:.0f} px are missing)",
             "use a photo that shows the whole head",

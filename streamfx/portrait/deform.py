@@ -1,4 +1,4 @@
-"""Motion + Rig -> Deformation: the driver's offsets, carried over to the photo in canonical space (ALGORITHM a, b)."""
+"""Motion + Rig -> Deformation: the driver's offsets, carried over to the photo (ALGORITHM a, b)."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from math import exp, tanh
 from typing import Final
 
-import cv2
 import numpy as np
 
 from streamfx.frames import F32, Deformation, Motion, Rig
+from streamfx.geometry import F64, rotation_matrix, rotation_vector
 from streamfx.topology import (
     CHIN,
     EYES,
@@ -25,16 +25,20 @@ from streamfx.topology import (
 RELIEF: Final = 0.7
 """Share of the depth relief that takes part in head rotation: 1 folds the near cheek beyond 15 degrees."""
 
-_YAW, _PITCH, _ROLL = (float(np.radians(a)) for a in (25, 20, 25))
+_PITCH, _YAW, _ROLL = (float(np.radians(a)) for a in (20, 25, 25))
+_LEAST_TURN = 0.35  # of these limits: left for turning farther the way the photo is turned already
+_REST_ROLL_SHARE = 0.5  # of the photo's roll that counts as turned: a tilted head hides nothing
 _REACH_X, _REACH_Y = 0.30, 0.21  # of the frame's width: how far the head may travel
-_LEAST_REACH = 0.07
+_LEAST_REACH = 0.07  # of the frame's width, however near the head is to the frame's edge
 _HAIR = 0.25  # of the face's height around the oval
 _SCALE_RANGE = (0.85, 1.18)
 _BODY_SHARE = 0.25  # of the head's translation that the torso follows
-_UPPER_LID_SHARE = 0.75
+_UPPER_LID_SHARE = 0.75  # of an eye's closing that the upper lid does
+_LIPS_APART = 0.3  # cm of gap below which the lips' offsets in x and z fade away
 _JAW_SHARE = 0.92  # of the chin's drop that the lower incisors follow
 _BARED = 0.22  # cm: the most that a lowered lip shows of the lower teeth
-_CHIN_POINTS = (CHIN, 148, 377, 175, 199)
+_CHIN_POINTS = [CHIN, 148, 377, 175, 199]
+_LOWER_LIP = 14  # its inner edge, in the middle
 _UPPERS, _LOWERS = list(LIP_UPPER), list(LIP_LOWER)
 _OVAL, _MOUTH = list(FACE_OVAL), list(INNER_MOUTH)
 
@@ -48,7 +52,10 @@ class Gains:
     gaze: float = 1.0
 
 
-def deform(rig: Rig, motion: Motion, gains: Gains = Gains()) -> Deformation:  # noqa: B008 (frozen value)
+FAITHFUL: Final = Gains()
+
+
+def deform(rig: Rig, motion: Motion, gains: Gains = FAITHFUL) -> Deformation:
     """Where every vertex goes.
 
     At rest (zero motion, mouth of the photo closed) every vertex stays exactly where it is.
@@ -92,8 +99,8 @@ def deform(rig: Rig, motion: Motion, gains: Gains = Gains()) -> Deformation:  # 
 
 def _jaw_drop(rig: Rig, expression: F32) -> float:
     """cm that the lower teeth sank: with the chin, and never so little that the lip would bare the gum."""
-    chin = _JAW_SHARE * float(expression[list(_CHIN_POINTS), 1].mean())
-    lip = float(rig.shape[14, 1] + expression[14, 1] - rig.mouth.centre[1])
+    chin = _JAW_SHARE * float(expression[_CHIN_POINTS, 1].mean())
+    lip = float(rig.shape[_LOWER_LIP, 1] + expression[_LOWER_LIP, 1] - rig.mouth.centre[1])
     return max(0.0, chin, lip - _BARED)
 
 
@@ -104,25 +111,27 @@ def _soft(x: float, limit: float) -> float:
 
 def _head_pose(rig: Rig, motion: Motion, gain: float) -> tuple[F32, F32, float]:
     """R_t, t_t, s_t: the head's motion, clamped to what one photo can show, added to the photo's pose."""
-    rest_pitch, rest_yaw, rest_roll = rest_angles(rig.rotation)
+    pitch, yaw, roll = (gain * float(angle) for angle in motion.rotation)
+    rest_pitch, rest_yaw, rest_roll = map(float, rotation_vector(rig.rotation))
     turn = np.array(
         [
-            _soft_beside(gain * float(motion.rotation[0]), rest_pitch, _PITCH),
-            _soft_beside(gain * float(motion.rotation[1]), rest_yaw, _YAW),
-            _soft_beside(gain * float(motion.rotation[2]), rest_roll * 0.5, _ROLL),
+            _soft_beside(pitch, rest_pitch, _PITCH),
+            _soft_beside(yaw, rest_yaw, _YAW),
+            _soft_beside(roll, _REST_ROLL_SHARE * rest_roll, _ROLL),
         ]
     )
-    rotation = (cv2.Rodrigues(turn)[0] @ rig.rotation).astype(np.float32)
-    across, down = (
-        gain * rig.scale * float(motion.translation[0]),
-        gain * rig.scale * float(motion.translation[1]),
-    )
+    rotation = (rotation_matrix(turn) @ rig.rotation).astype(np.float32)
+    size = float(np.clip(exp(gain * float(np.log(max(motion.scale, 1e-3)))), *_SCALE_RANGE))
+    return rotation, (rig.translation + _shift(rig, motion, gain)).astype(np.float32), rig.scale * size
+
+
+def _shift(rig: Rig, motion: Motion, gain: float) -> F64:
+    """f64 [3] px that the head travels, kept within the frame."""
+    across, down = (gain * rig.scale * float(cm) for cm in motion.translation[:2])
     left, right, above, below = _room(rig)
-    shift = np.array(
+    return np.array(
         [_soft(across, right if across > 0 else left), _soft(down, below if down > 0 else above), 0.0]
     )
-    size = float(np.clip(exp(gain * float(np.log(max(motion.scale, 1e-3)))), *_SCALE_RANGE))
-    return rotation, (rig.translation + shift).astype(np.float32), rig.scale * size
 
 
 def _room(rig: Rig) -> tuple[float, float, float, float]:
@@ -131,24 +140,22 @@ def _room(rig: Rig) -> tuple[float, float, float, float]:
     oval = rig.landmarks[_OVAL, :2]
     (left, top), (right, bottom) = oval.min(0), oval.max(0)
     hair = _HAIR * (bottom - top)
-    rooms = (left - hair, width - right - hair, top - hair, height - bottom)
-    limits = (_REACH_X, _REACH_X, _REACH_Y, _REACH_Y)
-    return tuple(  # type: ignore[return-value]
-        float(np.clip(room, _LEAST_REACH * width, limit * width))
-        for room, limit in zip(rooms, limits, strict=True)
+
+    def held(room: float, reach: float) -> float:
+        return float(np.clip(room, _LEAST_REACH * width, reach * width))
+
+    return (
+        held(left - hair, _REACH_X),
+        held(width - right - hair, _REACH_X),
+        held(top - hair, _REACH_Y),
+        held(height - bottom, _REACH_Y),
     )
-
-
-def rest_angles(rotation: F32) -> tuple[float, float, float]:
-    """Rotation vector components (pitch, yaw, roll; rad) of a head pose."""
-    vector = cv2.Rodrigues(rotation.astype(np.float64))[0][:, 0]
-    return float(vector[0]), float(vector[1]), float(vector[2])
 
 
 def _soft_beside(angle: float, rest: float, limit: float) -> float:
     """Soft clamp that leaves less room on the side to which the photo is turned already."""
     room = limit - abs(rest) if angle * rest > 0 else limit
-    return _soft(angle, max(room, 0.35 * limit))
+    return _soft(angle, max(room, _LEAST_TURN * limit))
 
 
 def _expression(rig: Rig, motion: Motion, gain: float) -> F32:
@@ -162,17 +169,17 @@ def _expression(rig: Rig, motion: Motion, gain: float) -> F32:
 def _lip_corrections(shape: F32, gaps: F32) -> F32:
     """f32 [18,3] cm: what moves each lip pair to the wanted gap, half each side.
 
-    The gap in y is set exactly; the offsets in x and z vanish with it, so that closed lips meet from any side.
+    The gap in y is set exactly; the offsets in x and z vanish with it, so that closed lips meet in any view.
     """
     between = shape[_LOWERS] - shape[_UPPERS]
-    wanted = between * np.clip(gaps / 0.3, 0, 1)[:, None]
+    wanted = between * np.clip(gaps / _LIPS_APART, 0, 1)[:, None]
     wanted[:, 1] = gaps
     half = (wanted - between) / 2
     return np.concatenate([-half, half]).astype(np.float32)
 
 
 def _lid_corrections(rig: Rig, shape: F32, closure: F32) -> F32:
-    """f32 [28,3] cm: lids ride on the eye corners and close by the driver's closure; 75 % is the upper lid's."""
+    """f32 [28,3] cm: what sets the lids, which ride on the eye corners, to the driver's closure."""
     rows = []
     for eye, (upper, lower) in enumerate(zip(LID_UPPER, LID_LOWER, strict=True)):
         up, low = list(upper), list(lower)

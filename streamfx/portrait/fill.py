@@ -1,4 +1,4 @@
-"""Filling what a photo does not show: smooth extension from known into unknown pixels (push-pull pyramids)."""
+"""Filling what a photo does not show: known pixels, extended smoothly into unknown ones (push-pull)."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import numpy as np
 from streamfx.frames import F32, U8
 
 _SMALLEST = 2  # px: the pyramid ends here; one colour is left
+_LEAST_GRAIN = 100  # px that it takes to tell the grain
+_MAD_TO_SIGMA = 1.4826  # for a normal distribution
 
 
 def push_pull(rgb: F32, known: F32) -> F32:
@@ -18,7 +20,9 @@ def push_pull(rgb: F32, known: F32) -> F32:
         known: f32 [H,W] 0..1.
 
     Returns:
-        f32 [H,W,C]: `rgb` where known is 1, a smooth continuation elsewhere (Gortler et al. 1996, section 3.4).
+        f32 [H,W,C]: `rgb` where known is 1, a smooth continuation elsewhere.
+
+    Source: Gortler et al., "The Lumigraph", 1996, section 3.4.
     """
     return _fill(rgb * known[..., None], known)
 
@@ -26,7 +30,8 @@ def push_pull(rgb: F32, known: F32) -> F32:
 def _fill(weighted: F32, weight: F32) -> F32:
     height, width = weight.shape
     if min(height, width) <= _SMALLEST:
-        return (weighted.sum((0, 1)) / max(float(weight.sum()), 1e-6)) * np.ones_like(weighted)
+        mean: F32 = weighted.sum((0, 1)) / max(float(weight.sum()), 1e-6)
+        return mean * np.ones_like(weighted)
     small, small_weight = cv2.pyrDown(weighted), cv2.pyrDown(weight)
     boost = np.minimum(1.0, 4.0 * small_weight) / np.maximum(small_weight, 1e-6)
     coarse = _fill(
@@ -42,9 +47,9 @@ def grain(rgb: F32, where: F32) -> F32:
     """Standard deviation per channel of the fine grain of `rgb` (f32 [H,W,3]) on the mask `where`, by MAD."""
     fine = rgb - cv2.GaussianBlur(rgb, (0, 0), 1.5)
     picked = fine[where > 0.5]
-    if len(picked) < 100:
+    if len(picked) < _LEAST_GRAIN:
         return np.zeros(3, np.float32)
-    sigma: F32 = (1.4826 * np.median(np.abs(picked), axis=0)).astype(np.float32)
+    sigma: F32 = (_MAD_TO_SIGMA * np.median(np.abs(picked), axis=0)).astype(np.float32)
     return sigma
 
 

@@ -9,14 +9,17 @@ import numpy as np
 import numpy.typing as npt
 
 from streamfx.frames import F32, U8
+from streamfx.geometry import Real
 
 PAD = 0.14
 """Share of the frame's width that textures extend beyond it: what the head's motion may bring into view."""
 
 _FACE_SMALLEST = 0.34  # face height / frame height: below, zoom in
 _FACE_LARGEST = 0.66  # above, show more of the photo, or extend it
-_FADE = 0.10  # of the frame's height
+_FADE = 0.10  # of the frame's height: how softly the person ends at the photo's border
 _FACE_CENTRE = 0.52  # of the frame's height
+_REDUCED, _ENLARGED = 0.6, 1.2  # scales below which areas are averaged, above which sampling is cubic
+_EDGE = 0.5  # px: half a pixel around the outermost centres still belongs to the photo
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,9 +27,13 @@ class Framing:
     """The map photo px -> frame px: scale, then offset."""
 
     scale: float
+    """Frame px per photo px."""
     offset: tuple[float, float]
+    """px of the frame where the photo's first pixel lies."""
     size: tuple[int, int]
+    """(width, height) px of the frame."""
     pad: int
+    """px of texture beyond the frame."""
 
     def points(self, photo_points: F32) -> F32:
         """Photo px -> frame px, f32 [...,2] or [...,3] (z is scaled only)."""
@@ -46,6 +53,7 @@ class Framing:
 
     @property
     def canvas_size(self) -> tuple[int, int]:
+        """(width, height) px of the textures."""
         return self.size[0] + 2 * self.pad, self.size[1] + 2 * self.pad
 
 
@@ -85,14 +93,14 @@ def _inside(start: float, length: float, limit: float) -> float:
 def framed(picture: U8 | F32, framing: Framing) -> F32:
     """`picture` (u8 or f32 [H,W] or [H,W,C]) brought to texture size, f32; zero outside the photo."""
     matrix = framing.canvas_matrix().astype(np.float64)
-    if framing.scale < 0.6:  # bilinear sampling would alias: average first, then place
+    if framing.scale < _REDUCED:  # bilinear sampling would alias: average first, then place
         factor = 1.0 / max(1, round(1.0 / framing.scale))
         height, width = picture.shape[:2]
         reduced = (max(1, round(width * factor)), max(1, round(height * factor)))
         picture = cv2.resize(picture, reduced, interpolation=cv2.INTER_AREA)
         fx, fy = width / reduced[0], height / reduced[1]
         matrix = matrix @ np.array([[fx, 0, (fx - 1) / 2], [0, fy, (fy - 1) / 2], [0, 0, 1]])
-    flags = cv2.INTER_CUBIC if framing.scale > 1.2 and picture.ndim == 3 else cv2.INTER_LINEAR
+    flags = cv2.INTER_CUBIC if framing.scale > _ENLARGED and picture.ndim == 3 else cv2.INTER_LINEAR
     moved = cv2.warpAffine(
         picture.astype(np.float32), matrix, framing.canvas_size, flags=flags, borderMode=cv2.BORDER_REPLICATE
     )
@@ -101,11 +109,17 @@ def framed(picture: U8 | F32, framing: Framing) -> F32:
     return out
 
 
-def photo_area(shape: tuple[int, ...], matrix: F32 | npt.NDArray[np.float64], framing: Framing) -> F32:
-    """f32 [Hc,Wc] 1 where the texture shows the photo, 0 beyond its borders."""
+def photo_area(shape: tuple[int, ...], matrix: Real, framing: Framing) -> F32:
+    """f32 [Hc,Wc] 1 where the texture shows the photo, 0 beyond its borders.
+
+    Args:
+        shape: the photo's (height, width).
+        matrix: [2,3]: photo px -> texture px.
+        framing: tells the texture's size.
+    """
     width, height = framing.canvas_size
-    across = _reach(np.arange(width), matrix[0][2], matrix[0][0], shape[1], 0.5)
-    down = _reach(np.arange(height), matrix[1][2], matrix[1][1], shape[0], 0.5)
+    across = _reach(np.arange(width), matrix[0][2], matrix[0][0], shape[1])
+    down = _reach(np.arange(height), matrix[1][2], matrix[1][1], shape[0])
     return (down[:, None] * across[None, :]).astype(np.float32)
 
 
@@ -129,6 +143,7 @@ def border_fade(shape: tuple[int, ...], framing: Framing) -> F32:
     return (fades[1][:, None] * fades[0][None, :]).astype(np.float32)
 
 
-def _reach(position: npt.NDArray[np.int64], start: float, step: float, count: int, margin: float) -> F32:
+def _reach(position: npt.NDArray[np.integer], start: float, step: float, count: int) -> F32:
+    """1 at positions between the first and the last of `count` pixels, 0 elsewhere, f32 like `position`."""
     end = start + (count - 1) * step
-    return ((position >= start - margin) & (position <= end + margin)).astype(np.float32)
+    return ((position >= start - _EDGE) & (position <= end + _EDGE)).astype(np.float32)

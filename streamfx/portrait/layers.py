@@ -1,4 +1,4 @@
-"""Two layers from one photo: the person, and the background as it would be without them (ALGORITHM b, layer mode)."""
+"""Two layers from one photo: the person, and the background as it would be without them (ALGORITHM b)."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ import numpy as np
 from streamfx.frames import F32, U8
 from streamfx.portrait.fill import grain, push_pull, to_u8
 
-_MASK_LOW, _MASK_RANGE = 0.3, 0.4
-_SOFTNESS = 1.5  # px at a frame height of 480
+_MASK_LOW, _MASK_RANGE = 0.3, 0.4  # the segmentation's score at which opacity begins, and its rise to 1
 _CLEARANCE = 0.09  # face heights around the person that count as touched by hair
-_SOLID = 0.5
+_SOLID = 0.5  # opacity that surely is the face
+_TRACE = 0.05  # opacity that still hangs together
+_EMPTY = 0.02  # opacity below which a pixel is background
+_GRAIN_MARGIN = 7  # px: side of the square that must all be background where its grain is measured
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,18 +37,19 @@ def person_alpha(mask: F32, face: F32, softness: float) -> F32:
     """
     alpha = np.clip((mask - _MASK_LOW) / _MASK_RANGE, 0, 1)
     alpha = np.maximum(alpha, face).astype(np.float32)
-    _, labels = cv2.connectedComponents((alpha > 0.05).astype(np.uint8))
+    _, labels = cv2.connectedComponents((alpha > _TRACE).astype(np.uint8))
     inside = labels[face > _SOLID]
     kept = np.bincount(inside[inside > 0]).argmax() if (inside > 0).any() else 0
     alpha = alpha * (labels == kept)
-    return np.maximum(cv2.GaussianBlur(alpha, (0, 0), softness), face).astype(np.float32)
+    soft: F32 = np.maximum(cv2.GaussianBlur(alpha, (0, 0), softness), face).astype(np.float32)
+    return soft
 
 
 def split_layers(framed: F32, known: F32, alpha: F32, fade: F32, face_height: float) -> Layers:
     """Extend the photo over the whole texture, remove the person from the plate, and lift the person off it.
 
-    The layer is premultiplied and solved so that layer + (1 - alpha) * plate is the photo again: at rest nothing
-    changes, and soft hair keeps its own colour when it moves over another part of the background.
+    The layer is premultiplied and solved so that layer + (1 - alpha) * plate is the photo again: at rest
+    nothing changes, and soft hair keeps its own colour when it moves over another part of the background.
 
     Args:
         framed: f32 [H,W,3] 0..255: the photo at texture size; 0 beyond its borders.
@@ -57,7 +60,7 @@ def split_layers(framed: F32, known: F32, alpha: F32, fade: F32, face_height: fl
     """
     reach = 2 * max(2, round(_CLEARANCE * face_height)) + 1
     person = cv2.dilate(alpha, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach)))
-    background = (known * (person < 0.02)).astype(np.float32)
+    background = (known * (person < _EMPTY)).astype(np.float32)
     plate = _plate(framed, background)
     shown = (known * fade)[..., None]
     photo = framed * shown + plate * (1 - shown)
@@ -67,8 +70,9 @@ def split_layers(framed: F32, known: F32, alpha: F32, fade: F32, face_height: fl
 
 
 def _plate(framed: F32, background: F32) -> F32:
+    """f32 [H,W,3]: the background, continued behind the person with grain like its own."""
     filled = push_pull(framed, background)
-    sigma = grain(framed, cv2.erode(background, np.ones((7, 7), np.uint8)))
+    sigma = grain(framed, cv2.erode(background, np.ones((_GRAIN_MARGIN, _GRAIN_MARGIN), np.uint8)))
     noise = np.random.default_rng(0).standard_normal(framed.shape).astype(np.float32) * sigma
     soft = cv2.GaussianBlur(background, (0, 0), 1.0)[..., None] * background[..., None]
     plate: F32 = (framed * soft + (filled + noise) * (1 - soft)).astype(np.float32)

@@ -1,4 +1,4 @@
-"""The mesh over the whole texture: the 468-point face, joined to a grid over everything else (ALGORITHM b)."""
+"""The mesh over the whole texture: the 468-point face, joined to a grid over all else (ALGORITHM b)."""
 
 from __future__ import annotations
 
@@ -8,15 +8,18 @@ import cv2
 import numpy as np
 
 from streamfx.errors import RigUnsolvable
-from streamfx.frames import F32, I32
+from streamfx.frames import F32, I32, Mask
 from streamfx.topology import FACE_OVAL, FACE_VERTICES
 
 _ROWS = 30  # grid rows in a frame's height: 16 px cells at 480
+_LEAST_CELL = 8.0  # px
+_CLEARANCE = 0.55  # cells between the oval and the nearest grid vertex
+_BEYOND = 8  # px around the texture within which OpenCV's subdivision may work
 
 
 @dataclass(frozen=True, slots=True)
 class Mesh:
-    """Vertices (the face first), and triangles of positive winding (exterior first, then the face)."""
+    """Vertices (the face first) and triangles (exterior first, then the face); winding as in frames.Rig."""
 
     vertices: F32
     """f32 [V,2] px of the frame."""
@@ -57,17 +60,16 @@ def build_mesh(face: F32, face_triangles: I32, size: tuple[int, int], pad: int) 
     )
 
 
-def _exterior_grid(
-    oval: F32, size: tuple[int, int], pad: int
-) -> tuple[F32, np.ndarray[tuple[int], np.dtype[np.bool_]]]:
-    step = max(8.0, size[1] / _ROWS)
+def _exterior_grid(oval: F32, size: tuple[int, int], pad: int) -> tuple[F32, Mask]:
+    """Grid vertices f32 [N,2] px around the oval, and which of them lie on the texture's border."""
+    step = max(_LEAST_CELL, size[1] / _ROWS)
     x = np.linspace(-pad, size[0] - 1 + pad, round((size[0] + 2 * pad) / step) + 1)
     y = np.linspace(-pad, size[1] - 1 + pad, round((size[1] + 2 * pad) / step) + 1)
     gx, gy = np.meshgrid(x, y)
     border = np.zeros(gx.shape, bool)
     border[[0, -1], :] = border[:, [0, -1]] = True
     grid = np.stack([gx, gy], -1).reshape(-1, 2).astype(np.float32)
-    keep = _clear_of_oval(grid, oval, 0.55 * step)
+    keep = _clear_of_oval(grid, oval, _CLEARANCE * step)
     if not keep.reshape(gx.shape)[border].all():
         raise RigUnsolvable(
             "the face reaches beyond the frame's margins",
@@ -76,20 +78,24 @@ def _exterior_grid(
     return grid[keep], border.reshape(-1)[keep]
 
 
-def _clear_of_oval(grid: F32, oval: F32, margin: float) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-    """Outside the oval, not too near it, and outside the circle over each of its edges (so Delaunay keeps the edge)."""
+def _clear_of_oval(grid: F32, oval: F32, margin: float) -> Mask:
+    """Which points are outside the oval, not too near it, and outside the circle over each of its edges.
+
+    Delaunay keeps an edge whose circle holds no point.
+    """
     following = np.roll(oval, -1, 0)
     centres, radii = (oval + following) / 2, np.linalg.norm(following - oval, axis=1) / 2
     distance = np.linalg.norm(grid[:, None] - centres[None], axis=2)
-    free = (distance > radii + 0.5 * margin).all(1)
+    free = np.all(distance > radii + 0.5 * margin, axis=1)
     contour = oval.astype(np.float32).reshape(-1, 1, 2)
     outside = np.array([cv2.pointPolygonTest(contour, (float(x), float(y)), True) < -margin for x, y in grid])
-    return free & outside
+    clear: Mask = free & outside
+    return clear
 
 
 def _delaunay(points: F32, pad: int, size: tuple[int, int]) -> I32:
     """i32 [T,3] Delaunay triangles of f32 [N,2] points."""
-    margin = pad + 8
+    margin = pad + _BEYOND
     bounds = (-margin, -margin, size[0] + 2 * margin, size[1] + 2 * margin)
     subdivision = cv2.Subdiv2D(bounds)
     for x, y in points:
@@ -104,7 +110,7 @@ def _delaunay(points: F32, pad: int, size: tuple[int, int]) -> I32:
     return triangles[(triangles >= 0).all(1)]
 
 
-def _inside_polygon(points: F32, polygon: F32) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+def _inside_polygon(points: F32, polygon: F32) -> Mask:
     contour = polygon.astype(np.float32).reshape(-1, 1, 2)
     return np.array([cv2.pointPolygonTest(contour, (float(x), float(y)), False) > 0 for x, y in points])
 
@@ -138,9 +144,10 @@ def _wind_each(vertices: F32, triangles: I32) -> I32:
 
 
 def _wind_all(vertices: F32, triangles: I32) -> I32:
-    """Turn a surface's triangles together: those that the photo shows from behind must stay negative,
+    """Turn a surface's triangles together, so that the whole faces the viewer.
 
-    or the sheet would no longer cover each pixel by at least one positive triangle.
+    Those that the photo shows from behind must stay negative, or the sheet would no longer cover each pixel
+    by at least one positive triangle.
     """
     out = triangles if _areas(vertices, triangles).sum() > 0 else triangles[:, ::-1]
     return np.ascontiguousarray(out, np.int32)

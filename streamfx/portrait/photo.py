@@ -42,7 +42,9 @@ class Photo:
 
 
 def load_photo(path: Path) -> Photo:
-    """Read a photo: EXIF orientation applied, colours in sRGB, transparency over mid-grey, first picture of several.
+    """Read a photo, upright by its EXIF, colours in sRGB, transparency over mid-grey.
+
+    Of several pictures in a file, the first.
 
     Raises:
         PhotoUnreadable: not an image, damaged, too large, or of a refused format.

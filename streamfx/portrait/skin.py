@@ -10,11 +10,14 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
-from streamfx.frames import F32, I32
+from streamfx.frames import F32, I32, Mask
+from streamfx.geometry import F64, Real
 from streamfx.portrait.mesh import Mesh
 from streamfx.topology import (
     CHIN,
+    EYE_CORNERS,
     FACE_OVAL,
     FACE_VERTICES,
     FOREHEAD,
@@ -22,21 +25,36 @@ from streamfx.topology import (
     LID_UPPER,
     LIP_LOWER,
     LIP_UPPER,
+    MOUTH_CORNERS,
 )
 
 _PINNED = 1e4
+"""Confidence of what must not move from its value."""
+_HEAD, _TORSO, _LOOSE = 2.0, 0.5, 0.01
+"""Confidence in the head and hair, in the torso away from the neck, and in all else."""
+_NECK = 0.02  # more confidence right below the chin, so that the neck is smooth
+_TORSO_HEAD_SHARE = 0.9  # of the head's motion that the torso takes part in right below the chin
+_OVAL_HOLD = 0.02  # how fast expression fades away from the face
+_LIP_HOLD, _LID_HOLD = 0.35, 0.6  # how fast corrections fade away from lips and lids
+_LEAST_WEIGHT = 1e-3  # smaller ones are dropped
 _HEAD_DILATION = 0.14  # face heights: hair must not be cut at the mask's edge
 _HEAD_REACH = 1.25  # face heights above the chin
 _NECK_LENGTH = 0.45  # face heights over which head motion fades into the torso
 
+Numbers = npt.NDArray[np.integer]
+"""Vertex numbers."""
+
 
 @dataclass(frozen=True, slots=True)
 class Skin:
-    """Weights per vertex (see frames.Rig)."""
+    """Weights per vertex: head_weight, body_weight and oval_weight of frames.Rig."""
 
     head: F32
+    """f32 [V]"""
     body: F32
+    """f32 [V]"""
     oval: F32
+    """f32 [V-468,36]"""
 
 
 def solve_skin(mesh: Mesh, person: F32, landmarks: F32, pad: int, beyond: F32) -> Skin:
@@ -47,50 +65,48 @@ def solve_skin(mesh: Mesh, person: F32, landmarks: F32, pad: int, beyond: F32) -
         person: f32 [H+2pad, W+2pad] 0..1: person mask at texture size.
         landmarks: f32 [478,3] px of the frame.
         pad: px of texture beyond the frame.
-        beyond: bool-like f32 at texture size: 1 where the texture shows nothing of the photo.
+        beyond: f32 [H+2pad, W+2pad]: 1 where the texture shows nothing of the photo, 0 elsewhere.
     """
+    regions = _regions(mesh, person, landmarks, pad, beyond)
+    laplacian = _exterior_laplacian(mesh)
+    sides, count = len(FACE_OVAL), len(mesh.vertices) - FACE_VERTICES
+    pins = np.concatenate([np.full(sides, _PINNED), np.where(regions.fixed, _PINNED, 0.0)])
+
+    def weights(confidence: F32, on_oval: Real, outside: Real) -> F32:
+        """f32 [count,C]: solved from values f32 [36,C] on the oval and [count,C] outside."""
+        c = np.maximum(pins, np.concatenate([np.zeros(sides), confidence]))
+        values = np.concatenate([on_oval, outside])
+        solved = np.linalg.solve(laplacian + np.diag(c), c[:, None] * values)
+        return solved[sides:].astype(np.float32)
+
+    ones, zeros = np.ones((sides, 1)), np.zeros((sides, 1))
+    head = weights(regions.head_confidence, ones, regions.head_value[:, None])
+    body = weights(regions.body_confidence, zeros, regions.body_value[:, None])
+    oval = weights(np.full(count, _OVAL_HOLD, np.float32), np.eye(sides), np.zeros((count, sides)))
+    face = np.ones(FACE_VERTICES, np.float32)
+    return Skin(np.concatenate([face, head[:, 0]]), np.concatenate([0 * face, body[:, 0]]), oval)
+
+
+def _exterior_laplacian(mesh: Mesh) -> F64:
+    """Laplacian over the oval's vertices, then the exterior's."""
     count = len(mesh.vertices) - FACE_VERTICES
     chosen = np.concatenate([np.array(FACE_OVAL), FACE_VERTICES + np.arange(count)])
     local = np.full(len(mesh.vertices), -1)
     local[chosen] = np.arange(len(chosen))
-    exterior = local[mesh.triangles[: len(mesh.triangles) - mesh.face_triangles]]
-    laplacian = _laplacian(exterior, len(chosen))
-
-    regions = _regions(mesh, person, landmarks, pad, beyond)
-    sides = len(FACE_OVAL)
-    pins = np.concatenate([np.full(sides, _PINNED), np.where(regions.fixed, _PINNED, 0.0)])
-
-    def weights(confidence: F32, values: F32) -> F32:
-        c = np.maximum(pins, np.concatenate([np.zeros(sides), confidence]))
-        return np.linalg.solve(laplacian + np.diag(c), c[:, None] * values).astype(np.float32)
-
-    fade = regions.fade
-    head_values = np.concatenate([np.ones(sides), np.where(regions.fixed, 0, regions.head_value)])
-    body_values = np.concatenate([np.zeros(sides), np.where(regions.fixed | ~regions.torso, 0, fade)])
-    oval_values = np.concatenate([np.eye(sides), np.zeros((count, sides))])
-    head = weights(regions.head_confidence, head_values[:, None])[:, 0]
-    body_confidence = np.where(regions.head, 2.0, np.where(regions.torso, 0.5 * fade + 0.01, 0.01))
-    body = weights(body_confidence.astype(np.float32), body_values[:, None])[:, 0]
-    oval = weights(np.full(count, 0.02, np.float32), oval_values)
-
-    ones, zeros = np.ones(FACE_VERTICES, np.float32), np.zeros(FACE_VERTICES, np.float32)
-    return Skin(
-        np.concatenate([ones, head[sides:]]).astype(np.float32),
-        np.concatenate([zeros, body[sides:]]).astype(np.float32),
-        oval[sides:],
-    )
+    exterior = mesh.triangles[: len(mesh.triangles) - mesh.face_triangles]
+    return _laplacian(local[exterior], len(chosen))
 
 
 @dataclass(frozen=True, slots=True)
 class _Regions:
-    """Per exterior vertex."""
+    """What each exterior vertex should do, and how surely: one value per vertex."""
 
-    head: np.ndarray[tuple[int], np.dtype[np.bool_]]
-    torso: np.ndarray[tuple[int], np.dtype[np.bool_]]
-    fixed: np.ndarray[tuple[int], np.dtype[np.bool_]]
-    fade: F32
+    fixed: Mask
+    """On the texture's border or beyond the photo: stays where it is."""
     head_value: F32
     head_confidence: F32
+    body_value: F32
+    body_confidence: F32
 
 
 def _regions(mesh: Mesh, person: F32, landmarks: F32, pad: int, beyond: F32) -> _Regions:
@@ -106,9 +122,16 @@ def _regions(mesh: Mesh, person: F32, landmarks: F32, pad: int, beyond: F32) -> 
     fade = np.clip(below / _NECK_LENGTH, 0, 1).astype(np.float32)
     fixed = _sample(beyond, points, pad) > 0.5
     fixed[mesh.border - FACE_VERTICES] = True
-    value = np.where(head, 1.0, np.where(torso, 0.9 * (1 - fade), 0.0)).astype(np.float32)
-    confidence = np.where(head, 2.0, np.where(torso, 0.02 + 0.5 * fade, 0.01)).astype(np.float32)
-    return _Regions(head, torso, fixed, fade, value, confidence)
+    with_head = np.where(head, 1.0, np.where(torso, _TORSO_HEAD_SHARE * (1 - fade), 0.0))
+    head_sure = np.where(head, _HEAD, np.where(torso, _NECK + _TORSO * fade, _LOOSE))
+    body_sure = np.where(head, _HEAD, np.where(torso, _TORSO * fade + _LOOSE, _LOOSE))
+    return _Regions(
+        fixed,
+        head_value=np.where(fixed, 0, with_head).astype(np.float32),
+        head_confidence=head_sure.astype(np.float32),
+        body_value=np.where(fixed | ~torso, 0, fade).astype(np.float32),
+        body_confidence=body_sure.astype(np.float32),
+    )
 
 
 def _sample(mask: F32, points: F32, pad: int) -> F32:
@@ -119,10 +142,8 @@ def _sample(mask: F32, points: F32, pad: int) -> F32:
     return out
 
 
-def _laplacian(
-    triangles: I32 | np.ndarray[tuple[int, ...], np.dtype[np.int64]], count: int
-) -> npt.NDArray[np.float64]:
-    """Dense graph Laplacian with unit edge weights."""
+def _laplacian(triangles: Numbers, count: int) -> F64:
+    """f64 [count,count]: dense graph Laplacian with unit edge weights."""
     matrix = np.zeros((count, count))
     for a, b in ((0, 1), (1, 2), (2, 0)):
         matrix[triangles[:, a], triangles[:, b]] = -1.0
@@ -132,27 +153,26 @@ def _laplacian(
 
 
 def spread_lips(face_triangles: I32) -> F32:
-    """f32 [468,18]: influence of corrections at LIP_UPPER + LIP_LOWER; the two lips do not pull one another."""
-    handles = np.array(LIP_UPPER + LIP_LOWER)
-    still = np.array([78, 308])
-    return _spread(face_triangles, handles, still, across=(set(LIP_UPPER), set(LIP_LOWER)), hold=0.35)
+    """f32 [468,18]: influence of corrections at LIP_UPPER + LIP_LOWER; no lip pulls the other."""
+    handles, still = np.array(LIP_UPPER + LIP_LOWER), np.array(MOUTH_CORNERS)
+    return _spread(face_triangles, handles, still, across=(set(LIP_UPPER), set(LIP_LOWER)), hold=_LIP_HOLD)
 
 
 def spread_lids(face_triangles: I32) -> F32:
     """f32 [468,28]: influence of lid corrections: right upper, right lower, left upper, left lower."""
     handles = np.array(LID_UPPER[0] + LID_LOWER[0] + LID_UPPER[1] + LID_LOWER[1])
     uppers, lowers = set(LID_UPPER[0] + LID_UPPER[1]), set(LID_LOWER[0] + LID_LOWER[1])
-    return _spread(face_triangles, handles, np.array([33, 133, 263, 362]), across=(uppers, lowers), hold=0.6)
+    still = np.array(EYE_CORNERS).ravel()
+    return _spread(face_triangles, handles, still, across=(uppers, lowers), hold=_LID_HOLD)
 
 
 def _spread(
-    triangles: I32,
-    handles: I32 | np.ndarray[tuple[int], np.dtype[np.int64]],
-    still: np.ndarray[tuple[int], np.dtype[np.int64]],
-    across: tuple[set[int], set[int]],
-    hold: float,
+    triangles: I32, handles: Numbers, still: Numbers, across: tuple[set[int], set[int]], hold: float
 ) -> F32:
-    """Screened harmonic weights: 1 at a handle, 0 at the others and at `still`, pulled to 0 elsewhere by `hold`."""
+    """Screened harmonic weights f32 [468,len(handles)]: 1 at a handle, 0 at the others and at `still`.
+
+    Elsewhere `hold` pulls them to 0. Edges between the two sets `across` are cut.
+    """
     matrix = _laplacian(triangles, FACE_VERTICES)
     for a in across[0]:
         for b in across[1]:
@@ -165,6 +185,6 @@ def _spread(
     values = np.zeros((FACE_VERTICES, len(handles)))
     values[handles, np.arange(len(handles))] = _PINNED
     weights: F32 = np.linalg.solve(matrix + np.diag(confidence), values).astype(np.float32)
-    weights[np.abs(weights) < 1e-3] = 0.0
+    weights[np.abs(weights) < _LEAST_WEIGHT] = 0.0
     weights[handles] = np.eye(len(handles), dtype=np.float32)
     return weights

@@ -14,8 +14,8 @@ _LONGEST_STEP_NS = 250_000_000  # over a longer gap, or into another epoch, noth
 def retime(motions: Iterable[Motion], fps: float) -> Iterator[Motion]:
     """Motions at even times, `fps` a second from the first one's, interpolated between neighbours.
 
-    A driver of varying or other rate so makes a film that neither stutters nor drifts from its sound. The last
-    motion is held to the end of its own picture's time, as a player would.
+    So a driver of varying or other rate makes a film that neither stutters nor drifts from its sound. The
+    last motion is held to the end of its own picture's time, as a player would.
     """
     step = 1e9 / fps
     last: Motion | None = None
