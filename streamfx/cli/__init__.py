@@ -26,8 +26,9 @@ Your camera's pictures never leave this program; only the animated photo does.""
 
 EPILOG: Final = """\
 first steps:
-  streamfx doctor          check that this machine has what is needed
-  streamfx models pull     fetch the model files (5 MB)
+  streamfx demo                                     animate a free photo, into out/
+  streamfx render PHOTO VIDEO -o FILM.mp4           animate your own photo
+  streamfx doctor                                   check that this machine has what is needed
 
 `streamfx COMMAND --help` explains each command.
 exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted"""

@@ -9,6 +9,7 @@ from typing import Final, cast
 import av
 import numpy as np
 from av.buffer import Buffer
+from av.sidedata.sidedata import SideDataContainer
 from av.video.frame import VideoFrame
 from av.video.reformatter import Colorspace, VideoReformatter
 
@@ -49,7 +50,9 @@ class Orientation:
 
 def orientation_of(frame: VideoFrame) -> Orientation:
     """The frame's display matrix (ISO 14496-12, 8.3.2): (x, y) is shown at (ax + cy, bx + dy)."""
-    side_data = frame.side_data.get("DISPLAYMATRIX")
+    # Not frame.side_data: the frame keeps that, and it the frame, so that every picture of a film would stay
+    # in memory until the garbage collector looks (measured: 1.5 GB in ten seconds of 720x1280).
+    side_data = SideDataContainer(frame).get("DISPLAYMATRIX")  # type: ignore[call-arg]  # missing in PyAV's stub
     if side_data is None:
         return Orientation()
     a, b, _, c, d = struct.unpack_from("=5i", memoryview(cast(Buffer, side_data)))

@@ -31,7 +31,7 @@ def retime(motions: Iterable[Motion], fps: float) -> Iterator[Motion]:
         last = motion
     if last is None:
         return
-    end = last.captured_ns + min(gap, _LONGEST_STEP_NS)
+    end = last.captured_ns + min(gap, _LONGEST_STEP_NS) - step / 100  # times are rounded: no frame of nothing
     while (now := start + round(seq * step)) < end:
         yield replace(last, captured_ns=now, seq=seq)
         seq += 1
