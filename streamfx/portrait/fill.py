@@ -7,6 +7,7 @@ import numpy as np
 
 from streamfx.frames import F32, U8
 
+_GRAINIEST = 4.0  # grey levels: what is coarser is a wall's pattern, and would look like snow
 _SMALLEST = 2  # px: the pyramid ends here; one colour is left
 _LEAST_GRAIN = 100  # px that it takes to tell the grain
 _MAD_TO_SIGMA = 1.4826  # for a normal distribution
@@ -50,7 +51,7 @@ def grain(rgb: F32, where: F32) -> F32:
     if len(picked) < _LEAST_GRAIN:
         return np.zeros(3, np.float32)
     sigma: F32 = (_MAD_TO_SIGMA * np.median(np.abs(picked), axis=0)).astype(np.float32)
-    return sigma
+    return np.minimum(sigma, np.float32(_GRAINIEST))
 
 
 def to_u8(rgb: F32) -> U8:
