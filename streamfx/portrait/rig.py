@@ -20,7 +20,7 @@ from streamfx.portrait.photo import Photo
 from streamfx.portrait.skin import solve_skin, spread_lids, spread_lips
 from streamfx.topology import FACE_OVAL, FACE_VERTICES, LIP_LOWER, LIP_UPPER
 
-VERSION = 1
+VERSION = 2
 """Raise it when a change here makes cached rigs stale."""
 
 _EAR_DEPTH_MARGIN = 1.5  # cm beyond the oval's deepest point
