@@ -23,8 +23,8 @@ from streamfx.topology import (
 )
 
 RELIEF: Final = 0.85
-"""Share of the depth relief that takes part in head rotation. The full relief folds the far cheek sooner; .7 loses
-0.1 dB of self-reenactment against this; painter's order and the culling of folds hide the rest."""
+"""Share of the depth relief that takes part in head rotation. The full relief folds the far cheek sooner; .7
+loses 0.1 dB of self-reenactment; painter's order and the culling of folds hide the rest."""
 
 _PITCH, _YAW, _ROLL = (float(np.radians(a)) for a in (20, 25, 25))
 _LEAST_TURN = 0.35  # of these limits: left for turning farther the way the photo is turned already
