@@ -93,8 +93,10 @@ class FaceDriver:
         self._estimator = MotionEstimator(load_face_model(task).vertices, load_face_basis().rms)
         self._lookahead = 0 if source.info.live else lookahead
         self._depth = depth
+        self.pictures = 0
+        """Motions given, one per picture."""
         self.tracked = 0
-        """Pictures in which a face was followed."""
+        """Those in whose picture a face was followed."""
 
     def motions(self) -> Generator[Motion]:
         """One Motion per picture of the source. Close it before the source: a thread may be reading."""
@@ -123,6 +125,7 @@ class FaceDriver:
         first = list(islice(tracks, self._lookahead))
         self._estimator.prime([track for track, *_ in first if track is not None])
         for track, captured_ns, seq, epoch in chain(first, tracks):
+            self.pictures += 1
             self.tracked += track is not None
             with self._timer.measure("motion"):
                 motion = self._estimator.update(track, captured_ns, seq, epoch)

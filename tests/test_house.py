@@ -68,6 +68,7 @@ def test_import_contracts_are_kept():
     [
         ("sink/film.py", "import streamfx.source.file"),
         ("portrait/rig.py", "import mediapipe"),
+        ("cli/demo.py", "import streamfx.sink.comparison"),
         ("render/base.py", "import av"),
         ("track/photo.py", "import streamfx.render.base"),
         ("errors.py", "import streamfx.models.store"),

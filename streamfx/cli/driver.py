@@ -131,9 +131,8 @@ class SourceDriver:
             yield from retime(until(motions, self._duration_s), self.fps)
 
     def account(self) -> Account:
-        """Pictures handed to the tracker so far."""
-        statistics = self._source.statistics
-        return Account(statistics.decoded, self._face.tracked, statistics)
+        """Of the pictures that became motions; the source's own counters include what was looked ahead."""
+        return Account(self._face.pictures, self._face.tracked, self._source.statistics)
 
 
 class TemplateDriver:
@@ -148,15 +147,18 @@ class TemplateDriver:
         self._template = recorded.resample(self.fps)
         self._duration_s = duration_s
         self.expected = _expected(len(self._template) / self.fps, duration_s, self.fps)
-        self._account = Account(len(recorded), int((~recorded.held).sum()), None)
+        self._pictures = self._tracked = 0
 
     def motions(self) -> Generator[Motion]:
         """The recorded motions at even times."""
-        yield from until(self._template.frames(), self._duration_s)
+        for motion in until(self._template.frames(), self._duration_s):
+            self._pictures += 1
+            self._tracked += not motion.held
+            yield motion
 
     def account(self) -> Account:
-        """Of the whole template: what was tracked when it was recorded."""
-        return self._account
+        """Of the frames given, at the film's rate: in which a face was followed when they were recorded."""
+        return Account(self._pictures, self._tracked, None)
 
 
 def until(motions: Iterable[Motion], seconds: float | None) -> Iterator[Motion]:
