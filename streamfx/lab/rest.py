@@ -62,5 +62,5 @@ def rest(data: Path, store: Store) -> list[RestRow]:
         PhotoError, ModelError: a photo or a model is unfit.
     """
     folder = data / "portraits"
-    paths = sorted(p for p in (*folder.iterdir(), *(folder / "art").iterdir()) if p.is_file())
+    paths = sorted(path for place in (folder, folder / "art") for path in place.glob("*.*"))
     return [rest_row(path.stem, load_portrait(path, SIZE, store).rig) for path in paths]

@@ -34,7 +34,8 @@ class RigCache:
     def load(self, digest: str) -> tuple[Rig, tuple[Finding, ...]] | None:
         """The rig of that digest and what the photo's checks found, or None."""
         try:
-            with np.load(self._path(digest), allow_pickle=False) as arrays:
+            # Opened here, for np.load leaves a damaged archive's file open.
+            with self._path(digest).open("rb") as file, np.load(file, allow_pickle=False) as arrays:
                 return _unpacked(dict(arrays), digest)
         except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error):
             return None

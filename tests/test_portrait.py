@@ -1,0 +1,499 @@
+"""From a photo to a rig and its deformation: shapes, exact closure, limits, framing, cache, odd photos."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import fields, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import synthetic
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from streamfx.errors import PhotoUnreadable, PhotoUnsuitable
+from streamfx.frames import Motion, Rig
+from streamfx.pipeline import Animator
+from streamfx.portrait.cache import RigCache
+from streamfx.portrait.checks import Finding, check_face, choose_face, face_height
+from streamfx.portrait.deform import Gains, deform
+from streamfx.portrait.fill import grain, push_pull
+from streamfx.portrait.framing import frame_portrait, framed
+from streamfx.portrait.layers import person_alpha
+from streamfx.portrait.photo import MAX_PIXELS, load_photo
+from streamfx.portrait.rig import rig_digest, solve_rig
+from streamfx.topology import (
+    EYE_CORNERS,
+    FACE_OVAL,
+    FACE_VERTICES,
+    LID_LOWER,
+    LID_UPPER,
+    LIP_LOWER,
+    LIP_UPPER,
+    MOUTH_CORNERS,
+)
+
+SMALL = (240, 180)
+OPEN = {"lips": 0.8}
+
+# -- deformation ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", [{}, OPEN, {"turned": (5, 12, 4)}], ids=["neutral", "open mouth", "turned"])
+def test_at_rest_no_vertex_moves(kind: dict[str, object]):
+    rig = synthetic.rig(**kind)
+    moved = deform(rig, synthetic.rest(rig)).vertices - rig.vertices
+    assert np.abs(moved).max() < 1e-3
+
+
+@pytest.mark.parametrize("kind", [{}, OPEN, {"turned": (5, 12, 4)}], ids=["neutral", "open mouth", "turned"])
+@pytest.mark.parametrize("turn", [(0, 0, 0), (8, -18, 10), (-12, 22, -5)])
+def test_closed_lips_meet_from_any_side(kind: dict[str, object], turn: tuple[float, float, float]):
+    deformation = deform(synthetic.rig(**kind), synthetic.motion(turn=turn, smile=0.5))
+    gaps = deformation.vertices[list(LIP_LOWER)] - deformation.vertices[list(LIP_UPPER)]
+    assert np.linalg.norm(gaps, axis=1).max() < 0.05
+    assert deformation.mouth_gap == pytest.approx(0, abs=1e-3)
+
+
+def test_lips_part_by_the_gaps_of_the_driver():
+    gaps = np.linspace(0.1, 0.9, 9, dtype=np.float32)
+    rig = synthetic.rig()
+    deformation = deform(rig, replace(synthetic.motion(jaw=0.5), lip_gaps=gaps))
+    shape = rig.shape[:FACE_VERTICES] + deformation.expression
+    assert shape[list(LIP_LOWER), 1] - shape[list(LIP_UPPER), 1] == pytest.approx(gaps, abs=1e-4)
+
+
+def test_the_corners_of_the_mouth_stay_where_the_expression_puts_them():
+    rig = synthetic.rig()
+    motion = synthetic.motion(jaw=0.6, smile=0.4)
+    moved = deform(rig, motion).expression - motion.expression
+    assert np.abs(moved[list(MOUTH_CORNERS)]).max() < 1e-3
+
+
+@pytest.mark.parametrize("turn", [(0, 0, 0), (-10, 20, 5)])
+def test_a_shut_eye_is_shut_and_a_wink_is_one_sided(turn: tuple[float, float, float]):
+    rig = synthetic.rig()
+    shown = deform(rig, synthetic.motion(turn=turn, blink=(1, 0))).vertices
+    still = deform(rig, synthetic.motion(turn=turn)).vertices
+    right, left = (shown[list(LID_LOWER[eye])] - shown[list(LID_UPPER[eye])] for eye in (0, 1))
+    assert np.linalg.norm(right, axis=1).max() < 0.1
+    assert left == pytest.approx((still[list(LID_LOWER[1])] - still[list(LID_UPPER[1])]), abs=1e-3)
+    assert np.abs(shown[list(EYE_CORNERS[0])] - still[list(EYE_CORNERS[0])]).max() < 1e-3
+
+
+@settings(deadline=None, max_examples=30, derandomize=True)
+@given(st.tuples(*[st.floats(-180, 180)] * 3), st.tuples(*[st.floats(-300, 300)] * 2), st.floats(0.001, 100))
+def test_the_head_keeps_to_what_one_photo_can_show(turn, shift, scale):
+    rig = synthetic.rig()
+    deformation = deform(rig, synthetic.motion(turn=turn, shift=shift, scale=scale))
+    angle = np.degrees(np.arccos(np.clip((np.trace(deformation.rotation @ rig.rotation.T) - 1) / 2, -1, 1)))
+    assert angle < 41  # 25 yaw, 20 pitch, 25 roll together
+    travelled = np.abs(deformation.translation - rig.translation)[:2] / rig.size[0]
+    assert travelled[0] <= 0.301
+    assert travelled[1] <= 0.211
+    assert 0.84 < deformation.scale / rig.scale < 1.19
+    assert np.isfinite(deformation.vertices).all()
+
+
+def test_small_motions_are_carried_over_faithfully():
+    rig = synthetic.rig()
+    deformation = deform(rig, synthetic.motion(turn=(2, 3, -2), shift=(0.5, -0.3), scale=1.03))
+    turned = deformation.rotation @ rig.rotation.T
+    assert np.degrees([turned[2, 1], turned[0, 2], turned[1, 0]]) == pytest.approx([2, 3, -2], abs=0.2)
+    shift = (deformation.translation - rig.translation)[:2] / rig.scale
+    assert shift == pytest.approx([0.5, -0.3], abs=0.02)
+    assert deformation.scale / rig.scale == pytest.approx(1.03, abs=1e-3)
+
+
+def test_gains_scale_head_expression_and_gaze():
+    rig = synthetic.rig()
+    motion = synthetic.motion(turn=(5, 8, 3), shift=(1, 1), smile=0.5, gaze=(0.1, 0.0))
+    none = deform(rig, motion, Gains(head=0, expression=0, gaze=0))
+    assert np.abs(none.vertices - rig.vertices).max() < 1e-3
+    assert not none.gaze.any()
+    half = deform(rig, motion, Gains(expression=0.5)).expression
+    full = deform(rig, motion).expression
+    assert np.abs(half[[61, 291]] * 2 - full[[61, 291]]).max() < 1e-3
+
+
+def test_the_border_of_the_texture_never_moves():
+    rig = synthetic.rig()
+    shown = deform(rig, synthetic.motion(turn=(15, 20, 20), shift=(9, 5), scale=1.2)).vertices
+    low, high = rig.vertices.min(0), rig.vertices.max(0)
+    border = ((rig.vertices == low) | (rig.vertices == high)).any(1)
+    assert border.sum() > 50
+    assert np.abs(shown - rig.vertices)[border].max() < 0.5
+
+
+# -- the rig -------------------------------------------------------------------------------------------------
+
+
+def test_the_mesh_is_one_sheet_without_gaps():
+    rig = synthetic.rig()
+    edges = np.concatenate([rig.triangles[:, [a, b]] for a, b in ((0, 1), (1, 2), (2, 0))])
+    directed = {tuple(edge) for edge in edges.tolist()}
+    assert len(directed) == len(edges), "an edge is run through twice in one direction"
+    open_edges = np.array([edge for edge in directed if edge[::-1] not in directed])
+    low, high = rig.vertices.min(0), rig.vertices.max(0)
+    on_border = ((rig.vertices == low) | (rig.vertices == high)).any(1)
+    assert on_border[open_edges].all(), "a gap inside the sheet"
+
+
+def test_the_sheet_covers_the_texture():
+    rig = synthetic.rig()
+    a, b, c = (rig.vertices[rig.triangles[:, k]] for k in range(3))
+    areas = ((b - a)[:, 0] * (c - a)[:, 1] - (b - a)[:, 1] * (c - a)[:, 0]) / 2
+    width, height = (np.ptp(rig.vertices[:, axis]) for axis in (0, 1))
+    assert areas.sum() == pytest.approx(width * height, rel=1e-4)
+    assert (areas[: -rig.face_triangles] > 0).all()
+
+
+def test_weights_are_shares():
+    rig = synthetic.rig()
+    for weight in (rig.head_weight, rig.body_weight):
+        assert weight.min() > -1e-3
+        assert weight.max() < 1 + 1e-3
+    assert (rig.head_weight[:FACE_VERTICES] == 1).all()
+    assert not rig.body_weight[:FACE_VERTICES].any()
+    assert rig.oval_weight.shape == (len(rig.vertices) - FACE_VERTICES, len(FACE_OVAL))
+    assert rig.oval_weight.sum(1).max() < 1 + 1e-3
+
+
+def test_hair_moves_with_the_head_and_the_wall_does_not():
+    rig = synthetic.rig()
+    oval = rig.landmarks[list(FACE_OVAL), :2]
+    top, height = oval[:, 1].min(), np.ptp(oval[:, 1])
+    points = rig.vertices[FACE_VERTICES:]
+    weight = rig.head_weight[FACE_VERTICES:]
+    hair = (
+        (np.abs(points[:, 0] - 320) < 0.2 * height)
+        & (points[:, 1] > top - 0.15 * height)
+        & (points[:, 1] < top)
+    )
+    wall = (points[:, 0] < 40) | (points[:, 0] > 600)
+    assert weight[hair].min() > 0.85
+    assert weight[wall].max() < 0.35
+
+
+def test_landmarks_and_canonical_shape_are_inverse():
+    rig = synthetic.rig(turned=(5, 12, 4))
+    back = rig.scale * rig.shape @ rig.rotation.T + rig.translation
+    assert np.abs(back - rig.landmarks).max() < 0.01
+
+
+@pytest.mark.parametrize(
+    "size",
+    [(640, 480), (300, 700), (1600, 400), (100, 100), (480, 480)],
+    ids=["same aspect", "tall", "panorama", "tiny", "square"],
+)
+def test_photos_of_any_size_and_aspect_make_a_portrait(size: tuple[int, int]):
+    rig = solve_rig(*synthetic.portrait(size, height=0.55), synthetic.geometry(), SMALL)
+    _check_shapes(rig)
+    shown = Animator(rig).animate(synthetic.rest(rig)).rgb
+    assert (
+        np.abs(shown.astype(int) - synthetic.photo_of(rig)).mean() <= 1.5
+    )  # a small frame: more of it is edge
+    face = rig.landmarks[list(FACE_OVAL), :2]
+    assert (face.min(0) >= 0).all()
+    assert (face.max(0) <= np.array(SMALL) - 1).all()
+
+
+def _check_shapes(rig: Rig) -> None:
+    width, height = rig.size
+    canvas = (height + 2 * rig.pad, width + 2 * rig.pad)
+    assert rig.photo.shape == (*canvas, 3)
+    assert rig.layer.shape == (*canvas, 4)
+    assert rig.plate.shape == (height, width, 3)
+    assert (rig.layer[..., :3] <= rig.layer[..., 3:].astype(int) + 1).all(), "not premultiplied"
+    for field in fields(Rig):
+        value = getattr(rig, field.name)
+        if isinstance(value, np.ndarray) and value.dtype.kind == "f":
+            assert value.dtype == np.float32
+            assert np.isfinite(value).all(), field.name
+
+
+def test_the_digest_names_photo_size_and_nothing_else():
+    photo, *_ = synthetic.portrait()
+    assert rig_digest(photo, (640, 480)) == rig_digest(replace(photo, name="other.png"), (640, 480))
+    others = {
+        rig_digest(photo, (640, 480)),
+        rig_digest(photo, (1280, 720)),
+        rig_digest(replace(photo, sha256="1"), (640, 480)),
+    }
+    assert len(others) == 3
+
+
+# -- framing, layers, filling --------------------------------------------------------------------------------
+
+
+@settings(deadline=None, max_examples=60, derandomize=True)
+@given(
+    st.integers(100, 4000),
+    st.integers(100, 4000),
+    st.floats(0.15, 0.85),
+    st.floats(0.3, 0.7),
+    st.floats(0.3, 0.7),
+    st.sampled_from([(640, 480), (1280, 720), (480, 640)]),
+)
+def test_the_frame_shows_the_whole_face_undistorted(width, height, share, x, y, size):
+    tall = share * min(width, height)
+    angles = np.linspace(0, 2 * np.pi, 36)
+    oval = np.array([x * width, y * height]) + tall / 2 * np.column_stack(
+        [0.75 * np.cos(angles), np.sin(angles)]
+    )
+    framing = frame_portrait((width, height), oval.astype(np.float32), size)
+    shown = framing.points(oval.astype(np.float32))
+    assert shown.min() >= -2
+    assert (shown.max(0) <= np.array(size) + 1).all()
+    assert 0.30 < np.ptp(shown[:, 1]) / size[1] < 0.75
+    assert np.ptp(shown[:, 0]) / np.ptp(shown[:, 1]) == pytest.approx(0.75, rel=0.02)
+
+
+def test_a_photo_of_the_frames_size_is_not_resampled():
+    photo, face, _ = synthetic.portrait()
+    framing = frame_portrait(photo.size, face.landmarks[list(FACE_OVAL), :2], (640, 480))
+    picture = framed(photo.rgb, framing)
+    pad = framing.pad
+    assert np.abs(picture[pad : pad + 480, pad : pad + 640] - photo.rgb).max() < 1e-3
+    assert not picture[:pad].any()
+
+
+def test_other_people_and_specks_are_left_in_the_background():
+    mask, face = np.zeros((120, 200), np.float32), np.zeros((120, 200), np.float32)
+    mask[30:120, 40:90] = mask[20:120, 140:190] = 1
+    face[40:70, 50:80] = 1
+    alpha = person_alpha(mask, face, 1.0)
+    assert alpha[60, 60] == 1
+    assert alpha[:, 120:].max() < 1e-3
+
+
+def test_filling_keeps_what_is_known_and_continues_it_smoothly():
+    x = np.linspace(50, 200, 64, dtype=np.float32)
+    ramp = np.repeat(np.repeat(x[None, :, None], 48, 0), 3, 2)
+    known = np.ones((48, 64), np.float32)
+    known[10:38, 20:44] = 0
+    filled = push_pull(np.where(known[..., None] > 0, ramp, 999).astype(np.float32), known)
+    assert np.abs(filled - ramp)[known > 0].max() < 1e-3
+    assert np.abs(filled - ramp).max() < 40
+    assert np.isfinite(push_pull(ramp, np.zeros_like(known))).all()
+
+
+def test_grain_is_measured_and_a_pattern_is_not_taken_for_it():
+    rng = np.random.default_rng(5)
+    flat = np.full((80, 80, 3), 128, np.float32)
+    everywhere = np.ones((80, 80), np.float32)
+    measured = grain(flat + rng.normal(0, 2, flat.shape).astype(np.float32), everywhere)
+    assert measured == pytest.approx([2, 2, 2], rel=0.2)
+    stripes = flat + np.where(np.arange(80) % 4 < 2, 60, 0)[None, :, None].astype(np.float32)
+    assert grain(stripes, everywhere).max() <= 4
+    assert not grain(flat, np.zeros((80, 80), np.float32)).any()
+
+
+# -- the cache -----------------------------------------------------------------------------------------------
+
+FOUND = (Finding("the face is turned 22 degrees sideways", "a frontal photo animates better"),)
+
+
+@pytest.fixture
+def small() -> Rig:
+    return synthetic.rig(frame=SMALL)
+
+
+def _same(a: object, b: object) -> bool:
+    if isinstance(a, np.ndarray):
+        return isinstance(b, np.ndarray) and a.dtype == b.dtype and np.array_equal(a, b)
+    if isinstance(a, tuple):
+        return isinstance(b, tuple) and len(a) == len(b) and all(map(_same, a, b))
+    if hasattr(a, "__dataclass_fields__"):
+        return type(a) is type(b) and all(_same(getattr(a, f.name), getattr(b, f.name)) for f in fields(a))  # type: ignore[arg-type]
+    return type(a) is type(b) and a == b
+
+
+def test_a_cached_rig_comes_back_whole(tmp_path: Path, small: Rig):
+    cache = RigCache(tmp_path / "deep" / "rigs")
+    assert cache.load(small.digest) is None
+    cache.save(small, FOUND)
+    loaded = cache.load(small.digest)
+    assert loaded is not None
+    assert _same(loaded[0], small)
+    assert loaded[1] == FOUND
+    motion = synthetic.motion(turn=(3, 8, 2), jaw=0.8)
+    assert np.array_equal(Animator(loaded[0]).animate(motion).rgb, Animator(small).animate(motion).rgb)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda data: b"",
+        lambda data: data[: len(data) // 2],
+        lambda data: data[:-40],
+        lambda data: b"not a rig at all",
+        lambda data: data[:5000] + bytes(1000) + data[6000:],
+        lambda data: data.replace(b"photo.npy", b"phot0.npy"),
+    ],
+    ids=["empty", "half", "end cut off", "foreign", "overwritten", "field renamed"],
+)
+def test_a_damaged_rig_counts_as_absent(tmp_path: Path, small: Rig, damage):
+    cache = RigCache(tmp_path)
+    cache.save(small, ())
+    (file,) = tmp_path.iterdir()
+    file.write_bytes(damage(file.read_bytes()))
+    assert cache.load(small.digest) is None
+    cache.save(small, ())
+    assert cache.load(small.digest) is not None
+
+
+def test_another_photos_file_is_not_taken(tmp_path: Path, small: Rig):
+    cache = RigCache(tmp_path)
+    cache.save(small, ())
+    (file,) = tmp_path.iterdir()
+    other = "f" * 64
+    file.rename(tmp_path / file.name.replace(small.digest[:32], other[:32]))
+    assert cache.load(other) is None
+
+
+def test_a_cache_that_cannot_be_written_is_no_failure(tmp_path: Path, small: Rig):
+    blocked = tmp_path / "a file"
+    blocked.write_text("")
+    RigCache(blocked / "rigs").save(small, ())
+    assert blocked.read_text() == ""
+
+
+# -- checks --------------------------------------------------------------------------------------------------
+
+
+def _checked(size: tuple[int, int] = (640, 480), **shape: object) -> list[Finding]:
+    face = synthetic.track(synthetic.landmarks(size, **shape))  # type: ignore[arg-type]
+    return check_face(face, synthetic.geometry().pose(face.landmarks), size, "me.jpg")
+
+
+def test_a_good_portrait_has_no_findings():
+    assert _checked() == []
+
+
+def test_small_and_turned_faces_are_named_with_their_figures():
+    assert "100 px tall" in str(_checked(height=100 / 480)[0])
+    with pytest.raises(PhotoUnsuitable, match="60 px tall"):
+        _checked(height=60 / 480)
+    assert "25 degrees sideways" in str(_checked(turned=(0, 25, 0))[0])
+    with pytest.raises(PhotoUnsuitable, match="45 degrees sideways"):
+        _checked(turned=(0, 45, 0))
+    assert "degrees up or down" in str(_checked(turned=(-26, 0, 0))[0])
+
+
+def test_a_cropped_head_is_refused_with_what_is_missing():
+    face = synthetic.track(synthetic.landmarks() - np.array([0, 200, 0], np.float32))
+    with pytest.raises(PhotoUnsuitable, match=r"cut off at the photo's edge \(\d+ px are missing\)"):
+        check_face(face, synthetic.geometry().pose(face.landmarks), (640, 480), "me.jpg")
+
+
+def test_one_clear_subject_is_wanted():
+    large, small, tiny = (synthetic.track(synthetic.landmarks(height=h)) for h in (0.6, 0.5, 0.2))
+    assert choose_face([tiny, large], "me.jpg") is large
+    assert face_height(large) == pytest.approx(0.6 * 480, rel=0.02)
+    with pytest.raises(PhotoUnsuitable, match="2 faces of similar size"):
+        choose_face([small, large], "me.jpg")
+    with pytest.raises(PhotoUnsuitable, match=r"no face was found in me\.jpg"):
+        choose_face([], "me.jpg")
+
+
+# -- photos --------------------------------------------------------------------------------------------------
+
+RED_LEFT = np.zeros((40, 60, 3), np.uint8)
+RED_LEFT[:, :30, 0] = 255
+
+
+def _saved(path: Path, picture: Image.Image, **options: object) -> Path:
+    picture.save(path, **options)
+    return path
+
+
+def test_exif_turns_the_photo_upright(tmp_path: Path):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turn by 90 degrees clockwise to see it
+    stored = Image.fromarray(np.rot90(RED_LEFT))
+    photo = load_photo(_saved(tmp_path / "phone.jpg", stored, exif=exif, quality=95))
+    assert photo.size == (60, 40)
+    assert photo.rgb[:, :25, 0].min() > 200
+    assert photo.rgb[:, 35:, 0].max() < 60
+
+
+@pytest.mark.parametrize(
+    ("name", "picture"),
+    [
+        ("cmyk.jpg", Image.fromarray(RED_LEFT).convert("CMYK")),
+        ("palette.png", Image.fromarray(RED_LEFT).convert("P")),
+        ("rgb.webp", Image.fromarray(RED_LEFT)),
+        ("rgb.bmp", Image.fromarray(RED_LEFT)),
+        ("rgb.tiff", Image.fromarray(RED_LEFT)),
+    ],
+)
+def test_common_formats_give_the_same_picture(tmp_path: Path, name: str, picture: Image.Image):
+    photo = load_photo(_saved(tmp_path / name, picture))
+    assert photo.rgb.dtype == np.uint8
+    assert photo.rgb[20, 8, 0] > 220
+    assert photo.rgb[20, 8, 1:].max() < 40
+    assert photo.rgb[20, 52].max() < 40
+
+
+def test_sixteen_bit_grey_keeps_its_tones(tmp_path: Path):
+    ramp = np.linspace(0, 65535, 64).astype(np.uint16)[None].repeat(16, 0)
+    photo = load_photo(_saved(tmp_path / "deep.png", Image.fromarray(ramp)))
+    assert photo.rgb[8, :, 0] == pytest.approx(ramp[8] / 257, abs=1)
+
+
+def test_transparency_lies_on_grey_and_an_animation_shows_its_first_picture(tmp_path: Path):
+    clear = np.dstack([RED_LEFT, np.full((40, 60), 0, np.uint8)])
+    assert load_photo(_saved(tmp_path / "clear.png", Image.fromarray(clear))).rgb[20, 8] == pytest.approx(
+        128, abs=1
+    )
+    first, second = Image.fromarray(RED_LEFT), Image.fromarray(RED_LEFT[:, ::-1])
+    film = _saved(tmp_path / "film.gif", first, save_all=True, append_images=[second])
+    assert load_photo(film).rgb[20, 8, 0] > 200
+
+
+def _png(width: int, height: int) -> bytes:
+    """A PNG that claims a size and holds next to nothing."""
+    buffer = io.BytesIO()
+    Image.new("L", (8, 8)).save(buffer, "PNG")
+    data = bytearray(buffer.getvalue())
+    data[16:24] = width.to_bytes(4, "big") + height.to_bytes(4, "big")
+    import zlib
+
+    data[29:33] = zlib.crc32(data[12:29]).to_bytes(4, "big")
+    return bytes(data)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("empty.jpg", b"", "empty"),
+        ("text.jpg", b"hello, I am no photo" * 10, "not a photo"),
+        ("bomb.png", _png(30_000, 30_000), "too large"),
+        ("cut.png", _png(64, 64)[:60], "damaged|not a photo"),
+        ("eps.eps", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "not a photo"),
+    ],
+)
+def test_bad_photos_are_named_in_one_line(tmp_path: Path, name: str, content: bytes, message: str):
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(PhotoUnreadable, match=message) as caught:
+        load_photo(path)
+    assert name in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert caught.value.remedy
+
+
+def test_the_bomb_is_over_the_limit():
+    assert MAX_PIXELS < 30_000 * 30_000
+
+
+# -- numbers that are none -----------------------------------------------------------------------------------
+
+
+def test_rest_and_motions_are_finite_numbers():
+    for motion in (Motion.rest(), synthetic.motion(jaw=2, smile=1, turn=(20, 20, 20))):
+        values = [getattr(motion, f.name) for f in fields(Motion)]
+        assert all(np.isfinite(np.asarray(value, float)).all() for value in values)
