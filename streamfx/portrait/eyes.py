@@ -7,6 +7,7 @@ import numpy as np
 
 from streamfx.frames import F32, U8, EyeLayer, Mask
 from streamfx.portrait.fill import push_pull, to_u8
+from streamfx.portrait.masks import polygon
 from streamfx.topology import EYES, IRIS
 
 _FINER = 2.0  # texture px per frame px
@@ -64,8 +65,7 @@ def _cut(photo: U8, to_rest: F32, pad: int, size: tuple[int, int]) -> F32:
 
 def _visible(outline: F32, shape: tuple[int, ...], width: float) -> F32:
     """f32 [h,w] 0..1: what the lids leave of the eyeball, without the lashes."""
-    mask = np.zeros(shape, np.uint8)
-    cv2.fillPoly(mask, [np.rint(outline * 16).astype(np.int32)], 255, cv2.LINE_AA, 4)
+    mask = polygon(outline, shape)
     reach = 2 * max(1, round(_LASHES * width)) + 1
     eroded = cv2.erode(mask, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach)))
     opening: F32 = eroded.astype(np.float32) / 255

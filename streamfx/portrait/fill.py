@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 
 from streamfx.frames import F32, U8
+from streamfx.geometry import Real
 
 _GRAINIEST = 4.0  # grey levels: what is coarser is a wall's pattern, and would look like snow
 _SMALLEST = 2  # px: the pyramid ends here; one colour is left
@@ -54,7 +55,7 @@ def grain(rgb: F32, where: F32) -> F32:
     return np.minimum(sigma, np.float32(_GRAINIEST))
 
 
-def to_u8(rgb: F32) -> U8:
-    """Round and clip f32 0..255 to u8."""
+def to_u8(rgb: Real) -> U8:
+    """Round and clip 0..255 to u8."""
     out: U8 = np.clip(rgb + 0.5, 0, 255).astype(np.uint8)
     return out

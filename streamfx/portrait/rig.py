@@ -8,12 +8,13 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from streamfx.frames import F32, I32, FaceTrack, Rig
+from streamfx.frames import F32, I32, U8, FaceTrack, Rig
 from streamfx.geometry import Pose, fit_pose, vertex_weights
 from streamfx.portrait.deform import RELIEF
 from streamfx.portrait.eyes import eye_layer
-from streamfx.portrait.framing import border_fade, frame_portrait, framed
-from streamfx.portrait.layers import person_alpha, split_layers
+from streamfx.portrait.framing import Framing, border_fade, frame_portrait, framed
+from streamfx.portrait.layers import Layers, person_alpha, split_layers
+from streamfx.portrait.masks import polygon
 from streamfx.portrait.mesh import Mesh, build_mesh
 from streamfx.portrait.mouth import mouth_layer, without_mouth
 from streamfx.portrait.photo import Photo
@@ -23,6 +24,7 @@ from streamfx.topology import FACE_OVAL, FACE_VERTICES, LIP_LOWER, LIP_UPPER
 VERSION = 2
 """Raise it when a change here makes cached rigs stale."""
 
+_SOFTNESS = 1.5  # px of the person's outline in a frame 480 px high
 _EAR_DEPTH_MARGIN = 1.5  # cm beyond the oval's deepest point
 _OPEN_MOUTH = 0.06  # cm of mean lip gap: the photo shows the inside of the mouth
 _DEPTH_SLOPE = 0.5  # cm of depth per cm of distance from the oval
@@ -65,32 +67,22 @@ def solve_rig(
     Raises:
         RigUnsolvable: the mesh cannot be joined.
     """
-    height, width = photo.rgb.shape[:2]
-    framing = frame_portrait((width, height), face.landmarks[list(FACE_OVAL), :2], size)
-    landmarks = framing.points(face.landmarks)
+    framing = frame_portrait(photo.size, face.landmarks[list(FACE_OVAL), :2], size)
+    landmarks, pad = framing.points(face.landmarks), framing.pad
     pose = geometry.pose(landmarks)
     shape = pose.to_canonical(landmarks).astype(np.float32)
-    pad = framing.pad
-
-    picture, known = framed(photo.rgb, framing), framed(np.ones((height, width), np.float32), framing)
-    known = (known > 0.5).astype(np.float32)
-    face_area = _face_area(landmarks, known.shape, pad)
-    alpha = person_alpha(framed(person, framing), face_area, 1.5 * size[1] / 480) * known
-    oval = landmarks[list(FACE_OVAL)]
-    fade = np.maximum(border_fade((height, width), framing), face_area)
-    layers = split_layers(picture, known, alpha, fade, float(np.ptp(oval[:, 1])))
-
-    photo_texture, layer = layers.photo, layers.layer
-    if float(np.mean(shape[list(LIP_LOWER), 1] - shape[list(LIP_UPPER), 1])) > _OPEN_MOUTH:
-        photo_texture, layer = (without_mouth(t, landmarks, pad) for t in (photo_texture, layer))
-
+    textures = _textures(photo.rgb, person, landmarks, framing)
+    layers = textures.layers
+    covers = [layers.photo, layers.layer]
+    if _lip_gap(shape) > _OPEN_MOUTH:
+        covers = [without_mouth(texture, landmarks, pad) for texture in covers]
     mesh = build_mesh(landmarks[:FACE_VERTICES, :2], geometry.triangles, size, pad)
-    skin = solve_skin(mesh, alpha, landmarks, pad, 1 - known)
+    skin = solve_skin(mesh, textures.person, landmarks, pad, 1 - textures.known)
     return Rig(
         size=size,
         pad=pad,
-        photo=photo_texture,
-        layer=layer,
+        photo=covers[0],
+        layer=covers[1],
         plate=np.ascontiguousarray(layers.plate[pad : pad + size[1], pad : pad + size[0]]),
         landmarks=landmarks,
         shape=shape,
@@ -108,18 +100,46 @@ def solve_rig(
         lip_spread=spread_lips(geometry.triangles),
         lid_spread=spread_lids(geometry.triangles),
         eyes=(eye_layer(layers.photo, landmarks, pad, 0), eye_layer(layers.photo, landmarks, pad, 1)),
-        mouth=mouth_layer(layers.photo, landmarks, shape, pose.scale, pose.rotation, pad),
+        mouth=mouth_layer(layers.photo, landmarks, shape, pose, pad),
         digest=rig_digest(photo, size),
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Textures:
+    """The photo at texture size."""
+
+    layers: Layers
+    person: F32
+    """f32 [Hc,Wc] 0..1: the person's opacity; 0 beyond the photo."""
+    known: F32
+    """f32 [Hc,Wc]: 1 where the photo has pixels, 0 beyond."""
+
+
+def _textures(photo: U8, person: F32, landmarks: F32, framing: Framing) -> _Textures:
+    """Frame photo and mask, and take person and background apart; landmarks in px of the frame."""
+    shape = photo.shape[:2]
+    known = (framed(np.ones(shape, np.float32), framing) > 0.5).astype(np.float32)
+    face_area = _face_area(landmarks, known.shape, framing.pad)
+    softness = _SOFTNESS * framing.size[1] / 480
+    opacity = person_alpha(framed(person, framing), face_area, softness) * known
+    fade = np.maximum(border_fade(shape, framing), face_area)
+    face_height = float(np.ptp(landmarks[list(FACE_OVAL), 1]))
+    layers = split_layers(framed(photo, framing), known, opacity, fade, face_height)
+    return _Textures(layers, opacity, known)
+
+
+def _lip_gap(shape: F32) -> float:
+    """cm: mean gap of the photo's lips."""
+    return float(np.mean(shape[list(LIP_LOWER), 1] - shape[list(LIP_UPPER), 1]))
+
+
 def _face_area(landmarks: F32, shape: tuple[int, ...], pad: int) -> F32:
     """f32 [H,W] 0..1: the face oval at texture size, soft at its edge and a little inside."""
-    hull = cv2.convexHull(np.rint((landmarks[list(FACE_OVAL), :2] + pad) * 16).astype(np.int32))
-    mask = np.zeros(shape, np.uint8)
-    cv2.fillPoly(mask, [hull], 255, cv2.LINE_AA, 4)
-    inner = cv2.erode(mask, np.ones((3, 3), np.uint8))
-    return (cv2.GaussianBlur(inner, (0, 0), 1.0) / 255).astype(np.float32)
+    hull = cv2.convexHull(landmarks[list(FACE_OVAL), :2] + pad)[:, 0]
+    inner = cv2.erode(polygon(hull.astype(np.float32), shape), np.ones((3, 3), np.uint8))
+    area: F32 = (cv2.GaussianBlur(inner, (0, 0), 1.0) / 255).astype(np.float32)
+    return area
 
 
 def _solid(mesh: Mesh, shape: F32, pose: Pose) -> F32:
@@ -145,7 +165,7 @@ def _at_depth(points: F32, depth: F32, pose: Pose) -> F32:
     return np.column_stack([flat, depth]).astype(np.float32)
 
 
-def _visible(mesh: Mesh, alpha: np.ndarray[tuple[int, ...], np.dtype[np.uint8]], pad: int) -> I32:
+def _visible(mesh: Mesh, alpha: U8, pad: int) -> I32:
     """Exterior triangles over any of the person, by the largest alpha in their bounding boxes."""
     corners = mesh.vertices[mesh.triangles[: len(mesh.triangles) - mesh.face_triangles]] + pad
     low = np.maximum(np.floor(corners.min(1)).astype(int), 0)
