@@ -78,7 +78,6 @@ def _clip(named: Path | None) -> Iterator[Path]:
 def _document(found: list[Speed], photo: str, driver: str) -> dict[str, object]:
     from streamfx.cli.machine import machine, versions
     from streamfx.lab.baseline import DESCRIPTION as BASELINE
-    from streamfx.telemetry import peak_bytes
 
     return {
         "machine": machine(),
@@ -87,14 +86,12 @@ def _document(found: list[Speed], photo: str, driver: str) -> dict[str, object]:
         "driver": driver,
         "baseline": BASELINE,
         "sizes": [asdict(speed) | {"fps": speed.fps} for speed in found],
-        "peak_memory_mb": round(peak_bytes() / 1e6, 1),
     }
 
 
 def _show(found: list[Speed], photo: str, driver: str) -> None:
     from streamfx.cli.machine import cpu_cores, cpu_name
     from streamfx.lab.baseline import DESCRIPTION as BASELINE
-    from streamfx.telemetry import peak_bytes
 
     print(f"{cpu_name()}, {cpu_cores()} cores")
     print(f"{photo} driven by {driver}; {found[0].whole.count} frames a pass, after a warm-up")
@@ -103,8 +100,9 @@ def _show(found: list[Speed], photo: str, driver: str) -> None:
         print(f"\n{width}x{height}: {speed.fps:.1f} frames a second, decode to finished frame")
         rows = [*speed.stages, speed.geometry, speed.whole, speed.interval, speed.baseline]
         print_columns([("", "MEDIAN", "P95"), *map(_row, rows)])
-    print(f"\ngeometry is motion + deform + warp; whole frame is one thread, all stages; {BASELINE}")
-    print(f"peak memory: {peak_bytes() / 1e6:.0f} MB")
+        print(f"  memory, at most so far: {speed.peak_mb:.0f} MB")
+    print("\ngeometry is motion + deform + warp; whole frame is all stages in one thread;")
+    print(BASELINE)
 
 
 def _row(time: StageTime) -> tuple[str, str, str]:

@@ -17,7 +17,7 @@ from streamfx.lab.looped import LoopedSource
 from streamfx.models.store import Store
 from streamfx.pipeline import Animator, FaceDriver
 from streamfx.portrait.deform import deform
-from streamfx.telemetry import StageTime, StageTimer, summary
+from streamfx.telemetry import StageTime, StageTimer, peak_bytes, summary
 
 WARM_UP: Final = 30
 """Frames before anything counts: compiled functions are loaded, pools filled, the tracker has its face."""
@@ -41,6 +41,8 @@ class Speed:
     """Between finished frames when tracking runs ahead of rendering, as in `render`."""
     baseline: StageTime
     """Thin-plate-spline warp of the same photo by the same motions."""
+    peak_mb: float
+    """The most memory of the process so far, this size and those before it."""
 
     @property
     def fps(self) -> float:
@@ -66,6 +68,7 @@ def measure(rig: Rig, clip: Path, store: Store, frames: int) -> Speed:
         whole=whole,
         interval=interval,
         baseline=_baseline(rig, motions[-BASELINE_FRAMES:]),
+        peak_mb=round(peak_bytes() / 1e6, 1),
     )
 
 
