@@ -1,0 +1,219 @@
+"""Photos as files, what is checked about them, and solved rigs on disk: round trips, oddities, damage."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import fields
+from pathlib import Path
+
+import numpy as np
+import pytest
+import synthetic
+from PIL import Image
+
+from streamfx.errors import PhotoUnreadable, PhotoUnsuitable
+from streamfx.frames import Rig
+from streamfx.pipeline import Animator
+from streamfx.portrait.cache import RigCache
+from streamfx.portrait.checks import Finding, check_face, choose_face, face_height
+from streamfx.portrait.photo import MAX_PIXELS, load_photo
+
+SMALL = (240, 180)
+
+# -- the cache -----------------------------------------------------------------------------------------------
+
+FOUND = (Finding("the face is turned 22 degrees sideways", "a frontal photo animates better"),)
+
+
+@pytest.fixture
+def small() -> Rig:
+    return synthetic.rig(frame=SMALL)
+
+
+def _same(a: object, b: object) -> bool:
+    if isinstance(a, np.ndarray):
+        return isinstance(b, np.ndarray) and a.dtype == b.dtype and np.array_equal(a, b)
+    if isinstance(a, tuple):
+        return isinstance(b, tuple) and len(a) == len(b) and all(map(_same, a, b))
+    if hasattr(a, "__dataclass_fields__"):
+        return type(a) is type(b) and all(_same(getattr(a, f.name), getattr(b, f.name)) for f in fields(a))  # type: ignore[arg-type]
+    return type(a) is type(b) and a == b
+
+
+def test_a_cached_rig_comes_back_whole(tmp_path: Path, small: Rig):
+    cache = RigCache(tmp_path / "deep" / "rigs")
+    assert cache.load(small.digest) is None
+    cache.save(small, FOUND)
+    loaded = cache.load(small.digest)
+    assert loaded is not None
+    assert _same(loaded[0], small)
+    assert loaded[1] == FOUND
+    motion = synthetic.motion(turn=(3, 8, 2), jaw=0.8)
+    assert np.array_equal(Animator(loaded[0]).animate(motion).rgb, Animator(small).animate(motion).rgb)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda data: b"",
+        lambda data: data[: len(data) // 2],
+        lambda data: data[:-40],
+        lambda data: b"not a rig at all",
+        lambda data: data[:5000] + bytes(1000) + data[6000:],
+        lambda data: data.replace(b"photo.npy", b"phot0.npy"),
+    ],
+    ids=["empty", "half", "end cut off", "foreign", "overwritten", "field renamed"],
+)
+def test_a_damaged_rig_counts_as_absent(tmp_path: Path, small: Rig, damage):
+    cache = RigCache(tmp_path)
+    cache.save(small, ())
+    (file,) = tmp_path.iterdir()
+    file.write_bytes(damage(file.read_bytes()))
+    assert cache.load(small.digest) is None
+    cache.save(small, ())
+    assert cache.load(small.digest) is not None
+
+
+def test_another_photos_file_is_not_taken(tmp_path: Path, small: Rig):
+    cache = RigCache(tmp_path)
+    cache.save(small, ())
+    (file,) = tmp_path.iterdir()
+    other = "f" * 64
+    file.rename(tmp_path / file.name.replace(small.digest[:32], other[:32]))
+    assert cache.load(other) is None
+
+
+def test_a_cache_that_cannot_be_written_is_no_failure(tmp_path: Path, small: Rig):
+    blocked = tmp_path / "a file"
+    blocked.write_text("")
+    RigCache(blocked / "rigs").save(small, ())
+    assert blocked.read_text() == ""
+
+
+# -- checks --------------------------------------------------------------------------------------------------
+
+
+def _checked(size: tuple[int, int] = (640, 480), **shape: object) -> list[Finding]:
+    face = synthetic.track(synthetic.landmarks(size, **shape))  # type: ignore[arg-type]
+    return check_face(face, synthetic.geometry().pose(face.landmarks), size, "me.jpg")
+
+
+def test_a_good_portrait_has_no_findings():
+    assert _checked() == []
+
+
+def test_small_and_turned_faces_are_named_with_their_figures():
+    assert "100 px tall" in str(_checked(height=100 / 480)[0])
+    with pytest.raises(PhotoUnsuitable, match="60 px tall"):
+        _checked(height=60 / 480)
+    assert "25 degrees sideways" in str(_checked(turned=(0, 25, 0))[0])
+    with pytest.raises(PhotoUnsuitable, match="45 degrees sideways"):
+        _checked(turned=(0, 45, 0))
+    assert "degrees up or down" in str(_checked(turned=(-26, 0, 0))[0])
+
+
+def test_a_cropped_head_is_refused_with_what_is_missing():
+    face = synthetic.track(synthetic.landmarks() - np.array([0, 200, 0], np.float32))
+    with pytest.raises(PhotoUnsuitable, match=r"cut off at the photo's edge \(\d+ px are missing\)"):
+        check_face(face, synthetic.geometry().pose(face.landmarks), (640, 480), "me.jpg")
+
+
+def test_one_clear_subject_is_wanted():
+    large, small, tiny = (synthetic.track(synthetic.landmarks(height=h)) for h in (0.6, 0.5, 0.2))
+    assert choose_face([tiny, large], "me.jpg") is large
+    assert face_height(large) == pytest.approx(0.6 * 480, rel=0.02)
+    with pytest.raises(PhotoUnsuitable, match="2 faces of similar size"):
+        choose_face([small, large], "me.jpg")
+    with pytest.raises(PhotoUnsuitable, match=r"no face was found in me\.jpg"):
+        choose_face([], "me.jpg")
+
+
+# -- photos --------------------------------------------------------------------------------------------------
+
+RED_LEFT = np.zeros((40, 60, 3), np.uint8)
+RED_LEFT[:, :30, 0] = 255
+
+
+def _saved(path: Path, picture: Image.Image, **options: object) -> Path:
+    picture.save(path, **options)
+    return path
+
+
+def test_exif_turns_the_photo_upright(tmp_path: Path):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turn by 90 degrees clockwise to see it
+    stored = Image.fromarray(np.rot90(RED_LEFT))
+    photo = load_photo(_saved(tmp_path / "phone.jpg", stored, exif=exif, quality=95))
+    assert photo.size == (60, 40)
+    assert photo.rgb[:, :25, 0].min() > 200
+    assert photo.rgb[:, 35:, 0].max() < 60
+
+
+@pytest.mark.parametrize(
+    ("name", "picture"),
+    [
+        ("cmyk.jpg", Image.fromarray(RED_LEFT).convert("CMYK")),
+        ("palette.png", Image.fromarray(RED_LEFT).convert("P")),
+        ("rgb.webp", Image.fromarray(RED_LEFT)),
+        ("rgb.bmp", Image.fromarray(RED_LEFT)),
+        ("rgb.tiff", Image.fromarray(RED_LEFT)),
+    ],
+)
+def test_common_formats_give_the_same_picture(tmp_path: Path, name: str, picture: Image.Image):
+    photo = load_photo(_saved(tmp_path / name, picture))
+    assert photo.rgb.dtype == np.uint8
+    assert photo.rgb[20, 8, 0] > 220
+    assert photo.rgb[20, 8, 1:].max() < 40
+    assert photo.rgb[20, 52].max() < 40
+
+
+def test_sixteen_bit_grey_keeps_its_tones(tmp_path: Path):
+    ramp = np.linspace(0, 65535, 64).astype(np.uint16)[None].repeat(16, 0)
+    photo = load_photo(_saved(tmp_path / "deep.png", Image.fromarray(ramp)))
+    assert photo.rgb[8, :, 0] == pytest.approx(ramp[8] / 257, abs=1)
+
+
+def test_transparency_lies_on_grey_and_an_animation_shows_its_first_picture(tmp_path: Path):
+    clear = np.dstack([RED_LEFT, np.full((40, 60), 0, np.uint8)])
+    assert load_photo(_saved(tmp_path / "clear.png", Image.fromarray(clear))).rgb[20, 8] == pytest.approx(
+        128, abs=1
+    )
+    first, second = Image.fromarray(RED_LEFT), Image.fromarray(RED_LEFT[:, ::-1])
+    film = _saved(tmp_path / "film.gif", first, save_all=True, append_images=[second])
+    assert load_photo(film).rgb[20, 8, 0] > 200
+
+
+def _png(width: int, height: int) -> bytes:
+    """A PNG that claims a size and holds next to nothing."""
+    buffer = io.BytesIO()
+    Image.new("L", (8, 8)).save(buffer, "PNG")
+    data = bytearray(buffer.getvalue())
+    data[16:24] = width.to_bytes(4, "big") + height.to_bytes(4, "big")
+    import zlib
+
+    data[29:33] = zlib.crc32(data[12:29]).to_bytes(4, "big")
+    return bytes(data)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("empty.jpg", b"", "empty"),
+        ("text.jpg", b"hello, I am no photo" * 10, "not a photo"),
+        ("bomb.png", _png(30_000, 30_000), "too large"),
+        ("cut.png", _png(64, 64)[:60], "damaged|not a photo"),
+        ("eps.eps", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "not a photo"),
+    ],
+)
+def test_bad_photos_are_named_in_one_line(tmp_path: Path, name: str, content: bytes, message: str):
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(PhotoUnreadable, match=message) as caught:
+        load_photo(path)
+    assert name in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert caught.value.remedy
+
+
+def test_the_bomb_is_over_the_limit():
+    assert MAX_PIXELS < 30_000 * 30_000
