@@ -16,7 +16,7 @@ from streamfx.geometry import rotation_matrix, vertex_weights
 from streamfx.lab.actions import Actions
 from streamfx.lab.basis import encode, learn, mirror_expressions
 from streamfx.lab.basis_check import clip_expressions, residual_by_part
-from streamfx.lab.expressions import Person, canonical_mesh, offsets, read_index
+from streamfx.lab.expressions import Person, canonical_mesh, offsets, read_index, track_people
 from streamfx.lab.mesh_prior import (
     edge_weights,
     face_parts,
@@ -26,11 +26,13 @@ from streamfx.lab.mesh_prior import (
     mirror_of,
     part_sigma,
 )
+from streamfx.lab.smile import score, size_at_one
 from streamfx.models import face_basis
 from streamfx.models.face_basis import MODES, Part, load_face_basis, parse_face_basis
 from streamfx.topology import EYE_CORNERS, LID_LOWER, LID_UPPER, LIP_LOWER, LIP_UPPER
 from streamfx.track.template import MotionTemplate
 
+MIRRORED = ((61, 78, 57, 205, 50, 36, 159), (291, 308, 287, 425, 280, 266, 386))
 ASSETS = Path(face_basis.__file__).parents[1] / "assets"
 NPZ = Path(face_basis.__file__).with_name("face_basis.npz")
 SHARED = Path(os.environ.get("STREAMFX_SHARED", Path(__file__).parents[2] / "shared"))
@@ -90,6 +92,32 @@ def test_projection_is_the_nearest_expression():
     assert np.abs(basis.project(missed)).max() < 1e-4
 
 
+def test_the_smile_is_symmetric_and_lifts_the_corners():
+    basis = load_face_basis()
+    smile = basis.smile
+    assert smile[list(MIRRORED[0])] == pytest.approx(smile[list(MIRRORED[1])] * [-1, 1, 1], abs=1e-5)
+    assert 0.5 < smile[291, 0] < 1.0  # outwards
+    assert -1.0 < smile[291, 1] < -0.5  # and up
+    assert 0.0 <= basis.smile_at_rest < 0.1
+    assert isinstance(basis.smile_at_rest, float)
+    assert basis.smile_of(basis.expand(basis.project(smile))) == pytest.approx(1, abs=0.01)
+
+
+@pytest.mark.parametrize("amount", [-0.5, 0.0, 0.3, 1.4])
+def test_the_smile_itself_gives_its_amount(amount: float):
+    basis = load_face_basis()
+    assert basis.smile_of(amount * basis.smile) == pytest.approx(amount, abs=1e-6)
+
+
+def test_the_demo_smiles_clearly_but_not_beyond_what_people_do():
+    basis = load_face_basis()
+    smiles = [
+        basis.smile_of(motion.expression) for motion in MotionTemplate.load(ASSETS / "demo.sfxm").frames()
+    ]
+    assert 0.6 < max(smiles) < 0.95
+    assert min(smiles) > -0.4
+
+
 FAULTS = {
     "empty": b"",
     "text": b"no archive",
@@ -112,6 +140,9 @@ def test_damaged_bytes_are_refused(fault: str):
         ("std", np.full(48, np.nan), "not finite"),
         ("rms", np.array(["x"] * 468), "expected numbers"),
         ("parts", np.array([object()] * 468), "allow_pickle"),
+        ("smile", np.zeros((478, 3)), "expected numbers"),
+        ("smile_at_rest", np.array([0.0]), "expected numbers"),
+        ("smile_at_rest", np.array(np.nan), "not finite"),
     ],
 )
 def test_wrong_arrays_are_refused(name: str, value: np.ndarray, message: str):
@@ -152,7 +183,7 @@ def _runs(flags: np.ndarray) -> int:
 
 
 def person(vertices: np.ndarray) -> Person:
-    """Somebody who smiles, turned and sized by chance."""
+    """Somebody who smiles, turned and sized by chance; scored 0.2 at rest and 0.7 when smiling."""
     rng = np.random.default_rng(3)
     smile = np.zeros((478, 3))
     smile[[61, 291, 146, 375]] = [[-0.5, -0.4, 0.2], [0.5, -0.4, 0.2], [-0.3, -0.2, 0.1], [0.3, -0.2, 0.1]]
@@ -161,7 +192,9 @@ def person(vertices: np.ndarray) -> Person:
     def seen(share: float) -> FaceTrack:
         turn = rotation_matrix(rng.normal(size=3) * 0.1)
         landmarks = rng.uniform(8, 14) * (still + share * smile) @ turn.T + [320, 240, 0]
-        return FaceTrack(landmarks.astype(np.float32), np.zeros(52, np.float32), 1.0, 0)
+        blendshapes = np.zeros(52, np.float32)
+        blendshapes[44:46] = 0.2 + 0.5 * share
+        return FaceTrack(landmarks.astype(np.float32), blendshapes, 1.0, 0)
 
     return Person("london", (seen(0), seen(0)), tuple(seen(1) for _ in range(40)))
 
@@ -220,10 +253,35 @@ class TestLearning:
         assert np.abs(measured[:, 291] - [0.5, -0.4, 0.2]).max() < 0.01
         assert np.abs(measured[:, [1, 33, 263]]).max() < 0.01
 
+    def test_a_smile_is_learned_at_the_size_of_score_one(self, mesh):
+        learned = learn([person(mesh[0])], mesh)
+        assert learned.smile_at_rest == pytest.approx(0.2)
+        assert learned.smile[[61, 291]] == pytest.approx(
+            2 * np.array([[-0.5, -0.4, 0.2], [0.5, -0.4, 0.2]]), abs=0.02
+        )
+
+    def test_smiles_without_a_rise_of_the_score_are_taken_as_they_are(self):
+        smiles = np.ones((3, 468, 3))
+        assert size_at_one(smiles[0], smiles, np.zeros(3)) == 1
+        assert size_at_one(smiles[0], 1.5 * smiles, np.full(3, 0.5)) == pytest.approx(3)
+
+    def test_other_actions_are_no_smile(self, mesh):
+        basis, actions = load_face_basis(), Actions(mesh).all()
+        smiles = {name: basis.smile_of(action) for name, action in actions.items()}
+        assert {name for name, amount in smiles.items() if amount > 0.1} == {
+            "smile_right",
+            "smile_left",
+            "stretch",
+        }
+        still = {"jaw_open", "brow_inner_up", "blink_left", "brow_down_right", "jaw_side", "sneer_left"}
+        assert max(abs(smiles[name]) for name in still) < 0.06
+
     def test_without_data_the_priors_make_a_basis(self, mesh):
         learned = parse_face_basis(encode(learn([], mesh)))
         blink = Actions(mesh).all()["blink_left"].astype(np.float32)
         assert np.abs(learned.expand(learned.project(blink)) - blink).max() < 0.05
+        assert learned.smile[291, 0] > 0.3
+        assert learned.smile_at_rest == 0
 
     def test_only_training_people_are_learned_from(self):
         pictures = read_index(DATA, "train")
@@ -243,3 +301,13 @@ class TestLearning:
         assert len(expressions) > 50
         assert missed[Part.MOUTH] < 0.035
         assert missed.max() < 0.05
+
+    def test_smiles_of_people_not_learned_from_agree_with_the_tracker(self):
+        people = track_people(DATA, "val", tiers=["london"])
+        basis, canonical = load_face_basis(), canonical_mesh(DATA)[0]
+        smiles = offsets(people, canonical, vertex_weights(basis.rms))["london"]
+        found = np.array([basis.smile_of(smile) for smile in smiles])
+        rises = np.array([score(one.moving) - score(one.rest) for one in people])
+        assert len(found) == 10
+        assert np.corrcoef(found, rises)[0, 1] > 0.9
+        assert np.abs(found - rises).mean() < 0.15

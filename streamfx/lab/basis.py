@@ -22,17 +22,19 @@ from streamfx.errors import StreamfxError
 from streamfx.geometry import vertex_weights
 from streamfx.lab.actions import Actions
 from streamfx.lab.expressions import Person, canonical_mesh, offsets, track_people
-from streamfx.lab.mesh_prior import F64, Mesh, face_parts, mirror_of, part_sigma, smooth_prior
+from streamfx.lab.mesh_prior import F64, Mesh, face_parts, part_sigma, reflected, smooth_prior
+from streamfx.lab.smile import learn_smile
 from streamfx.models.face_basis import MODES
 from streamfx.topology import FACE_VERTICES
 
-VERSION = "1"
+VERSION = "2"
 PROVENANCE = """\
 Modes: covariance of expressions in the Face Research Lab London Set (DeBruine & Jones 2017,
 doi:10.6084/m9.figshare.5047666.v5, CC-BY 4.0: neutral to smile, 78 people) and the Grid Audio-Visual Speech
 Corpus (Cooke et al. 2006, Zenodo 3625687, CC-BY 4.0: 9 talkers), both mirrored; plus authored facial actions
 (blinks, brows, jaw, cheeks, lips) and a smooth Gaussian process on MediaPipe's canonical face mesh (Google,
 Apache-2.0). Landmarks by MediaPipe FaceLandmarker (Apache-2.0). It contains no picture and no person's shape.
+Smile: mean of the London set's smiles, mirrored, sized by MediaPipe's blendshape mouthSmile.
 Weak: anger, surprise and blinks are authored, not measured; the speech is of low resolution.
 """
 
@@ -62,6 +64,8 @@ class Learned:
     rms: F64
     sigma: F64
     parts: F64
+    smile: F64
+    smile_at_rest: float
     version: str
     provenance: str
 
@@ -74,13 +78,17 @@ def learn(people: Sequence[Person], mesh: Mesh) -> Learned:
     """
     actions = np.stack(list(Actions(mesh).all().values()))
     rms = vertex_rms([*_samples(people, mesh, vertex_weights()), actions])
-    modes, std = principal_modes(covariance(_samples(people, mesh, vertex_weights(rms)), actions, mesh))
+    weights = vertex_weights(rms)
+    modes, std = principal_modes(covariance(_samples(people, mesh, weights), actions, mesh))
+    smile, smile_at_rest = learn_smile(people, mesh, weights)
     return Learned(
         modes=modes,
         std=std,
         rms=rms,
         sigma=part_sigma(mesh),
         parts=face_parts(mesh[0]).astype(np.float64),
+        smile=smile,
+        smile_at_rest=smile_at_rest,
         version=VERSION,
         provenance=PROVENANCE,
     )
@@ -101,8 +109,7 @@ def covariance(samples: Sequence[F64], actions: F64, mesh: Mesh) -> F64:
 
 def mirror_expressions(samples: F64, mesh: Mesh) -> F64:
     """`samples` [N,468,3] followed by their mirror images: [2N,468,3]."""
-    reflected = samples[:, mirror_of(mesh[0])] * (-1.0, 1.0, 1.0)
-    return np.concatenate([samples, reflected])
+    return np.concatenate([samples, reflected(samples, mesh[0])])
 
 
 def second_moment(samples: F64) -> F64:
@@ -137,6 +144,8 @@ def encode(learned: Learned) -> bytes:
         "rms": learned.rms.astype("<f4"),
         "sigma": learned.sigma.astype("<f4"),
         "parts": learned.parts.astype("<i4"),
+        "smile": learned.smile.astype("<f4"),
+        "smile_at_rest": np.array(learned.smile_at_rest, "<f4"),
         "version": np.array(learned.version),
         "provenance": np.array(learned.provenance),
     }

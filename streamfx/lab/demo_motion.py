@@ -46,8 +46,8 @@ Knots = tuple[tuple[float, float], ...]
 """(time s, value) pairs, eased between. Expressions at 1 are whole; angles in degrees."""
 
 SMILE: Knots = (
-    (0, 0), (0.5, 0.1), (3.2, 0.12), (3.8, 1.5), (5.3, 1.3), (5.9, 0.15), (8.2, 0.1), (8.8, 0.4),
-    (9.6, 0.2), (10.1, 1.2), (10.7, 0.8), (11.3, 0),
+    (0, 0), (0.5, 0.1), (3.2, 0.12), (3.8, 1.1), (5.3, 1.0), (5.9, 0.12), (8.2, 0.1), (8.8, 0.3),
+    (9.6, 0.15), (10.1, 0.9), (10.7, 0.6), (11.3, 0),
 )  # fmt: skip
 BROW: Knots = (
     (0, 0), (1.3, 0), (1.55, 0.6), (2.0, 0), (4.5, 0), (4.8, 1), (5.35, 0.9), (5.8, 0), (6.9, 0),
@@ -72,12 +72,18 @@ GAZE_X: Knots = (
     (0, 0), (3.5, 0), (3.57, 0.08), (4.6, 0.06), (4.67, -0.03), (5.7, 0), (5.77, -0.1),
     (6.3, -0.08), (6.37, 0.04), (8.2, 0), (11.5, 0),
 )  # fmt: skip
+GAZE_Y: Knots = (
+    (0, 0), (2.25, 0), (2.32, 0.03), (3.0, 0.03), (3.07, 0), (6.3, 0), (6.37, -0.03), (7.0, -0.025),
+    (7.7, -0.02), (7.77, 0.035), (8.2, 0.03), (8.27, 0), (11.5, 0),
+)  # fmt: skip
 BLINKS = (0.45, 2.25, 3.35, 5.72, 7.7, 9.75, 10.95)
 """Times of closure (s): at the end of phrases and where the gaze moves, as people do."""
 
 _NECK_CM = np.array([0.0, 11.0, 7.0])
 """The joint about which heads turn, from the canonical origin."""
 _VIEWER_CM = 60.0
+_LID_FOLLOWS = 2.5
+"""Share of the eye's opening per eye width: the upper lid goes with the iris, on eyes 0.3 widths high."""
 _SWAY_DEGREES = (0.5, 0.7, 0.35)
 
 
@@ -102,8 +108,8 @@ def compose(speech: list[MotionTemplate], smile: Shape, brow: Shape, wide: Shape
         [np.concatenate([shape.coefficients, shape.gaps]) for shape in (smile, brow, wide)]
     )
     turns = head_turns(times, numbers[:, MODES:].mean(axis=1))
-    lids = lid_closure(times, amounts)
-    gaze = np.stack([eased(times, GAZE_X), np.zeros(len(times))], axis=1)
+    gaze = np.stack([eased(times, GAZE_X), eased(times, GAZE_Y)], axis=1)
+    lids = lid_closure(times, amounts, gaze[:, 1])
     return [
         _motion(basis, index, numbers[index], turns[index], float(lids[index]), gaze[index])
         for index in range(len(times))
@@ -156,10 +162,15 @@ def head_turns(times: F64, gap: F64) -> F64:
     return np.radians(degrees)
 
 
-def lid_closure(times: F64, amounts: F64) -> F64:
-    """f64 [N]: blinks (100 ms down, 170 ms up); eyes narrower with the smile, wider with raised brows."""
+def lid_closure(times: F64, amounts: F64, down: F64) -> F64:
+    """f64 [N]: blinks (100 ms down, 170 ms up) over what smile, brows and vertical gaze do to the lids.
+
+    Args:
+        amounts: f64 [N,3] of smile, brow and wide.
+        down: f64 [N] eye widths that the gaze is lowered by.
+    """
     smile, brow, wide = amounts.T
-    resting = 0.1 * smile - 0.18 * brow - 0.15 * wide
+    resting = 0.1 * smile - 0.18 * brow - 0.15 * wide + _LID_FOLLOWS * down
     blink = np.zeros(len(times))
     for moment in BLINKS:
         late = times - moment

@@ -48,6 +48,11 @@ def mirror_of(vertices: F64) -> npt.NDArray[np.int64]:
     return np.asarray(distance.argmin(axis=1))
 
 
+def reflected(fields: F64, vertices: F64) -> F64:
+    """The mirror images of displacement fields [...,468,3] of the canonical face."""
+    return np.asarray(fields[..., mirror_of(vertices), :] * (-1.0, 1.0, 1.0))
+
+
 def face_parts(vertices: F64) -> npt.NDArray[np.int32]:
     """A `Part` per vertex, i32 [468]: brows and eyes by number, the rest by place (cm)."""
     x, y = np.abs(vertices[:, 0]), vertices[:, 1]
