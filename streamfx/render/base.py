@@ -6,8 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final, Protocol
 
-from streamfx.frames import F32, Deformation, U8
-
+from streamfx.frames import F32, U8, Deformation
 
 CLOSED_GAP: Final = 0.06
 """cm: mean gap of the lips under which no mouth is masked or drawn (ALGORITHM c)."""
@@ -24,12 +23,12 @@ class Mode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Rectified:
-    """The face as the refining network sees it: turned upright, at fixed scale, expression only (ALGORITHM c)."""
+    """The face as the refining network sees it: upright, at fixed scale (ALGORITHM c)."""
 
     rgb: F32 = field(repr=False)
     """f32 [256,256,3] 0..1: the warped face with the inner mouth blanked to 0."""
     inner_mouth: F32 = field(repr=False)
-    """f32 [256,256] 0..1: the opening between the lips; all 0 while the mean gap is under 0.06 cm."""
+    """f32 [256,256] 0..1: the opening between the lips; all 0 while the mean gap is under CLOSED_GAP."""
     face: F32 = field(repr=False)
     """f32 [256,256] 0 or 1: hull of the face oval."""
     displacement: F32 = field(repr=False)
@@ -43,7 +42,7 @@ class Residual:
     """What a refining network adds to the face: upsampled and gated at frame resolution (ALGORITHM d)."""
 
     rgb: F32 = field(repr=False)
-    """f32 [256,256,3], -1..1, gate applied."""
+    """f32 [256,256,3], -1..1 of full brightness, gate applied."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +67,9 @@ class MouthView:
 class Refiner(Protocol):
     """Cleans and details the warped face (the paper's wg-GAN)."""
 
-    def refine(self, face: Rectified) -> Residual: ...
+    def refine(self, face: Rectified) -> Residual:
+        """What to add to the face."""
+        ...
 
 
 class MouthPainter(Protocol):
@@ -83,7 +84,7 @@ class Renderer(Protocol):
     """Draws one rig. Not thread-safe: buffers are reused between frames."""
 
     def warp(self, deformation: Deformation) -> U8:
-        """u8 [H,W,3]: the whole picture with head, eyes and background in place, the inner mouth as yet a warp."""
+        """u8 [H,W,3]: the picture with head, eyes and background in place; no inner mouth as yet."""
         ...
 
     def rectify(self, deformation: Deformation) -> Rectified:

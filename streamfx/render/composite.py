@@ -1,4 +1,4 @@
-"""Putting things back at frame resolution: eyes, refined face, mouth; and the one place where a Rendered is made."""
+"""Putting eyes, refined face and mouth into the picture; and the one place where a Rendered is made."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from time import monotonic_ns
 import cv2
 import numpy as np
 
-from streamfx.frames import F32, Deformation, EyeLayer, Quality, Rendered, Rig, U8
+from streamfx.frames import F32, U8, Deformation, Quality, Rendered, Rig
 from streamfx.render.base import CLOSED_GAP, MouthView, Residual
 from streamfx.render.kernels import coverage, draw_eye, draw_patch
 from streamfx.render.rectify import CROP, move
@@ -15,7 +15,9 @@ from streamfx.topology import EYES
 
 _TALLER = 1.35  # an eye opened wider than in the photo is stretched by the root of its opening, at most this
 _FEATHER_ERODE, _FEATHER_BLUR = 9, 4.0  # px of the 256 crop
-_LIP_BLUR = 0.6  # px: the lip line's softness
+_LINE_BLUR = 0.6  # px: softness of lid and lip lines
+_LINE_MARGIN = 2  # px around these lines that their softness may reach
+_LEAST_LENGTH = 1e-3  # px: eyes turned to a line are no reason to divide by 0
 
 
 def draw_eyes(picture: U8, rig: Rig, deformation: Deformation, transform: F32) -> None:
@@ -28,17 +30,15 @@ def draw_eyes(picture: U8, rig: Rig, deformation: Deformation, transform: F32) -
     """
     for eye in (0, 1):
         lids = move(deformation.lids[eye], transform)
-        box = _box(lids, picture.shape, 2)
+        box = _box(lids, picture.shape, _LINE_MARGIN)
         if box is None:
             continue
         left, top, width, height = box
         mask = np.empty((height, width), np.float32)
         coverage(lids, left, top, mask)
+        opening = cv2.GaussianBlur(mask, (0, 0), _LINE_BLUR)
         place, gaze = _eye_place(rig, deformation, eye, lids)
-        layer = rig.eyes[eye]
-        draw_eye(
-            picture, left, top, cv2.GaussianBlur(mask, (0, 0), 0.6), layer.sclera, layer.iris, place, gaze
-        )
+        draw_eye(picture, left, top, opening, rig.eyes[eye].sclera, rig.eyes[eye].iris, place, gaze)
 
 
 def _eye_place(rig: Rig, deformation: Deformation, eye: int, lids: F32) -> tuple[F32, F32]:
@@ -46,31 +46,35 @@ def _eye_place(rig: Rig, deformation: Deformation, eye: int, lids: F32) -> tuple
 
     The corners fix the x axis; y turns with it and scales with the head, so that no lid squashes the iris.
     """
-    layer: EyeLayer = rig.eyes[eye]
+    to_rest = rig.eyes[eye].to_rest
     rest = rig.landmarks[list(EYES[eye]), :2]
-    rest_axis, axis = rest[8] - rest[0], lids[8] - lids[0]
-    rest_width, width = float(np.linalg.norm(rest_axis)), float(np.linalg.norm(axis))
-    picture_scale = width / max(
-        float(np.linalg.norm(deformation.lids[eye][8] - deformation.lids[eye][0])), 1e-3
-    )
+    turn, width = _axes(lids)
+    back, rest_width = _axes(rest)
+    picture_scale = width / max(_axes(deformation.lids[eye])[1], _LEAST_LENGTH)
     taller = float(np.sqrt(np.clip(_opening(lids) / max(_opening(rest), 1e-3), 1.0, _TALLER**2)))
-    along, rest_along = axis / max(width, 1e-3), rest_axis / rest_width
-    turn = np.column_stack([along, [-along[1], along[0]]])
-    back = np.column_stack([rest_along, [-rest_along[1], rest_along[0]]])
     tall = picture_scale * taller * deformation.scale / rig.scale
-    linear = back @ np.diag([rest_width / max(width, 1e-3), 1 / tall]) @ turn.T  # picture -> frame at rest
+    narrower = rest_width / max(width, _LEAST_LENGTH)
+    linear = back @ np.diag([narrower, 1 / tall]) @ turn.T  # picture -> frame at rest
     centre, rest_centre = (lids[0] + lids[8]) / 2, (rest[0] + rest[8]) / 2
-    finer = 1.0 / layer.to_rest[0, 0]
-    matrix = finer * np.column_stack([linear, rest_centre - linear @ centre - layer.to_rest[:, 2]])
+    finer = 1.0 / to_rest[0, 0]
+    matrix = finer * np.column_stack([linear, rest_centre - linear @ centre - to_rest[:, 2]])
     gaze = deformation.gaze * np.float32(rest_width * finer)
     return matrix.astype(np.float32), gaze.astype(np.float32)
+
+
+def _axes(lids: F32) -> tuple[F32, float]:
+    """f32 [2,2]: columns along the eye's corners and across; and the distance of the corners, px."""
+    axis = lids[8] - lids[0]
+    width = float(np.linalg.norm(axis))
+    along = axis / max(width, _LEAST_LENGTH)
+    return np.column_stack([along, [-along[1], along[0]]]), width
 
 
 def _opening(lids: F32) -> float:
     """Mean opening over the width, from the outline's 16 points."""
     width = float(np.linalg.norm(lids[8] - lids[0]))
     gaps = np.linalg.norm(lids[2:7] - lids[14:9:-1], axis=1)
-    return float(gaps.mean()) / max(width, 1e-3)
+    return float(gaps.mean()) / max(width, _LEAST_LENGTH)
 
 
 def add_residual(picture: U8, residual: Residual, face: F32, from_frame: F32) -> None:
@@ -103,14 +107,15 @@ def add_residual(picture: U8, residual: Residual, face: F32, from_frame: F32) ->
 
 def draw_mouth(picture: U8, view: MouthView, mouth: U8) -> None:
     """Put the mouth between the lips, in place; nothing while they count as closed."""
-    box = _box(view.lips, picture.shape, 2) if view.is_open else None
+    box = _box(view.lips, picture.shape, _LINE_MARGIN) if view.is_open else None
     if box is None:
         return
     left, top, width, height = box
     mask = np.empty((height, width), np.float32)
     coverage(view.lips, left, top, mask)
     opened = np.float32(np.clip(view.gap / CLOSED_GAP - 1, 0, 1))  # no pop at the threshold
-    draw_patch(picture, left, top, cv2.GaussianBlur(mask, (0, 0), _LIP_BLUR) * opened, mouth, view.from_frame)
+    opening = cv2.GaussianBlur(mask, (0, 0), _LINE_BLUR) * opened
+    draw_patch(picture, left, top, opening, mouth, view.from_frame)
 
 
 def _box(points: F32, shape: tuple[int, ...], margin: int) -> tuple[int, int, int, int] | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from streamfx.frames import F32, I32, Deformation, Rig, U8
+from streamfx.frames import F32, I32, U8, Deformation, Rig
 from streamfx.render.base import Mode, MouthView, Rectified, Residual
 from streamfx.render.composite import add_residual, draw_eyes, draw_mouth
 from streamfx.render.kernels import lay_over, rasterise
@@ -27,7 +27,14 @@ class CpuRenderer:
     """Draws one rig on the CPU."""
 
     def __init__(self, rig: Rig, sigma: F32, mode: Mode = Mode.LAYER, mouth_size: int = 96) -> None:
-        """Args: the rig; sigma f32 [468,2] of the displacement map; what moves; px of the mouth crop's side."""
+        """Prepare buffers.
+
+        Args:
+            rig: what to draw.
+            sigma: f32 [468,2] px at 256: unit of the displacement map (FaceBasis.sigma).
+            mode: what moves with the head.
+            mouth_size: px of the mouth crop's side.
+        """
         self._rig, self._mode, self._mouth_size = rig, mode, mouth_size
         self._sigma = sigma
         width, height = rig.size

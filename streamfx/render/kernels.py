@@ -15,11 +15,30 @@ import numpy as np
 from streamfx.frames import F32, I32, U8
 
 _F = TypeVar("_F", bound=Callable[..., Any])
+_Point = tuple[float, float]
+
+_EDGE = 1e-3  # px: a pixel this near to a triangle belongs to it, so that rounding opens no seam
+_FLAT = 1e-6  # px and px^2: smaller edges are level, smaller triangles are skipped
+_JUMP = 230  # levels of alpha, summed over four neighbours, that make a hard edge
+_INVISIBLE = 0.003  # of a mask: less is not drawn
+_LINES = 8  # scan lines per pixel row of a coverage mask
 
 
 def _compiled(function: _F) -> _F:
     jitted: _F = numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")(function)
     return jitted
+
+
+@_compiled
+def _widen(y: int, p: _Point, q: _Point, span: _Point) -> _Point:
+    """The span (lowest, highest x) of the scan line `y`, widened to where the edge from p to q meets it."""
+    low, high = span
+    if (p[1] < y and q[1] < y) or (p[1] > y and q[1] > y):
+        return low, high
+    if abs(q[1] - p[1]) < _FLAT:
+        return min(low, p[0], q[0]), max(high, p[0], q[0])
+    x = p[0] + (y - p[1]) * (q[0] - p[0]) / (q[1] - p[1])
+    return min(low, x), max(high, x)
 
 
 @_compiled
@@ -39,10 +58,8 @@ def rasterise(corners: F32, values: F32, triangles: I32, out: F32) -> None:
         bx, by = corners[j, 0], corners[j, 1]
         cx, cy = corners[k, 0], corners[k, 1]
         area = (bx - ax) * (cy - ay) - (by - ay) * (cx - ax)
-        if area <= 1e-6:
+        if area <= _FLAT:
             continue
-        top = max(0, int(ceil(min(ay, by, cy) - 1e-3)))
-        bottom = min(height - 1, int(floor(max(ay, by, cy) + 1e-3)))
         u0, v0 = values[i, 0], values[i, 1]
         u1, v1 = values[j, 0] - u0, values[j, 1] - v0
         u2, v2 = values[k, 0] - u0, values[k, 1] - v0
@@ -50,24 +67,14 @@ def rasterise(corners: F32, values: F32, triangles: I32, out: F32) -> None:
         uy = (u2 * (bx - ax) - u1 * (cx - ax)) / area
         vx = (v1 * (cy - ay) - v2 * (by - ay)) / area
         vy = (v2 * (bx - ax) - v1 * (cx - ax)) / area
+        top = max(0, ceil(min(ay, by, cy) - _EDGE))
+        bottom = min(height - 1, floor(max(ay, by, cy) + _EDGE))
         for y in range(top, bottom + 1):
-            low, high = 1e9, -1e9
-            for edge in range(3):
-                if edge == 0:
-                    px, py, qx, qy = ax, ay, bx, by
-                elif edge == 1:
-                    px, py, qx, qy = bx, by, cx, cy
-                else:
-                    px, py, qx, qy = cx, cy, ax, ay
-                if (py < y and qy < y) or (py > y and qy > y):
-                    continue
-                if abs(qy - py) < 1e-6:
-                    low, high = min(low, px, qx), max(high, px, qx)
-                else:
-                    x = px + (y - py) * (qx - px) / (qy - py)
-                    low, high = min(low, x), max(high, x)
-            first = max(0, int(ceil(low - 1e-3)))
-            last = min(width - 1, int(floor(high + 1e-3)))
+            span = _widen(y, (ax, ay), (bx, by), (1e9, -1e9))
+            span = _widen(y, (bx, by), (cx, cy), span)
+            low, high = _widen(y, (cx, cy), (ax, ay), span)
+            first = max(0, ceil(low - _EDGE))
+            last = min(width - 1, floor(high + _EDGE))
             u = u0 + ux * (first - ax) + uy * (y - ay)
             v = v0 + vx * (first - ax) + vy * (y - ay)
             for x in range(first, last + 1):
@@ -78,11 +85,19 @@ def rasterise(corners: F32, values: F32, triangles: I32, out: F32) -> None:
 
 
 @_compiled
+def _around(layer: U8, y: int, x: int, channel: int) -> int:
+    """Sum of the four neighbours."""
+    beside = np.int32(layer[y, x - 1, channel]) + layer[y, x + 1, channel]
+    total: int = beside + layer[y - 1, x, channel] + layer[y + 1, x, channel]
+    return total
+
+
+@_compiled
 def lay_over(layer: U8, ground: U8) -> None:
     """ground = layer + (1 - alpha) * ground, in place.
 
-    Where the head turns, the mesh folds behind the cheek and the layer ends at a hard edge: pixels whose alpha
-    jumps against their neighbours are averaged with them, so that the silhouette does not show stairs.
+    Where the head turns, the mesh folds behind the cheek and the layer ends at a hard edge: pixels whose
+    alpha jumps against their neighbours are averaged with them, so that the silhouette does not show stairs.
 
     Args:
         layer: u8 [H,W,4] premultiplied.
@@ -94,23 +109,10 @@ def lay_over(layer: U8, ground: U8) -> None:
         inner_row = 0 < y < height - 1
         for x in range(width):
             alpha = np.int32(layer[y, x, 3])
-            around = 4 * alpha
-            if inner_row and 0 < x < width - 1:
-                around = (
-                    np.int32(layer[y, x - 1, 3])
-                    + layer[y, x + 1, 3]
-                    + layer[y - 1, x, 3]
-                    + layer[y + 1, x, 3]
-                )
-            if abs(4 * alpha - around) > 230:
+            inner = inner_row and 0 < x < width - 1
+            if inner and abs(4 * alpha - _around(layer, y, x, 3)) > _JUMP:
                 for c in range(4):
-                    sides = (
-                        np.int32(layer[y, x - 1, c])
-                        + layer[y, x + 1, c]
-                        + layer[y - 1, x, c]
-                        + layer[y + 1, x, c]
-                    )
-                    value[c] = (4 * np.int32(layer[y, x, c]) + sides + 4) >> 3
+                    value[c] = (4 * np.int32(layer[y, x, c]) + _around(layer, y, x, c) + 4) >> 3
             elif alpha == 0:
                 continue
             elif alpha == 255:
@@ -123,27 +125,26 @@ def lay_over(layer: U8, ground: U8) -> None:
                     value[c] = layer[y, x, c]
             rest = 255 - value[3]
             for c in range(3):
-                under = np.int32(ground[y, x, c]) * rest + 128
+                under = np.int32(ground[y, x, c]) * rest + 128  # divided by 255 below, rounded
                 ground[y, x, c] = np.uint8(min(value[c] + ((under + (under >> 8)) >> 8), 255))
 
 
 @_compiled
 def coverage(polygon: F32, left: int, top: int, out: F32) -> None:
-    """Share of each pixel that a closed polygon covers (even-odd): exact along x, 8 scan lines per pixel row.
+    """Share of each pixel that a closed polygon covers (even-odd): exact along x, _LINES scan lines a row.
 
     Args:
         polygon: f32 [N,2] px.
         left, top: the pixel that out[0,0] stands for.
         out: f32 [h,w], overwritten.
     """
-    lines = 8
     height, width = out.shape
     count = polygon.shape[0]
     crossings = np.empty(count, np.float64)
     out[:] = 0.0
     for y in range(height):
-        for line in range(lines):
-            scan = top + y - 0.5 + (line + 0.5) / lines
+        for line in range(_LINES):
+            scan = top + y - 0.5 + (line + 0.5) / _LINES
             found = 0
             for i in range(count):
                 j = (i + 1) % count
@@ -157,12 +158,27 @@ def coverage(polygon: F32, left: int, top: int, out: F32) -> None:
                 start, end = max(0.0, ordered[span]), min(float(width), ordered[span + 1])
                 x = int(start)
                 while x < end and x < width:
-                    out[y, x] += (min(end, x + 1.0) - max(start, float(x))) / lines
+                    out[y, x] += (min(end, x + 1.0) - max(start, float(x))) / _LINES
                     x += 1
 
 
 @_compiled
+def _through(place: F32, x: float, y: float) -> _Point:
+    """A point through a [2,3] map."""
+    return place[0, 0] * x + place[0, 1] * y + place[0, 2], place[1, 0] * x + place[1, 1] * y + place[1, 2]
+
+
+@_compiled
+def _within(texture: U8, x: float, y: float) -> bool:
+    """Whether a texture has pixels on all sides of a point."""
+    height, width = texture.shape[0], texture.shape[1]
+    inside: bool = x >= 0 and y >= 0 and x < width - 1 and y < height - 1
+    return inside
+
+
+@_compiled
 def _bilinear(texture: U8, x: float, y: float, channel: int) -> float:
+    """A texture's value between its pixels; beyond its border, that of the border."""
     height, width = texture.shape[0], texture.shape[1]
     x = min(max(x, 0.0), width - 1.001)
     y = min(max(y, 0.0), height - 1.001)
@@ -170,7 +186,8 @@ def _bilinear(texture: U8, x: float, y: float, channel: int) -> float:
     fx, fy = x - i, y - j
     upper = texture[j, i, channel] * (1 - fx) + texture[j, i + 1, channel] * fx
     lower = texture[j + 1, i, channel] * (1 - fx) + texture[j + 1, i + 1, channel] * fx
-    return upper * (1 - fy) + lower * fy
+    value: float = upper * (1 - fy) + lower * fy
+    return value
 
 
 @_compiled
@@ -187,16 +204,14 @@ def draw_eye(
         place: f32 [2,3]: picture px -> texture px.
         gaze: f32 [2]: iris offset in texture px.
     """
-    height, width = iris.shape[0], iris.shape[1]
     for y in range(mask.shape[0]):
         for x in range(mask.shape[1]):
             m = mask[y, x]
-            if m <= 0.003:
+            if m <= _INVISIBLE:
                 continue
-            u = place[0, 0] * (left + x) + place[0, 1] * (top + y) + place[0, 2]
-            v = place[1, 0] * (left + x) + place[1, 1] * (top + y) + place[1, 2]
+            u, v = _through(place, left + x, top + y)
             iu, iv = u - gaze[0], v - gaze[1]
-            inside = iu >= 0 and iv >= 0 and iu < width - 1 and iv < height - 1
+            inside = _within(iris, iu, iv)
             alpha = _bilinear(iris, iu, iv, 3) / 255.0 if inside else 0.0
             for c in range(3):
                 value = _bilinear(sclera, u, v, c) * (1 - alpha)
@@ -220,10 +235,9 @@ def draw_patch(picture: U8, left: int, top: int, mask: F32, patch: U8, place: F3
     for y in range(mask.shape[0]):
         for x in range(mask.shape[1]):
             m = mask[y, x]
-            if m <= 0.003:
+            if m <= _INVISIBLE:
                 continue
-            u = place[0, 0] * (left + x) + place[0, 1] * (top + y) + place[0, 2]
-            v = place[1, 0] * (left + x) + place[1, 1] * (top + y) + place[1, 2]
+            u, v = _through(place, left + x, top + y)
             for c in range(3):
                 old = picture[top + y, left + x, c]
                 value = old + (_bilinear(patch, u, v, c) - old) * m
@@ -251,24 +265,19 @@ def paint_mouth(
         mask: f32 [n,n] 0..1: the opening between the lips.
         shade: f32 [n,n] 0..1: how much light the lips let in.
         cavity: f32 [3] RGB.
-        tongue, lower, upper: u8 [h,w,4] premultiplied.
+        tongue, lower, upper: u8 [h,w,4] premultiplied, all of one size.
         skull, jaw, rest: f32 [2,3]: out px -> texture px of upper teeth, lower teeth and tongue.
         dim: f32 [3]: light on tongue, lower and upper teeth.
     """
-    height, width = upper.shape[0], upper.shape[1]
     for y in range(out.shape[0]):
         for x in range(out.shape[1]):
             if mask[y, x] <= 0.0:
                 continue
-            su = skull[0, 0] * x + skull[0, 1] * y + skull[0, 2]
-            sv = skull[1, 0] * x + skull[1, 1] * y + skull[1, 2]
-            ju = jaw[0, 0] * x + jaw[0, 1] * y + jaw[0, 2]
-            jv = jaw[1, 0] * x + jaw[1, 1] * y + jaw[1, 2]
-            tu = rest[0, 0] * x + rest[0, 1] * y + rest[0, 2]
-            tv = rest[1, 0] * x + rest[1, 1] * y + rest[1, 2]
-            in_tongue = tu >= 0 and tv >= 0 and tu < width - 1 and tv < height - 1
-            in_skull = su >= 0 and sv >= 0 and su < width - 1 and sv < height - 1
-            in_jaw = ju >= 0 and jv >= 0 and ju < width - 1 and jv < height - 1
+            su, sv = _through(skull, x, y)
+            ju, jv = _through(jaw, x, y)
+            tu, tv = _through(rest, x, y)
+            in_tongue, in_jaw = _within(upper, tu, tv), _within(upper, ju, jv)
+            in_skull = _within(upper, su, sv)
             ta = 1 - _bilinear(tongue, tu, tv, 3) / 255 if in_tongue else 1.0
             la = 1 - _bilinear(lower, ju, jv, 3) / 255 if in_jaw else 1.0
             ua = 1 - _bilinear(upper, su, sv, 3) / 255 if in_skull else 1.0

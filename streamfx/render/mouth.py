@@ -9,13 +9,18 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from streamfx.frames import F32, Deformation, Rig, U8
+from streamfx.frames import F32, U8, Deformation, Rig
 from streamfx.render.base import MouthView
+from streamfx.render.kernels import paint_mouth
 
 _TONGUE_SHARE = 0.66  # of the jaw's drop that the tongue follows
 _TEETH_DEPTH = 0.5  # cm behind the lips: parallax under head rotation
 _SHADE_CM = 0.20  # reach of the lips' shadow into the mouth
-_DARKEST = 0.85  # light inside a barely opened mouth; 1 when open by 1 cm
+_DARKEST, _BRIGHT_GAP = 0.85, 1.0  # light inside a barely opened mouth; cm of gap from which it is 1
+_COVERED, _FREE_GAP = 0.55, 0.8  # light on lower teeth behind the upper; cm of gap from which they stand free
+_UPPER_LIGHT = 1.06  # the upper teeth stand foremost
+_LIP_SHADOW = 0.48  # light at the mouth's edge; 1 well inside
+_SHADOW_FROM, _SHADOW_REACH = 0.40, 0.48  # of the blurred mask, over which that light rises
 
 
 class ProceduralMouth:
@@ -27,14 +32,9 @@ class ProceduralMouth:
 
     def paint(self, view: MouthView, deformation: Deformation) -> U8:
         """u8 [n,n,3], black outside the mask. About 0.2 ms at 96 px."""
-        from streamfx.render.kernels import paint_mouth
-
         size = view.mask.shape[0]
         out = np.zeros((size, size, 3), np.uint8)
         mouth = self._rig.mouth
-        light = _DARKEST + (1 - _DARKEST) * float(np.clip(view.gap / 1.0, 0, 1))
-        covered = 0.55 + 0.45 * float(np.clip(view.gap / 0.8, 0, 1))  # the upper teeth stand before the lower
-        dim = np.array([light, light * covered, 1.06 * light], np.float32)
         paint_mouth(
             out,
             view.mask,
@@ -46,7 +46,7 @@ class ProceduralMouth:
             self._to_texture(view, deformation, 0.0),
             self._to_texture(view, deformation, deformation.jaw_drop),
             self._to_texture(view, deformation, _TONGUE_SHARE * deformation.jaw_drop),
-            dim,
+            _light(view.gap),
         )
         return out
 
@@ -62,7 +62,8 @@ class ProceduralMouth:
         half = (np.array(mouth.upper.shape[1::-1]) - 1) / 2
         texture_to_frame[:, 2] -= texture_to_frame[:, :2] @ half
         texture_to_crop = _compose(view.from_frame, texture_to_frame)
-        return cv2.invertAffineTransform(texture_to_crop.astype(np.float64)).astype(np.float32)
+        inverse: F32 = cv2.invertAffineTransform(texture_to_crop.astype(np.float64)).astype(np.float32)
+        return inverse
 
 
 def _compose(outer: F32, inner: F32) -> F32:
@@ -71,7 +72,16 @@ def _compose(outer: F32, inner: F32) -> F32:
     return np.column_stack([linear, outer[:, :2] @ inner[:, 2] + outer[:, 2]]).astype(np.float32)
 
 
+def _light(gap: float) -> F32:
+    """f32 [3]: light on tongue, lower and upper teeth in a mouth that is open by `gap` cm."""
+    light = _DARKEST + (1 - _DARKEST) * float(np.clip(gap / _BRIGHT_GAP, 0, 1))
+    free = _COVERED + (1 - _COVERED) * float(np.clip(gap / _FREE_GAP, 0, 1))
+    return np.array([light, light * free, _UPPER_LIGHT * light], np.float32)
+
+
 def _shade(mask: F32, density: float) -> F32:
-    """f32 [n,n]: lips throw shadow: 0.48 at the edge, 1 well inside."""
+    """f32 [n,n] 0..1: the light that the lips leave; `density` is px per cm of the mask."""
     inside = cv2.GaussianBlur(mask, (0, 0), _SHADE_CM * density)
-    return (0.48 + 0.52 * np.clip((inside - 0.40) / 0.48, 0, 1)).astype(np.float32)
+    rise = np.clip((inside - _SHADOW_FROM) / _SHADOW_REACH, 0, 1)
+    shade: F32 = (_LIP_SHADOW + (1 - _LIP_SHADOW) * rise).astype(np.float32)
+    return shade

@@ -24,19 +24,20 @@ CROP_ORIGIN: Final = (128.0, 110.0)
 MOUTH_CM: Final = 7.0
 """Side of the mouth crop."""
 LARGEST_DISPLACEMENT: Final = 6.0
-"""sigmas"""
+"""sigmas: more is clipped."""
 
-_MOUTH_POINTS = ([INNER_MOUTH.index(i) for i in (78, 308, 13, 14)],)
+_MOUTH_POINTS = [INNER_MOUTH.index(i) for i in (78, 308, 13, 14)]
+"""Rows of the inner lip line: corners and middles."""
 
 
 def face_affine(deformation: Deformation) -> F32:
-    """f32 [2,3]: frame px -> face crop px: roll undone, CROP_DENSITY px per cm, canonical origin at CROP_ORIGIN."""
+    """f32 [2,3]: frame px -> face crop px: roll undone, CROP_DENSITY px per cm, origin at CROP_ORIGIN."""
     return _upright(deformation, deformation.translation[:2], CROP_DENSITY, CROP_ORIGIN)
 
 
 def mouth_affine(deformation: Deformation, size: int) -> F32:
     """f32 [2,3]: frame px -> mouth crop px: roll undone, a square of 7 cm centred on the mouth."""
-    centre = deformation.inner_mouth[_MOUTH_POINTS[0]].mean(0)
+    centre = deformation.inner_mouth[_MOUTH_POINTS].mean(0)
     return _upright(deformation, centre, size / MOUTH_CM, ((size - 1) / 2, (size - 1) / 2))
 
 
@@ -75,14 +76,14 @@ def face_mask(deformation: Deformation, affine: F32) -> F32:
 
 
 def displacement_map(deformation: Deformation, affine: F32, sigma: F32, face_triangles: I32) -> F32:
-    """M, f32 [256,256,2]: each vertex's pose-free displacement over its part's sigma, linear over the triangles.
+    """M, f32 [256,256,2]: each vertex's pose-free displacement over its part's sigma, linear over triangles.
 
     Rest is 0 and nothing is subtracted; 0 outside the face (paper section 4.1, normalised per part).
 
     Args:
         deformation: supplies E' (cm) and the vertices.
         affine: frame -> crop.
-        sigma: f32 [468,2] px at 256.
+        sigma: f32 [468,2] px of the crop.
         face_triangles: i32 [898,3], painter's order.
     """
     values = CROP_DENSITY * deformation.expression[:, :2] / sigma

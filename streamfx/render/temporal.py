@@ -1,11 +1,16 @@
-"""Blending the mouth over time along optical flow, with a guard against ghosts (ALGORITHM f, paper section 4.3)."""
+"""Blending the mouth over time along optical flow, with a guard against ghosts.
+
+Source: ALGORITHM f, paper section 4.3.
+"""
 
 from __future__ import annotations
+
+from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
 
-from streamfx.frames import F32, Deformation, U8
+from streamfx.frames import F32, U8, Deformation
 from streamfx.render.base import CLOSED_GAP, MouthView
 
 _SHARE = 0.5  # of the previous mouth where everything agrees
@@ -15,60 +20,73 @@ _JUMP = 0.35  # relative change of the gap per frame beyond which nothing is ble
 _OPENING_FRAMES = 2  # frames after the mouth opens in which nothing is blended
 
 
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """The last mouth."""
+
+    mouth: U8 = field(repr=False)
+    mask: F32 = field(repr=False)
+    gap: float
+    epoch: int
+
+
 class MouthBlender:
     """Keeps the last mouth in its head-rectified crop and blends it into the next."""
 
     def __init__(self) -> None:
-        self._flow = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
-        self._mouth: U8 | None = None
-        self._mask: F32 | None = None
-        self._gap = 0.0
-        self._epoch = 0
+        self._flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
+        self._last: _Shown | None = None
         self._open_frames = 0
 
     def blend(self, mouth: U8, view: MouthView, deformation: Deformation) -> U8:
         """The mouth to show, u8 [n,n,3]; `mouth` itself where blending would ghost.
 
-        Nothing is blended across closed lips, after a loss of the face, across an epoch, or when the opening jumps.
+        Nothing is blended across closed lips, after a loss of the face, across an epoch, or when the opening
+        jumps.
         """
         if not view.is_open or deformation.held:
             self.reset()
             return mouth
-        shown = mouth
-        if self._may_blend(mouth, view, deformation) and self._mouth is not None and self._mask is not None:
-            shown = self._mix(mouth, view.mask, self._mouth, self._mask)
-        self._mouth, self._mask = shown, view.mask
-        self._gap, self._epoch = view.gap, deformation.epoch
+        shown, last = mouth, self._last
+        if (
+            last is not None
+            and self._open_frames >= _OPENING_FRAMES
+            and _agrees(last, mouth, view, deformation)
+        ):
+            shown = self._mix(mouth, view.mask, last)
+        self._last = _Shown(shown, view.mask, view.gap, deformation.epoch)
         self._open_frames += 1
         return shown
 
     def reset(self) -> None:
         """Forget the past."""
-        self._mouth = self._mask = None
+        self._last = None
         self._open_frames = 0
 
-    def _may_blend(self, mouth: U8, view: MouthView, deformation: Deformation) -> bool:
-        if self._mouth is None or self._mouth.shape != mouth.shape or self._open_frames < _OPENING_FRAMES:
-            return False
-        steady = abs(view.gap - self._gap) <= _JUMP * max(self._gap, CLOSED_GAP)
-        return steady and deformation.epoch == self._epoch
-
-    def _mix(self, mouth: U8, mask: F32, last: U8, last_mask: F32) -> U8:
-        now_grey, last_grey = (cv2.cvtColor(m, cv2.COLOR_RGB2GRAY) for m in (mouth, last))
+    def _mix(self, mouth: U8, mask: F32, last: _Shown) -> U8:
+        """Carry the last mouth along the flow and blend it in where flow, masks and colours agree."""
+        now_grey, last_grey = (cv2.cvtColor(m, cv2.COLOR_RGB2GRAY) for m in (mouth, last.mouth))
         back = self._flow.calc(now_grey, last_grey, None)
         forth = self._flow.calc(last_grey, now_grey, None)
-        grid = _grid(mask.shape)
-        source = grid + back
-        carried = cv2.remap(last, source, None, cv2.INTER_LINEAR)
+        source = _grid(mask.shape) + back
+        carried = cv2.remap(last.mouth, source, None, cv2.INTER_LINEAR)
         error = back + cv2.remap(forth, source, None, cv2.INTER_LINEAR)
-        agree = np.einsum("hwc,hwc->hw", error, error) < _CONSISTENT**2
-        inside = (mask > 0.5) & (cv2.remap(last_mask, source, None, cv2.INTER_LINEAR) > 0.5)
+        consistent = np.einsum("hwc,hwc->hw", error, error) < _CONSISTENT**2
+        inside = (mask > 0.5) & (cv2.remap(last.mask, source, None, cv2.INTER_LINEAR) > 0.5)
         difference = cv2.absdiff(mouth, carried).max(2) / np.float32(_SIMILAR)
-        weight = (_SHARE * np.exp(-(difference**2)) * (agree & inside)).astype(np.float32)
+        weight = (_SHARE * np.exp(-(difference**2)) * (consistent & inside)).astype(np.float32)
         mixed = mouth + (carried.astype(np.float32) - mouth) * weight[..., None]
-        return (mixed + 0.5).astype(np.uint8)
+        rounded: U8 = (mixed + 0.5).astype(np.uint8)
+        return rounded
+
+
+def _agrees(last: _Shown, mouth: U8, view: MouthView, deformation: Deformation) -> bool:
+    """Whether the two mouths belong to one motion of the lips."""
+    steady = abs(view.gap - last.gap) <= _JUMP * max(last.gap, CLOSED_GAP)
+    return steady and last.mouth.shape == mouth.shape and last.epoch == deformation.epoch
 
 
 def _grid(shape: tuple[int, ...]) -> F32:
+    """f32 [h,w,2]: each pixel's own x and y."""
     y, x = np.mgrid[: shape[0], : shape[1]]
     return np.dstack([x, y]).astype(np.float32)
