@@ -22,7 +22,7 @@ from streamfx.models.face_model import load_face_model
 from streamfx.models.store import Store
 from streamfx.portrait.cache import RigCache
 from streamfx.portrait.checks import Finding, check_face, choose_face
-from streamfx.portrait.deform import Gains, deform
+from streamfx.portrait.deform import FAITHFUL, Gains, deform
 from streamfx.portrait.photo import load_photo
 from streamfx.portrait.rig import FaceGeometry, rig_digest, solve_rig
 from streamfx.realtime import ahead
@@ -76,7 +76,17 @@ def load_portrait(path: Path, size: tuple[int, int], store: Store, cache: RigCac
 
 def _face_geometry(task: Path) -> FaceGeometry:
     model, basis = load_face_model(task), load_face_basis()
-    return FaceGeometry(model.vertices, model.triangles, basis.rms)
+    return FaceGeometry(model.vertices, model.triangles, basis.rms, basis.smile, basis.smile_at_rest)
+
+
+@dataclass(frozen=True, slots=True)
+class _Tracked:
+    """One picture of the driver after tracking: its face, if one was found, and its place in time."""
+
+    track: FaceTrack | None
+    captured_ns: int
+    seq: int
+    epoch: int
 
 
 class FaceDriver:
@@ -85,8 +95,14 @@ class FaceDriver:
     def __init__(
         self, source: Source, store: Store, timer: StageTimer, *, lookahead: int = LOOKAHEAD, depth: int = 8
     ) -> None:
-        """Args: the pictures; the models; a timer for the stages; pictures of a file looked through for the
-        neutral before the first motion; pictures tracked ahead in a thread of its own (0: in the caller's).
+        """Prepare the estimation; nothing is read yet.
+
+        Args:
+            source: the pictures.
+            store: the models.
+            timer: takes the times of the stages.
+            lookahead: pictures of a file looked through for the neutral before the first motion.
+            depth: pictures tracked ahead in a thread of its own; 0 tracks in the caller's thread.
         """
         task = store.path("face_landmarker")
         self._source, self._timer, self._task = source, timer, task
@@ -108,7 +124,7 @@ class FaceDriver:
         """Take what the driver does now for their neutral."""
         self._estimator.calibrate()
 
-    def _tracks(self) -> Generator[tuple[FaceTrack | None, int, int, int]]:
+    def _tracks(self) -> Generator[_Tracked]:
         with FaceTracker(self._task) as tracker:
             pictures = iter(self._source)
             while True:
@@ -119,16 +135,16 @@ class FaceDriver:
                 self._timer.add("decode", perf_counter_ns() - start_ns)
                 with self._timer.measure("track"):
                     track = tracker.track(frame)
-                yield track, frame.captured_ns, frame.seq, frame.epoch
+                yield _Tracked(track, frame.captured_ns, frame.seq, frame.epoch)
 
-    def _estimated(self, tracks: Iterator[tuple[FaceTrack | None, int, int, int]]) -> Iterator[Motion]:
+    def _estimated(self, tracks: Iterator[_Tracked]) -> Iterator[Motion]:
         first = list(islice(tracks, self._lookahead))
-        self._estimator.prime([track for track, *_ in first if track is not None])
-        for track, captured_ns, seq, epoch in chain(first, tracks):
+        self._estimator.prime([one.track for one in first if one.track is not None])
+        for one in chain(first, tracks):
             self.pictures += 1
-            self.tracked += track is not None
+            self.tracked += one.track is not None
             with self._timer.measure("motion"):
-                motion = self._estimator.update(track, captured_ns, seq, epoch)
+                motion = self._estimator.update(one.track, one.captured_ns, one.seq, one.epoch)
             yield motion
 
 
@@ -140,12 +156,21 @@ class Animator:
         rig: Rig,
         *,
         mode: Mode = Mode.LAYER,
-        gains: Gains = Gains(),  # noqa: B008 (frozen value)
+        gains: Gains = FAITHFUL,
         refiner: Refiner | None = None,
         painter: MouthPainter | None = None,
         timer: StageTimer | None = None,
     ) -> None:
-        """Args: the rig; what moves; user gains; the networks, where they are at hand; a timer."""
+        """Prepare the renderer.
+
+        Args:
+            rig: the portrait.
+            mode: what moves with the head.
+            gains: the user's sliders.
+            refiner: the face's network, where it is at hand.
+            painter: the mouth's network; None takes the procedural mouth.
+            timer: takes the times of the stages.
+        """
         self._rig, self._gains, self._refiner = rig, gains, refiner
         self._renderer = CpuRenderer(rig, load_face_basis().sigma, mode)
         self._painter = painter or ProceduralMouth(rig)

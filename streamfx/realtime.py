@@ -7,9 +7,12 @@ import time
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from queue import Full, Queue
-from typing import Final, Generic, TypeVar, cast
+from typing import Final, Generic, TypeVar
 
 T = TypeVar("T")
+
+_POLL_S: Final = 0.1
+"""How often a thread that waits for room looks whether anybody is still there."""
 
 
 class Closed(Exception):  # noqa: N818 - the vocabulary of channels: closed is a state, not a failure
@@ -80,47 +83,76 @@ class Latest(Generic[T]):
             return LatestStatistics(self._put, self._dropped)
 
 
-_END: Final = object()
+@dataclass(frozen=True, slots=True)
+class _End:
+    """What follows the last value: how the iterator ended."""
+
+    failure: BaseException | None
 
 
-def ahead(values: Iterator[T], depth: int) -> Generator[T]:
-    """Run an iterator in a thread of its own, at most `depth` values ahead of whoever consumes it.
+class _Ahead(Generic[T]):
+    """The thread behind `ahead`: it alone touches the iterator, and closes it."""
 
-    A failure of the iterator is raised here, in its turn. Closing the generator stops the thread at its next
-    value and waits for it, so whatever the iterator holds open is closed by its own thread.
-    """
-    queue: Queue[T | BaseException | object] = Queue(depth)
-    leaving = threading.Event()
+    def __init__(self, values: Iterator[T], depth: int) -> None:
+        self._values = values
+        self._queue: Queue[T | _End] = Queue(depth)
+        self._leaving = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="streamfx-ahead", daemon=True)
 
-    def offer(value: object) -> bool:
-        while not leaving.is_set():
+    def start(self) -> None:
+        """Begin to draw from the iterator."""
+        self._thread.start()
+
+    def take(self) -> T | _End:
+        """The next value, waited for; then the end, once."""
+        return self._queue.get()
+
+    def leave(self) -> None:
+        """Stop at the iterator's next value and wait until it is closed."""
+        self._leaving.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        try:
+            self._offer(_End(self._drawn()))
+        finally:
+            if isinstance(self._values, Generator):
+                self._values.close()
+
+    def _drawn(self) -> BaseException | None:
+        """Draw to the end, a failure, or the consumer's leaving."""
+        try:
+            for value in self._values:
+                if not self._offer(value):
+                    break
+        except BaseException as error:  # noqa: BLE001 - handed over whole, raised by the consumer
+            return error
+        return None
+
+    def _offer(self, value: T | _End) -> bool:
+        """Wait for room; False if the consumer left meanwhile."""
+        while not self._leaving.is_set():
             try:
-                queue.put(value, timeout=0.1)
+                self._queue.put(value, timeout=_POLL_S)
             except Full:
                 continue
             return True
         return False
 
-    def run() -> None:
-        try:
-            for value in values:
-                if not offer(value):
-                    break
-            else:
-                offer(_END)
-        except BaseException as error:  # noqa: BLE001 - handed over whole, raised by the consumer
-            offer(error)
-        finally:
-            if isinstance(values, Generator):
-                values.close()
 
-    thread = threading.Thread(target=run, name="streamfx-ahead", daemon=True)
+def ahead(values: Iterator[T], depth: int) -> Generator[T]:
+    """Run an iterator in a thread of its own, ahead of whoever consumes it.
+
+    At most `depth` values wait, and one more is in the thread's hands. A failure of the iterator is raised
+    here, in its turn. Closing the generator stops the thread at its next value and waits for it, so whatever
+    the iterator holds open is closed by its own thread. Nothing runs before the first value is asked for.
+    """
+    thread = _Ahead(values, depth)
     thread.start()
     try:
-        while (value := queue.get()) is not _END:
-            if isinstance(value, BaseException):
-                raise value
-            yield cast(T, value)
+        while not isinstance(value := thread.take(), _End):
+            yield value
+        if value.failure is not None:
+            raise value.failure
     finally:
-        leaving.set()
-        thread.join()
+        thread.leave()

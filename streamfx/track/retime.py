@@ -38,8 +38,10 @@ def retime(motions: Iterable[Motion], fps: float) -> Iterator[Motion]:
 
 
 def _between(last: Motion, following: Motion, now: int, seq: int) -> Motion:
+    """The motion at `now`, mixed from its neighbours; lost or not as the nearer one is."""
     span = following.captured_ns - last.captured_ns
     if span > _LONGEST_STEP_NS or last.epoch != following.epoch:
         return replace(last, captured_ns=now, seq=seq)
-    motion = mix(last, following, (now - last.captured_ns) / span)
-    return replace(motion, captured_ns=now, seq=seq, held=following.held)
+    share = (now - last.captured_ns) / span
+    nearer = last if share < 0.5 else following
+    return replace(mix(last, following, share), captured_ns=now, seq=seq, held=nearer.held)
