@@ -177,6 +177,8 @@ class Rig:
     """f32 [V-468,36]: share of the expression at each oval point that the exterior follows."""
     lip_spread: F32 = field(repr=False)
     """f32 [468,18]: how corrections of LIP_UPPER + LIP_LOWER spread over the face."""
+    smile: F32 = field(repr=False)
+    """f32 [468,3] cm: the smile that the photo shows already; all 0 where it shows none."""
     lid_spread: F32 = field(repr=False)
     """f32 [468,28]: the same for the lids: right upper, right lower, left upper, left lower."""
 
@@ -210,6 +212,8 @@ class Deformation:
     """cm: how far the lower teeth moved down in the head's frame."""
     lids: tuple[F32, F32]
     """f32 [16,2] px each, right and left: the lid lines, in the order of topology.EYES."""
+    lid_closure: F32
+    """f32 [2] right, left: as in Motion."""
     gaze: F32
     """f32 [2] in eye widths: iris offset from where the photo looks, x right, y down."""
     held: bool

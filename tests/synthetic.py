@@ -31,7 +31,8 @@ def geometry() -> FaceGeometry:
     """The canonical face and the shipped expression spread."""
     with np.load(GOLDEN / "face.npz", allow_pickle=False) as arrays:
         vertices, triangles = arrays["vertices"], arrays["triangles"].astype(np.int32)
-    return FaceGeometry(vertices, triangles, load_face_basis().rms)
+    basis = load_face_basis()
+    return FaceGeometry(vertices, triangles, basis.rms, basis.smile, basis.smile_at_rest)
 
 
 @cache

@@ -10,6 +10,7 @@ import numpy as np
 
 from streamfx.frames import F32, Deformation, Motion, Rig
 from streamfx.geometry import F64, rotation_matrix, rotation_vector
+from streamfx.models.face_basis import share_of
 from streamfx.topology import (
     CHIN,
     EYES,
@@ -90,6 +91,7 @@ def deform(rig: Rig, motion: Motion, gains: Gains = FAITHFUL) -> Deformation:
         mouth_gap=float(gaps.mean()),
         jaw_drop=_jaw_drop(rig, expression),
         lids=(vertices[list(EYES[0])], vertices[list(EYES[1])]),
+        lid_closure=motion.lid_closure,
         gaze=motion.gaze * np.float32(gains.gaze),
         held=motion.held,
         presence=motion.presence,
@@ -166,10 +168,21 @@ def _soft_beside(angle: float, rest: float, limit: float) -> float:
 
 def _expression(rig: Rig, motion: Motion, gain: float) -> F32:
     """E': the driver's expression with lips and lids set to the driver's absolute closure (ALGORITHM a)."""
-    expression = motion.expression * np.float32(gain)
-    shape = rig.shape[:FACE_VERTICES] + expression
+    expression = _without_shown_smile(rig, motion.expression * np.float32(gain))
+    shape = rig.solid[:FACE_VERTICES] + expression
     expression = expression + rig.lip_spread @ _lip_corrections(shape, motion.lip_gaps)
     return (expression + rig.lid_spread @ _lid_corrections(rig, shape, motion.lid_closure)).astype(np.float32)
+
+
+def _without_shown_smile(rig: Rig, expression: F32) -> F32:
+    """A smile that the photo shows already is not added once more: the driver's is taken off up to that size.
+
+    At rest the photo stays as it is (ALGORITHM a would take its smile off even then).
+    """
+    if not rig.smile.any():
+        return expression
+    share = np.clip(share_of(rig.smile, expression), 0, 1)
+    return (expression - share * rig.smile).astype(np.float32)
 
 
 def _lip_corrections(shape: F32, gaps: F32) -> F32:
@@ -190,8 +203,8 @@ def _lid_corrections(rig: Rig, shape: F32, closure: F32) -> F32:
     for eye, (upper, lower) in enumerate(zip(LID_UPPER, LID_LOWER, strict=True)):
         up, low = list(upper), list(lower)
         corners = [EYES[eye][0], EYES[eye][8]]
-        ride = (shape[corners] - rig.shape[corners]).mean(0)
-        rest_up, rest_low = rig.shape[up] + ride, rig.shape[low] + ride
+        ride = (shape[corners] - rig.solid[corners]).mean(0)
+        rest_up, rest_low = rig.solid[up] + ride, rig.solid[low] + ride
         gap = rest_low - rest_up
         shut = gap * closure[eye]
         rows.append(rest_up + _UPPER_LID_SHARE * shut - shape[up])

@@ -21,12 +21,14 @@ from streamfx.portrait.photo import Photo
 from streamfx.portrait.skin import solve_skin, spread_lids, spread_lips
 from streamfx.topology import FACE_OVAL, FACE_VERTICES, LIP_LOWER, LIP_UPPER
 
-VERSION = 2
+VERSION = 3
 """Raise it when a change here makes cached rigs stale."""
 
 _SOFTNESS = 1.5  # px of the person's outline in a frame 480 px high
 _EAR_DEPTH_MARGIN = 1.5  # cm beyond the oval's deepest point
 _OPEN_MOUTH = 0.06  # cm of mean lip gap: the photo shows the inside of the mouth
+_SMILE_SCORES = [44, 45]  # mouthSmileLeft, mouthSmileRight in MediaPipe's order
+_CURVED_LIPS, _SURE_SMILE = 0.4, 0.8  # scores
 _DEPTH_SLOPE = 0.5  # cm of depth per cm of distance from the oval
 
 
@@ -40,10 +42,24 @@ class FaceGeometry:
     """i32 [898,3]"""
     rms: F32
     """f32 [468] cm"""
+    smile: F32
+    """f32 [468,3] cm: the mean smile, at blendshape score 1."""
+    smile_at_rest: float
+    """Mean score of neutral photos."""
 
     def pose(self, landmarks: F32) -> Pose:
         """The head pose of landmarks f32 [478,3]."""
         return fit_pose(self.vertices, landmarks, vertex_weights(self.rms))
+
+    def shown_smile(self, face: FaceTrack) -> F32:
+        """f32 [468,3] cm: the smile that a photo's face shows, by its blendshape scores.
+
+        Lips that curve by nature score up to 0.5: only what is beyond them is sure to be a smile.
+        """
+        score = float(face.blendshapes[_SMILE_SCORES].mean())
+        sure = np.clip((score - _CURVED_LIPS) / (_SURE_SMILE - _CURVED_LIPS), 0, 1)
+        amount = sure * sure * (3 - 2 * sure) * (score - self.smile_at_rest) / (1 - self.smile_at_rest)
+        return np.asarray(amount * self.smile, np.float32)
 
 
 def rig_digest(photo: Photo, size: tuple[int, int]) -> str:
@@ -98,6 +114,7 @@ def solve_rig(
         body_weight=skin.body,
         oval_weight=skin.oval,
         lip_spread=spread_lips(geometry.triangles),
+        smile=geometry.shown_smile(face),
         lid_spread=spread_lids(geometry.triangles),
         eyes=(eye_layer(layers.photo, landmarks, pad, 0), eye_layer(layers.photo, landmarks, pad, 1)),
         mouth=mouth_layer(layers.photo, landmarks, shape, pose, pad),

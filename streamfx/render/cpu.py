@@ -18,8 +18,10 @@ from streamfx.render.rectify import (
     mouth_affine,
     move,
 )
+from streamfx.topology import EYE_CORNERS, LID_LOWER, LID_UPPER
 
 _NOWHERE = -4096.0  # source position of pixels that no triangle covers: transparent
+_LASH = 0.05  # of an eye's width
 _UNMOVED = np.array([[1, 0, 0], [0, 1, 0]], np.float32)
 
 
@@ -41,6 +43,8 @@ class CpuRenderer:
         self._map = np.empty((height, width, 2), np.float32)
         self._crop_map = np.empty((CROP, CROP, 2), np.float32)
         self._sources = rig.vertices + np.float32(rig.pad)
+        self._lids = _lid_vertices()
+        self._lid_rest, self._lid_lash = self._sources[self._lids], _lashes(rig, self._lids)
         split = len(rig.triangles) - rig.face_triangles
         exterior = rig.triangles[:split]
         self._exterior = exterior[rig.visible] if mode is Mode.LAYER else exterior
@@ -50,6 +54,7 @@ class CpuRenderer:
 
     def warp(self, deformation: Deformation) -> U8:
         """See base.Renderer."""
+        self._hide_lid_rims(deformation)
         triangles = np.concatenate([self._exterior, self._painters_order(deformation)])
         picture = (
             self._sheet(deformation, triangles)
@@ -61,6 +66,7 @@ class CpuRenderer:
 
     def rectify(self, deformation: Deformation) -> Rectified:
         """See base.Renderer."""
+        self._hide_lid_rims(deformation)
         affine = face_affine(deformation)
         face = self._painters_order(deformation)
         self._crop_map.fill(_NOWHERE)
@@ -88,6 +94,14 @@ class CpuRenderer:
     def draw_mouth(self, picture: U8, view: MouthView, mouth: U8) -> None:
         """See base.Renderer."""
         draw_mouth(picture, view, mouth)
+
+    def _hide_lid_rims(self, deformation: Deformation) -> None:
+        """As eyes close, let the lids' edges show skin from a lash's width further out.
+
+        The landmarks lie a little inside the opening: shut lids would meet in a line of eye white.
+        """
+        shut = np.clip(deformation.lid_closure, 0, 1).repeat(len(self._lids) // 2)
+        self._sources[self._lids] = self._lid_rest + shut[:, None] * self._lid_lash
 
     def _painters_order(self, deformation: Deformation) -> I32:
         """Face triangles, far to near."""
@@ -120,3 +134,18 @@ class CpuRenderer:
         left, top = np.clip(np.floor(used.min(0)).astype(int), 0, (width - 1, height - 1))
         right, bottom = np.clip(np.ceil(used.max(0)).astype(int) + 1, (left + 1, top + 1), (width, height))
         return np.s_[top:bottom, left:right]
+
+
+def _lid_vertices() -> I32:
+    """i32 [28]: right upper, right lower, left upper, left lower lids."""
+    return np.array([*LID_UPPER[0], *LID_LOWER[0], *LID_UPPER[1], *LID_LOWER[1]], np.int32)
+
+
+def _lashes(rig: Rig, lids: I32) -> F32:
+    """f32 [28,2] px: from each lid vertex away from its partner, a lash's width."""
+    upper_lower = rig.vertices[lids].reshape(2, 2, -1, 2)
+    apart = upper_lower - upper_lower[:, ::-1]
+    away = apart / np.maximum(np.linalg.norm(apart, axis=-1, keepdims=True), 1e-3)
+    widths = [np.linalg.norm(rig.vertices[a] - rig.vertices[b]) for a, b in EYE_CORNERS]
+    offsets = away * (_LASH * np.array(widths))[:, None, None, None]
+    return np.asarray(offsets.reshape(-1, 2), np.float32)

@@ -21,10 +21,10 @@ from streamfx.track.live_neutral import LiveNeutral
 from streamfx.track.neutral import Neutral, Sample, speed_of
 from streamfx.track.smoothing import OneEuro
 
-EXPRESSION_FILTER: Final = (3.0, 12.0)
+EXPRESSION_FILTER: Final = (5.0, 30.0)
 """Cutoff in Hz at rest, and Hz per cm/s. Against (1, 4), self-reenactment gains 0.4 dB, and the quiet jitter,
 0.03 px at 110 px between the eyes, is still far below what can be seen: `streamfx eval reenact|closure`."""
-HEAD_FILTER: Final = (3.0, 30.0)
+HEAD_FILTER: Final = (5.0, 60.0)
 """The same for rotation in rad, translation in eye distances, and log scale."""
 GAZE_FILTER: Final = (1.5, 15.0)
 """The same for eye widths."""
