@@ -1,22 +1,22 @@
 """Everything that can go wrong, in one tree. Each leaf says the cause and the remedy, for a person.
 
-    StreamfxError
-    ├── UsageError             the command or a setting makes no sense                     exit 2
-    ├── PhotoError             the portrait photo
-    │   ├── PhotoUnreadable    not an image, truncated, too large, a format we refuse
-    │   └── PhotoUnsuitable    no face, several, too small, turned away, cropped
-    ├── SourceError            the driving video or camera
-    │   ├── SourceMissing      no such file or device, or no permission
-    │   ├── SourceFaceless     plays, but shows no face in any picture: there is no motion to record
-    │   ├── SourceUnreadable   not a video, truncated, no picture track, unknown codec
-    │   └── SourceLost         it worked, then it stopped (camera unplugged)
-    ├── MotionUnreadable       a motion template that is foreign, damaged or of another version
-    ├── OutputError            the file cannot be written: folder, permission, space, encoder
-    ├── ModelError             the model files
-    │   ├── ModelMissing       not in the store, and not allowed or able to fetch
-    │   └── ModelCorrupt       the bytes do not have the hash that the manifest names
-    ├── RigUnsolvable          the photo's mesh could not be solved
-    └── Interrupted            the person pressed Ctrl-C                                   exit 130
+StreamfxError
+├── UsageError             the command or a setting makes no sense                     exit 2
+├── PhotoError             the portrait photo
+│   ├── PhotoUnreadable    not an image, truncated, too large, a format we refuse
+│   └── PhotoUnsuitable    no face, several, too small, turned away, cropped
+├── SourceError            the driving video or camera
+│   ├── SourceMissing      no such file or device, or no permission
+│   ├── SourceFaceless     plays, but shows no face in any picture: there is no motion to record
+│   ├── SourceUnreadable   not a video, truncated, no picture track, unknown codec
+│   └── SourceLost         it worked, then it stopped (camera unplugged)
+├── MotionUnreadable       a motion template that is foreign, damaged or of another version
+├── OutputError            the file cannot be written: folder, permission, space, encoder
+├── ModelError             the model files
+│   ├── ModelMissing       not in the store, and not allowed or able to fetch
+│   └── ModelCorrupt       the bytes do not have the hash that the manifest names
+├── RigUnsolvable          the photo's mesh could not be solved
+└── Interrupted            the person pressed Ctrl-C                                   exit 130
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ from streamfx.render.rectify import (
 from streamfx.topology import EYE_CORNERS, LID_LOWER, LID_UPPER
 
 _NOWHERE = -4096.0  # source position of pixels that no triangle covers: transparent
-_LASH = 0.05  # of an eye's width
+_LASH = 0.05  # eye widths from the lid line to where there is only skin
 _UNMOVED = np.array([[1, 0, 0], [0, 1, 0]], np.float32)
 
 
