@@ -273,9 +273,7 @@ def reenact(
     """
     task = store.path("face_landmarker")
     model, basis = load_face_model(task), load_face_basis()
-    geometry = FaceGeometry(
-        model.vertices, model.triangles, basis.rms, basis.smile, basis.smile_at_rest
-    )
+    geometry = FaceGeometry(model.vertices, model.triangles, basis.rms, basis.smile, basis.smile_at_rest)
     driver = Driver(model.vertices, basis.rms)
     scores: list[Score] = []
     with PhotoAnalyser(task, store.path("selfie_segmentation")) as analyser:

@@ -1,1 +1,1 @@
-"""What was learned or measured elsewhere and is loaded here: model files by hash, the face mesh, the expression basis."""
+"""What the program knows beforehand: fetched models, checked by hash, and the shipped expression basis."""
