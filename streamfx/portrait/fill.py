@@ -10,6 +10,8 @@ from streamfx.geometry import Real
 
 _GRAINIEST = 4.0  # grey levels: what is coarser is a wall's pattern, and would look like snow
 _SMALLEST = 2  # px: the pyramid ends here; one colour is left
+_HALF = 0.5
+_NARROW = 3.0  # px of sigma that are blurred directly
 _LEAST_GRAIN = 100  # px that it takes to tell the grain
 _MAD_TO_SIGMA = 1.4826  # for a normal distribution
 
@@ -45,14 +47,29 @@ def _fill(weighted: F32, weight: F32) -> F32:
     return filled
 
 
+def blurred(image: F32, sigma: float) -> F32:
+    """A Gaussian blur; a wide one is made of the reduced picture: it looks the same and costs a fraction."""
+    height, width = image.shape[:2]
+    factor = max(1, int(sigma / _NARROW))
+    size = (-(-width // factor), -(-height // factor))
+    small = cv2.resize(image, size, interpolation=cv2.INTER_AREA) if factor > 1 else image
+    small = cv2.GaussianBlur(small, (0, 0), sigma / factor)
+    if factor == 1:
+        return np.asarray(small, np.float32)
+    return np.asarray(cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
+
+
 def grain(rgb: F32, where: F32) -> F32:
     """Standard deviation per channel of the fine grain of `rgb` (f32 [H,W,3]) on the mask `where`, by MAD."""
     fine = rgb - cv2.GaussianBlur(rgb, (0, 0), 1.5)
-    picked = fine[where > 0.5]
-    if len(picked) < _LEAST_GRAIN:
+    return np.minimum(spread(fine[where > _HALF]), np.float32(_GRAINIEST))
+
+
+def spread(values: F32) -> F32:
+    """f32 [3]: robust standard deviation of f32 [N,3] about 0; 0 where there are too few."""
+    if len(values) < _LEAST_GRAIN:
         return np.zeros(3, np.float32)
-    sigma: F32 = (_MAD_TO_SIGMA * np.median(np.abs(picked), axis=0)).astype(np.float32)
-    return np.minimum(sigma, np.float32(_GRAINIEST))
+    return np.asarray(_MAD_TO_SIGMA * np.median(np.abs(values), axis=0), np.float32)
 
 
 def to_u8(rgb: Real) -> U8:

@@ -8,14 +8,13 @@ import cv2
 import numpy as np
 
 from streamfx.frames import F32, U8
-from streamfx.portrait.fill import grain, push_pull, to_u8
+from streamfx.portrait.fill import to_u8
+from streamfx.portrait.plate import behind
 
 _MASK_LOW, _MASK_RANGE = 0.3, 0.4  # the segmentation's score at which opacity begins, and its rise to 1
-_CLEARANCE = 0.09  # face heights around the person that count as touched by hair
 _SOLID = 0.5  # opacity that surely is the face
 _TRACE = 0.05  # opacity that still hangs together
 _EMPTY = 0.02  # opacity below which a pixel is background
-_GRAIN_MARGIN = 7  # px: side of the square that must all be background where its grain is measured
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,22 +57,9 @@ def split_layers(framed: F32, known: F32, alpha: F32, fade: F32, face_height: fl
         fade: f32 [H,W] 0..1: falls to 0 towards borders of the photo inside the frame.
         face_height: px.
     """
-    reach = 2 * max(2, round(_CLEARANCE * face_height)) + 1
-    person = cv2.dilate(alpha, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach)))
-    background = (known * (person < _EMPTY)).astype(np.float32)
-    plate = _plate(framed, background)
+    plate = behind(framed, known, alpha > _EMPTY, face_height)
     shown = (known * fade)[..., None]
     photo = framed * shown + plate * (1 - shown)
     opacity = alpha[..., None] * shown
     layer = np.clip(photo - (1 - opacity) * plate, 0, 255 * opacity)
     return Layers(to_u8(photo), np.dstack([to_u8(layer), to_u8(255 * opacity)]), to_u8(plate))
-
-
-def _plate(framed: F32, background: F32) -> F32:
-    """f32 [H,W,3]: the background, continued behind the person with grain like its own."""
-    filled = push_pull(framed, background)
-    sigma = grain(framed, cv2.erode(background, np.ones((_GRAIN_MARGIN, _GRAIN_MARGIN), np.uint8)))
-    noise = np.random.default_rng(0).standard_normal(framed.shape).astype(np.float32) * sigma
-    soft = cv2.GaussianBlur(background, (0, 0), 1.0)[..., None] * background[..., None]
-    plate: F32 = (framed * soft + (filled + noise) * (1 - soft)).astype(np.float32)
-    return plate

@@ -1,11 +1,11 @@
-"""Outlines as masks."""
+"""Outlines as masks, and masks that grow."""
 
 from __future__ import annotations
 
 import cv2
 import numpy as np
 
-from streamfx.frames import U8
+from streamfx.frames import F32, U8, Mask
 from streamfx.geometry import Real
 
 _BITS = 4  # of a pixel's fraction that OpenCV draws with
@@ -17,3 +17,9 @@ def polygon(points: Real, shape: tuple[int, ...]) -> U8:
     corners = np.rint(points * (1 << _BITS)).astype(np.int32)
     cv2.fillPoly(mask, [corners], 255, cv2.LINE_AA, _BITS)
     return mask
+
+
+def grown(mask: F32, level: float, reach: float) -> Mask:
+    """bool [H,W]: within `reach` px of where a mask (f32 [H,W]) exceeds `level`; the reach costs nothing."""
+    away = (mask <= level).astype(np.uint8)
+    return np.asarray(cv2.distanceTransform(away, cv2.DIST_L2, cv2.DIST_MASK_5) <= reach, np.bool_)

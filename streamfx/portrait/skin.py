@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
 from streamfx.frames import F32, I32, Mask
 from streamfx.geometry import F64, Real
+from streamfx.portrait.masks import grown
 from streamfx.portrait.mesh import Mesh
 from streamfx.topology import (
     CHIN,
@@ -114,10 +114,9 @@ def _regions(mesh: Mesh, person: F32, landmarks: F32, pad: int, beyond: F32) -> 
     chin, forehead = landmarks[CHIN, :2], landmarks[FOREHEAD, :2]
     face_height = float(np.linalg.norm(chin - forehead))
     below = (points - chin) @ ((chin - forehead) / face_height) / face_height  # face heights below the chin
-    size = 2 * round(_HEAD_DILATION * face_height) + 1
-    dilated = cv2.dilate(person, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size)))
+    dilated = grown(person, 0.5, _HEAD_DILATION * face_height)
     near = np.linalg.norm(points - (chin + forehead) / 2, axis=1) < _HEAD_REACH * face_height
-    head = (_sample(dilated, points, pad) > 0.5) & (below < 0) & near
+    head = _sample(dilated.astype(np.float32), points, pad).astype(bool) & (below < 0) & near
     torso = (_sample(person, points, pad) > 0.5) & (below >= 0)
     fade = np.clip(below / _NECK_LENGTH, 0, 1).astype(np.float32)
     fixed = _sample(beyond, points, pad) > 0.5
