@@ -27,6 +27,9 @@ the eyes, where a single one scatters by 0.35 px. The driver is tracked alike, s
 PASS_MS: Final = 1000
 """So far apart that MediaPipe's own smoothing does not act."""
 MOST_FACES: Final = 6
+LEAST_TILE: Final = 96
+"""px of the smallest window in which faces are looked for: without it a photo that is a line or a ribbon
+would be cut into tens of thousands."""
 SAME_FACE: Final = 0.3
 """Overlap above which two finds are one face."""
 
@@ -125,7 +128,8 @@ def _levels(width: int, height: int) -> list[list[Square]]:
     """
     middle = (width / 2, height / 2)
     whole = [_centred(middle, max(width, height) * factor) for factor in (1.0, 1.6)]
-    return [whole, *(_tiles(width, height, min(width, height) / part) for part in (1, 2, 4, 8))]
+    sides = [side for part in (1, 2, 4, 8) if (side := min(width, height) / part) >= LEAST_TILE]
+    return [whole, *(_tiles(width, height, side) for side in sides)]
 
 
 def _centred(middle: tuple[float, float], side: float) -> Square:
