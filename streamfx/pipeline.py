@@ -21,7 +21,7 @@ from streamfx.models.face_basis import load_face_basis
 from streamfx.models.face_model import load_face_model
 from streamfx.models.store import Store
 from streamfx.portrait.cache import RigCache
-from streamfx.portrait.checks import Finding, check_face, choose_face
+from streamfx.portrait.checks import Finding, bystanders, check_face, check_size, choose_face
 from streamfx.portrait.deform import FAITHFUL, Gains, deform
 from streamfx.portrait.photo import load_photo
 from streamfx.portrait.rig import FaceGeometry, rig_digest, solve_rig
@@ -62,12 +62,15 @@ def load_portrait(path: Path, size: tuple[int, int], store: Store, cache: RigCac
     digest = rig_digest(photo, size)
     if cache is not None and (cached := cache.load(digest)) is not None:
         return Portrait(*cached, photo.sha256)
+    check_size(photo.size, photo.name)
     task = store.path("face_landmarker")
     with PhotoAnalyser(task, store.path("selfie_segmentation")) as analyser:
-        face = choose_face(analyser.faces(photo.rgb), photo.name)
+        faces = analyser.faces(photo.rgb)
+        face = choose_face(faces, photo.name)
         person = analyser.person_mask(photo.rgb, face)
     geometry = _face_geometry(task)
-    findings = tuple(check_face(face, geometry.pose(face.landmarks), photo.size, photo.name))
+    checked = check_face(face, geometry.pose(face.landmarks), photo.size, photo.name)
+    findings = (*bystanders(faces), *checked)
     rig = solve_rig(photo, face, person, geometry, size)
     if cache is not None:
         cache.save(rig, findings)

@@ -124,7 +124,7 @@ def test_one_clear_subject_is_wanted():
     assert face_height(large) == pytest.approx(0.6 * 480, rel=0.02)
     with pytest.raises(PhotoUnsuitable, match="2 faces of similar size"):
         choose_face([small, large], "me.jpg")
-    with pytest.raises(PhotoUnsuitable, match=r"no face was found in me\.jpg"):
+    with pytest.raises(PhotoUnsuitable, match=r"No face was found in me\.jpg"):
         choose_face([], "me.jpg")
 
 

@@ -15,6 +15,7 @@ from streamfx.topology import FACE_OVAL
 _SMALLEST, _SMALL = 80, 120  # px of face height: refused below, warned below
 _TURNED, _TURNED_TOO_FAR = 20.0, 38.0  # degrees of yaw or pitch
 _CUT_OFF = 0.12  # of the face's height that may lie beyond the photo's edge
+_LEAST_SIDE = 64  # px of a photo's shorter side: no face that is large enough fits into less
 _SECOND_FACE = 0.6  # of the first one's height: from here on the photo has no clear subject
 
 
@@ -29,6 +30,16 @@ class Finding:
         return f"{self.cause}. {self.remedy}."
 
 
+def check_size(size: tuple[int, int], name: str) -> None:
+    """Raises PhotoUnsuitable for a photo (width, height) in which no face has room."""
+    if min(size) < _LEAST_SIDE:
+        width, height = size
+        raise PhotoUnsuitable(
+            f"{name} has only {width} x {height} pixels, and a face needs {_SMALLEST} in height alone",
+            "Use a larger photo",
+        )
+
+
 def choose_face(faces: Sequence[FaceTrack], name: str) -> FaceTrack:
     """The photo's one face.
 
@@ -37,7 +48,7 @@ def choose_face(faces: Sequence[FaceTrack], name: str) -> FaceTrack:
     """
     if not faces:
         raise PhotoUnsuitable(
-            f"no face was found in {name}", "use a photo with one face turned to the camera"
+            f"No face was found in {name}", "Use a photo with one face turned to the camera"
         )
     by_height = sorted(faces, key=face_height, reverse=True)
     if len(by_height) > 1:
@@ -45,9 +56,17 @@ def choose_face(faces: Sequence[FaceTrack], name: str) -> FaceTrack:
         if second > _SECOND_FACE * first:
             raise PhotoUnsuitable(
                 f"{name} shows {len(faces)} faces of similar size ({first:.0f} and {second:.0f} px tall)",
-                "crop the photo to one person",
+                "Crop the photo to one person",
             )
     return by_height[0]
+
+
+def bystanders(faces: Sequence[FaceTrack]) -> list[Finding]:
+    """What is to be said of faces beside the chosen one."""
+    if len(faces) < 2:
+        return []
+    cause = f"{len(faces)} faces were found; the largest is animated"
+    return [Finding(cause, "Crop the photo if another is meant")]
 
 
 def face_height(face: FaceTrack) -> float:
@@ -64,10 +83,10 @@ def check_face(face: FaceTrack, pose: Pose, size: tuple[int, int], name: str) ->
     """
     findings: list[Finding] = []
     height = face_height(face)
-    better = "use a sharper or closer photo"
+    better = "Use a closer or larger photo"
     if height < _SMALLEST:
         raise PhotoUnsuitable(
-            f"the face in {name} is {height:.0f} px tall, at least {_SMALL} are needed", better
+            f"The face in {name} is {height:.0f} px tall, at least {_SMALLEST} are needed", better
         )
     if height < _SMALL:
         findings.append(Finding(f"the face is only {height:.0f} px tall and will look soft", better))
@@ -83,13 +102,13 @@ def _turned(pose: Pose, name: str) -> list[Finding]:
         what = f"{abs(angle):.0f} degrees {axis}"
         if abs(angle) > _TURNED_TOO_FAR:
             raise PhotoUnsuitable(
-                f"the face in {name} is turned {what}, at most {_TURNED:.0f} animate well",
-                "use a photo that looks at the camera",
+                f"The face in {name} is turned {what}, at most {_TURNED:.0f} animate well",
+                "Use a photo that looks at the camera",
             )
         if abs(angle) > _TURNED:
             findings.append(
                 Finding(
-                    f"the face is turned {what}: its far side will smear", "a frontal photo animates better"
+                    f"the face is turned {what}: its far side will smear", "A frontal photo animates better"
                 )
             )
     return findings
@@ -100,13 +119,13 @@ def _cropped(face: FaceTrack, size: tuple[int, int], height: float, name: str) -
     outside = float(np.max([-oval.min(0), oval.max(0) - (np.array(size) - 1)]))
     if outside > _CUT_OFF * height:
         raise PhotoUnsuitable(
-            f"the face in {name} is cut off at the photo's edge ({outside:.0f} px are missing)",
-            "use a photo that shows the whole head",
+            f"The face in {name} is cut off at the photo's edge ({outside:.0f} px are missing)",
+            "Use a photo that shows the whole head",
         )
     if outside > 0:
         return [
             Finding(
-                "chin, forehead or a cheek touches the photo's edge", "a photo with some room works better"
+                "chin, forehead or a cheek touches the photo's edge", "A photo with some room works better"
             )
         ]
     return []

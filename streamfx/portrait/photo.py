@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import re
 import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +24,14 @@ WORKING_PIXELS: Final = 12_000_000
 
 _FORMATS: Final = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "AVIF", "JPEG2000", "PPM")
 """Pillow's rarer formats are refused: that is where its decompression bombs were found."""
+
+_FOREIGN: Final = (
+    (rb"(?s)....ftyp(?:hei|hev|mif1|msf1)", "a HEIC photo", "Save it as JPEG (phones and viewers export it)"),
+    (rb"(?s)....ftyp|\x1a\x45\xdf\xa3|RIFF....AVI ", "a video", "Save one of its pictures as JPEG"),
+    (rb"%PDF", "a PDF document", "Save it as JPEG or PNG"),
+    (rb"(?s)\s*<.{0,400}<svg|\s*<svg", "an SVG drawing", "Save it as JPEG or PNG"),
+)
+"""First bytes of what people take for a photo, its name, and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +59,6 @@ def load_photo(path: Path) -> Photo:
         PhotoUnreadable: not an image, damaged, too large, or of a refused format.
     """
     data = files.read_bytes(path, MAX_BYTES, files.PHOTO)
-    if not data:
-        raise PhotoUnreadable(f"{path.name} is empty (0 bytes)", "choose another photo")
     rgb = _decode(data, path.name)
     return Photo(rgb, hashlib.sha256(data).hexdigest(), path.name)
 
@@ -65,15 +72,28 @@ def _decode(data: bytes, name: str) -> U8:
                 image.draft("RGB", _draft_size(image))
                 return _upright_rgb(image)
     except UnidentifiedImageError as error:
-        raise PhotoUnreadable(
-            f"{name} is not a photo in a format streamfx reads", "save it as JPEG, PNG or WebP"
-        ) from error
+        raise _foreign(data, name) from error
     except Image.DecompressionBombError as error:
-        raise _too_large(name, "its header names an absurd size") from error
+        raise _too_large(name, f"it has {_megapixels(error)} megapixels") from error
     except (OSError, ValueError, SyntaxError, EOFError, MemoryError, IndexError) as error:
         raise PhotoUnreadable(
-            f"{name} is damaged or cut short ({_short(error)})", "export the photo again and retry"
+            f"{name} is damaged or cut short ({_short(error)})", "Copy or export the photo again"
         ) from error
+
+
+def _foreign(data: bytes, name: str) -> PhotoUnreadable:
+    for pattern, kind, remedy in _FOREIGN:
+        if re.match(pattern, data):
+            return PhotoUnreadable(f"{name} is {kind}, which streamfx does not read as a photo", remedy)
+    return PhotoUnreadable(
+        f"{name} is not a photo in a format streamfx reads", "Save it as JPEG, PNG or WebP"
+    )
+
+
+def _megapixels(error: Image.DecompressionBombError) -> int:
+    """The size that Pillow's message names, the one place where it stands."""
+    pixels = re.search(r"\d+", str(error))
+    return int(pixels[0]) // 10**6 if pixels else 0
 
 
 def _check_size(image: Image.Image, name: str) -> None:
@@ -84,7 +104,7 @@ def _check_size(image: Image.Image, name: str) -> None:
 
 def _too_large(name: str, why: str) -> PhotoUnreadable:
     return PhotoUnreadable(
-        f"{name} is too large: {why}, the limit is {MAX_PIXELS // 10**6} megapixels", "reduce the photo first"
+        f"{name} is too large: {why}, the limit is {MAX_PIXELS // 10**6} megapixels", "Reduce the photo first"
     )
 
 
@@ -96,11 +116,11 @@ def _draft_size(image: Image.Image) -> tuple[int, int]:
 
 def _upright_rgb(image: Image.Image) -> U8:
     image.load()
-    upright = ImageOps.exif_transpose(image)
-    width, height = upright.size
+    ImageOps.exif_transpose(image, in_place=True)
+    width, height = image.size
     if width * height > WORKING_PIXELS:
-        upright.thumbnail(_draft_size(upright), Image.Resampling.LANCZOS)
-    picture = np.array(_to_srgb(_eight_bit(upright)), np.uint8)
+        image.thumbnail(_draft_size(image), Image.Resampling.LANCZOS)
+    picture = np.array(_to_srgb(_eight_bit(image)), np.uint8)
     return np.ascontiguousarray(picture)
 
 
