@@ -95,7 +95,7 @@ class Store:
         """
         status = self._status(find_row(self.rows, name))
         if status.state is not State.OK:
-            self._fetch(status.row, progress)
+            self._fetch(status, progress)
         return self.path(name)
 
     def pull(self, names: Iterable[str] = (), progress: Progress | None = None) -> tuple[Path, ...]:
@@ -134,13 +134,11 @@ class Store:
             self._verified[row.name] = stamp
         return ModelStatus(row, path, State.OK)
 
-    def _fetch(self, row: ModelRow, progress: Progress | None) -> None:
+    def _fetch(self, status: ModelStatus, progress: Progress | None) -> None:
         """Try the origins in order until one sends the right bytes."""
+        row = status.row
         if config.offline():
-            raise ModelMissing(
-                f"The model {row.name} is not in {self.root}, and STREAMFX_OFFLINE forbids fetching it",
-                f"Unset STREAMFX_OFFLINE and run `streamfx models pull`, or {_by_hand(self.root, row)}",
-            )
+            raise _forbidden(status, self.root)
         reasons: tuple[OriginError, ...] = ()
         for origin in row.origins:
             try:
@@ -272,12 +270,22 @@ def _differs(row: ModelRow, path: Path) -> str:
     except OSError as error:
         return f"The model file {path} cannot be read ({error.strerror})"
     if size != row.size:
-        return f"The model file {path} has {size} bytes instead of {row.size}"
-    return f"The model file {path} does not have the sha256 {row.sha256[:12]}… that the manifest names"
+        return f"The model file {path} is damaged: it has {size} bytes instead of {row.size}"
+    return f"The model file {path} is damaged: its sha256 is not {row.sha256[:12]}…, as the manifest says"
 
 
 def _by_hand(root: Path, row: ModelRow) -> str:
     return f"put a file with the sha256 {row.sha256} at {root / row.file}"
+
+
+def _forbidden(status: ModelStatus, root: Path) -> ModelMissing | ModelCorrupt:
+    """Why a model cannot be used where fetching is forbidden."""
+    row = status.row
+    corrupt = status.state is State.CORRUPT
+    what = _differs(row, status.path) if corrupt else f"The model {row.name} is not in {root}"
+    remedy = f"Unset STREAMFX_OFFLINE and run `streamfx models pull`, or {_by_hand(root, row)}"
+    kind = ModelCorrupt if corrupt else ModelMissing
+    return kind(f"{what}, and STREAMFX_OFFLINE forbids fetching it", remedy)
 
 
 def _all_failed(row: ModelRow, root: Path, reasons: tuple[OriginError, ...]) -> ModelMissing | ModelCorrupt:
