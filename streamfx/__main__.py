@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ from streamfx.cli import build_parser
 from streamfx.errors import Interrupted, StreamfxError
 
 FAILED = 1
+_ELSEWHERE = "Send it elsewhere; a film or template that was to be made is complete."
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -19,6 +21,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit code: 0 done, 1 failed, 2 wrong usage, 130 interrupted by Ctrl-C.
     """
+    _open_standard_streams()
     try:
         arguments = build_parser().parse_args(argv)
         code: int = arguments.run(arguments)
@@ -29,10 +32,42 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         _drop_output()
         return FAILED
+    except OSError as error:
+        if _output_works():
+            raise
+        _drop_output()
+        _say(f"error: The text on standard output cannot be written: {error.strerror}. {_ELSEWHERE}")
+        return FAILED
     except StreamfxError as error:
         _say(f"error: {error}")
         return error.exit_code
     return code
+
+
+def _open_standard_streams() -> None:
+    """One that is closed (`>&-`) leads nowhere: else the next file opened, the film, would take its place.
+
+    Names of files that are not UTF-8 are printed with escapes.
+    """
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free: this one
+    sys.stdout = sys.stdout or os.fdopen(1, "w", closefd=False)
+    sys.stderr = sys.stderr or os.fdopen(2, "w", closefd=False)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+
+
+def _output_works() -> bool:
+    """Whether standard output takes a line; it does not when it leads to a file on a full disk."""
+    try:
+        sys.stdout.write("\n")
+        sys.stdout.flush()
+    except OSError:
+        return False
+    return True
 
 
 def _say(line: str) -> None:

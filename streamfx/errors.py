@@ -38,9 +38,10 @@ class StreamfxError(Exception):
         self.remedy = remedy.rstrip(".")
 
     def __str__(self) -> str:
-        """One line: the cause, then the remedy."""
+        """One line: the cause, then the remedy. What is not printable (in a file's name) shows as "?"."""
         line = f"{self.cause}. {self.remedy}." if self.remedy else f"{self.cause}."
-        return " ".join(line.split())
+        # An escape code in a name must not steer the terminal.
+        return "".join(c if c.isprintable() else "?" for c in " ".join(line.split()))
 
 
 class UsageError(StreamfxError):

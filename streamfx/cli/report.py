@@ -78,4 +78,5 @@ def film_report(
 def save_report(path: Path, document: Mapping[str, object]) -> None:
     """Write it, whole or not at all. Raises OutputError."""
     with atomic_output(path) as part:
-        part.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", "utf-8")
+        text = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+        part.write_bytes(text.encode("utf-8", "backslashreplace"))  # a file's name need not be UTF-8
