@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import secrets
 import stat
 from collections.abc import Iterator
@@ -43,6 +44,8 @@ DRIVER: Final = Subject("The video", SourceMissing, SourceUnreadable)
 TEMPLATE: Final = Subject("The motion template", MotionUnreadable, MotionUnreadable)
 
 _CHECK_NAME: Final = "Check the spelling of the path"
+_ADDRESS: Final = re.compile(r"[a-z][a-z0-9+.-]+:/", re.IGNORECASE)
+"""As pathlib leaves it of `https://…`; one letter before the colon is a drive of Windows."""
 _READ_FLAGS: Final = (
     os.O_RDONLY
     | getattr(os, "O_NONBLOCK", 0)  # a FIFO that slipped in must not block the open
@@ -188,6 +191,9 @@ def write_failure(path: Path, error: OSError) -> OutputError:
 
 
 def _raise_unopened(path: Path, what: Subject, error: OSError | ValueError | RuntimeError) -> NoReturn:
+    if isinstance(error, FileNotFoundError) and _ADDRESS.match(str(path)):
+        cause = f"{what.name} {path} is an address, not a file"
+        raise what.missing(cause, "Download it first: streamfx opens no addresses") from error
     if isinstance(error, FileNotFoundError):
         raise what.missing(f"{what.name} {path} does not exist", _CHECK_NAME) from error
     if isinstance(error, PermissionError):

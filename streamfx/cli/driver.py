@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from streamfx.errors import StreamfxError, UsageError
-from streamfx.files import TEMPLATE, open_regular
+from streamfx.files import DRIVER, TEMPLATE, check_readable, open_regular
 from streamfx.frames import Motion
 from streamfx.models.store import Store
 from streamfx.pipeline import FaceDriver
@@ -18,7 +18,7 @@ from streamfx.source import Source, SourceStatistics, open_source
 from streamfx.source.devices import camera_device
 from streamfx.telemetry import StageTimer
 from streamfx.track.retime import retime
-from streamfx.track.template import SUFFIX, MotionTemplate
+from streamfx.track.template import SUFFIX, MotionTemplate, naming
 from streamfx.track.template_format import MAGIC
 
 FPS: Final = (1.0, 120.0)
@@ -80,6 +80,13 @@ def kind_of(spec: str) -> Kind:
         if file.read(len(MAGIC)) == MAGIC:
             return Kind.TEMPLATE
     return Kind.VIDEO
+
+
+def check_driving_file(spec: str) -> None:
+    """Find before the models are fetched that a video or template cannot be read; a camera is not touched."""
+    kind = kind_of(spec)
+    if kind is not Kind.CAMERA:
+        check_readable(Path(spec), TEMPLATE if kind is Kind.TEMPLATE else DRIVER)
 
 
 def check_length(spec: str, duration_s: float | None) -> None:
@@ -145,6 +152,8 @@ class TemplateDriver:
         self.name = path.name
         self.fps = fps or recorded.fps
         self._template = recorded.resample(self.fps)
+        with naming(path):
+            self._template.frames()  # of another basis: told now, before the photo is solved
         self._duration_s = duration_s
         self.expected = _expected(len(self._template) / self.fps, duration_s, self.fps)
         self._pictures = self._tracked = 0

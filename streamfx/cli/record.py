@@ -42,7 +42,7 @@ def add_parser(subparsers: Subparsers) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Track, write, and say what was written."""
-    from streamfx.cli.driver import Kind, check_length, kind_of, open_driver
+    from streamfx.cli.driver import Kind, check_driving_file, check_length, kind_of, open_driver
     from streamfx.cli.film import fetch_models
     from streamfx.telemetry import StageTimer
     from streamfx.track.template import SUFFIX
@@ -53,6 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
     check_length(arguments.driver, arguments.duration)
     inputs = [] if kind is Kind.CAMERA else [Path(arguments.driver)]
     options.check_outputs([(arguments.output, (SUFFIX,))], inputs)
+    check_driving_file(arguments.driver)
     store = fetch_models()
     limits = {"fps": arguments.fps, "duration_s": arguments.duration}
     with open_driver(arguments.driver, store, StageTimer(), **limits) as driver:

@@ -62,13 +62,12 @@ def add_parser(subparsers: Subparsers) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Make the film, and what else was asked for; then say what was made."""
-    from streamfx.cli.driver import check_length, open_driver
+    from streamfx.cli.driver import open_driver
     from streamfx.cli.film import fetch_models, prepare, write_sheet
     from streamfx.cli.report import film_report, save_report
     from streamfx.telemetry import StageTimer
 
     _check(arguments)
-    check_length(arguments.driver, arguments.duration)
     store, timer = fetch_models(), StageTimer()
     limits = {"fps": arguments.fps, "duration_s": arguments.duration}
     with open_driver(arguments.driver, store, timer, **limits) as driver:
@@ -90,7 +89,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _check(arguments: argparse.Namespace) -> None:
     """Everything that can be wrong with the command line and its files, before any work."""
-    from streamfx.cli.driver import Kind, kind_of
+    from streamfx.cli.driver import Kind, check_driving_file, check_length, kind_of
     from streamfx.files import PHOTO, check_readable
     from streamfx.sink.film import CONTAINERS
 
@@ -105,6 +104,8 @@ def _check(arguments: argparse.Namespace) -> None:
     extra = ((arguments.sheet, (".png",)), (arguments.report, (".json",)))
     wanted = [(arguments.output, tuple(CONTAINERS)), *((path, kinds) for path, kinds in extra if path)]
     options.check_outputs(wanted, inputs)
+    check_driving_file(arguments.driver)
+    check_length(arguments.driver, arguments.duration)
 
 
 def _animate(

@@ -7,6 +7,7 @@ no picture.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -27,6 +28,15 @@ _TRACKS = ("coefficients", "rotation", "translation", "scale", "gaze", "lip_gaps
 
 _PROJECTED: F32 = np.zeros((0, 3), np.float32)
 """Stands for an expression of which the coefficients are kept."""
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Let what is wrong with a template be told with its file's name."""
+    try:
+        yield
+    except MotionUnreadable as error:
+        raise MotionUnreadable(f"{path}: {error.cause}", error.remedy) from error
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -106,7 +116,8 @@ class MotionTemplate:
             MotionUnreadable: no such file, no permission, foreign, damaged, or of another version.
         """
         data = read_bytes(path, MAX_FILE_BYTES, TEMPLATE)
-        return MotionTemplate.decode(data)
+        with naming(path):
+            return MotionTemplate.decode(data)
 
     @staticmethod
     def decode(data: bytes) -> MotionTemplate:
