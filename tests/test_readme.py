@@ -1,0 +1,62 @@
+"""What the README claims and a command can check."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from streamfx.cli import build_parser
+from streamfx.models.store import Store
+from streamfx.portrait import deform
+
+ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text()
+
+
+def commands() -> list[str]:
+    """Every streamfx command line in the README's shell blocks, without its comment."""
+    blocks = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
+    lines = (line.split("#")[0].strip() for block in blocks for line in block.splitlines())
+    return [line for line in lines if line.startswith("streamfx ")]
+
+
+@pytest.mark.parametrize("line", commands())
+def test_every_command_shown_is_one(line: str):
+    arguments = build_parser().parse_args(shlex.split(line)[1:])
+    assert callable(arguments.run)
+
+
+def test_the_readme_shows_the_main_commands():
+    shown = {shlex.split(line)[1] for line in commands()}
+    assert {"render", "record"} <= shown
+
+
+@pytest.mark.parametrize("link", sorted(set(re.findall(r"\]\((?!http)([^)#]+)\)", README))))
+def test_every_link_leads_somewhere(link: str):
+    assert (ROOT / link).exists()
+
+
+@pytest.mark.parametrize("script", sorted(set(re.findall(r"`?(scripts/[a-z]+)", README))))
+def test_every_script_named_can_be_run(script: str):
+    assert (ROOT / script).stat().st_mode & 0o111
+
+
+def test_the_head_follows_as_far_as_it_says():
+    said = re.search(r"about (\d+) degrees of turn, (\d+) of nod and (\d+) of tilt", README)
+    assert said
+    limits = np.degrees([deform._YAW, deform._PITCH, deform._ROLL])
+    assert [int(angle) for angle in said.groups()] == [round(limit) for limit in limits]
+
+
+def test_the_demo_fetches_three_files():
+    assert "three small files" in README
+    assert len(Store.default().list()) == 3
+
+
+def test_no_torch_is_needed():
+    assert "no torch" in README
+    assert "torch" not in (ROOT / "constraints.txt").read_text()
