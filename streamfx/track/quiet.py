@@ -40,7 +40,7 @@ def quiet_mediapipe() -> Iterator[None]:
     if terminal is None:
         yield
         return
-    with tempfile.TemporaryFile() as kept:
+    with _scratch() as kept:
         _flush()
         os.dup2(kept.fileno(), STDERR)
         try:
@@ -50,6 +50,12 @@ def quiet_mediapipe() -> Iterator[None]:
             os.dup2(terminal, STDERR)
             _replay(kept, terminal)
             os.close(terminal)
+
+
+def _scratch() -> IO[bytes]:
+    """A place for what is diverted: in memory where there is such a thing, for no folder may be writable."""
+    create = getattr(os, "memfd_create", None)  # Linux has it
+    return os.fdopen(create("streamfx-native-logs"), "w+b") if create else tempfile.TemporaryFile()
 
 
 def _duplicate(descriptor: int) -> int | None:
