@@ -44,7 +44,7 @@ DRIVER: Final = Subject("The video", SourceMissing, SourceUnreadable)
 TEMPLATE: Final = Subject("The motion template", MotionUnreadable, MotionUnreadable)
 
 _CHECK_NAME: Final = "Check the spelling of the path"
-_ADDRESS: Final = re.compile(r"[a-z][a-z0-9+.-]+:/", re.IGNORECASE)
+_ADDRESS: Final = re.compile(r"^[a-z][a-z0-9+.-]+:/", re.IGNORECASE)
 """As pathlib leaves it of `https://…`; one letter before the colon is a drive of Windows."""
 _READ_FLAGS: Final = (
     os.O_RDONLY
@@ -72,6 +72,7 @@ _WRITE_FAILURES: Final[dict[int, tuple[str, str]]] = {
     errno.ENOTDIR: ("a part of its path is not a folder", _CHECK_NAME),
     errno.EISDIR: ("it is a folder", "Name a file"),
     errno.ENAMETOOLONG: ("its name is too long", "Choose a shorter name"),
+    errno.ELOOP: ("its links lead in a circle", _CHECK_NAME),
     errno.EIO: ("the disk reports an error", "Write to another disk"),
 }
 _EXHAUSTED: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -192,7 +193,8 @@ def write_failure(path: Path, error: OSError) -> OutputError:
 
 def _raise_unopened(path: Path, what: Subject, error: OSError | ValueError | RuntimeError) -> NoReturn:
     if isinstance(error, FileNotFoundError) and _ADDRESS.match(str(path)):
-        cause = f"{what.name} {path} is an address, not a file"
+        address = _ADDRESS.sub(lambda scheme: scheme[0] + "/", str(path))
+        cause = f"{what.name} {address} is an address, not a file"
         raise what.missing(cause, "Download it first: streamfx opens no addresses") from error
     if isinstance(error, FileNotFoundError):
         raise what.missing(f"{what.name} {path} does not exist", _CHECK_NAME) from error
@@ -207,7 +209,7 @@ def _raise_unopened(path: Path, what: Subject, error: OSError | ValueError | Run
 
 def _require_regular(mode: int, path: Path, what: Subject) -> None:
     if not stat.S_ISREG(mode):
-        raise what.unfit(f"{what.name} {path} is {_kind(mode)}, not a file", "Name a regular file")
+        raise what.unfit(f"{what.name} {path} is {_kind(mode)}, not a file", "Name an ordinary file")
 
 
 def _kind(mode: int) -> str:
@@ -221,6 +223,8 @@ def _kind(mode: int) -> str:
 
 
 def _reason(error: BaseException) -> str:
+    if isinstance(error, RuntimeError) or getattr(error, "errno", 0) == errno.ELOOP:
+        return "its links lead in a circle"
     text = getattr(error, "strerror", None) or str(error)
     return text[:1].lower() + text[1:]
 

@@ -79,9 +79,10 @@ def _raise_unopened(path: Path, error: Exception) -> NoReturn:
     if isinstance(error, av.ArgumentError):  # what FFmpeg says to a format outside the list
         cause = f"{path} is of a kind that is not read as a video (text, a playlist, a still picture ...)"
     elif isinstance(error, av.InvalidDataError):
-        cause = f"{path} is not a video, or its beginning or index is damaged ({reason(error)})"
+        cause = f"{path} is not a video, or its beginning or index is damaged"
     elif isinstance(error, av.EOFError):
         cause = f"{path} ends before its first picture"
     else:
         cause = f"{path} cannot be opened as a video: {reason(error)}"
-    raise SourceUnreadable(cause, OPEN_REMEDY) from error
+    remedy = "Choose a video of a face" if isinstance(error, av.ArgumentError) else OPEN_REMEDY
+    raise SourceUnreadable(cause, remedy) from error

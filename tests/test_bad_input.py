@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -259,6 +260,14 @@ def test_a_full_disk_and_a_read_only_one(
         assert code == 1
         assert film.read_bytes() == OLD_FILM
         assert len(list(at.iterdir())) == 1
+
+
+def test_no_folder_for_temporary_files_is_needed(folder: Path, monkeypatch: pytest.MonkeyPatch):
+    """As in a container whose file systems are all read-only but one."""
+    monkeypatch.setattr(tempfile, "tempdir", "/nowhere")
+    monkeypatch.setenv("XDG_CACHE_HOME", "/proc/nowhere")
+    assert main(["render", "me.png", "motion.sfxm", "-o", "film.mp4", *SHORT]) == 0
+    assert len(media.read_video(folder / "film.mp4")) == 3
 
 
 # -- real processes ------------------------------------------------------------------------------------------

@@ -76,8 +76,8 @@ def check_outputs(outputs: Sequence[tuple[Path, Sequence[str]]], inputs: Sequenc
     """
     for index, (path, suffixes) in enumerate(outputs):
         if path.suffix.lower() not in suffixes:
-            known = ", ".join(suffixes)
-            raise UsageError(f"{path} cannot be written as '{path.suffix or path.name}'", f"Use {known}")
+            kind = f"cannot be written as '{path.suffix}'" if path.suffix else "has no suffix"
+            raise UsageError(f"{path} {kind}", f"Use {', '.join(suffixes)}")
         for other in (*inputs, *(path for path, _ in outputs[:index])):
             if same_file(path, other):
                 raise UsageError(

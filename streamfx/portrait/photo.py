@@ -77,14 +77,14 @@ def _decode(data: bytes, name: str) -> U8:
         raise _too_large(name, f"it has {_megapixels(error)} megapixels") from error
     except (OSError, ValueError, SyntaxError, EOFError, MemoryError, IndexError) as error:
         raise PhotoUnreadable(
-            f"{name} is damaged or cut short ({_short(error)})", "Copy or export the photo again"
+            f"{name} is damaged or cut short: {_short(error)}", "Copy or export the photo again"
         ) from error
 
 
 def _foreign(data: bytes, name: str) -> PhotoUnreadable:
     for pattern, kind, remedy in _FOREIGN:
         if re.match(pattern, data):
-            return PhotoUnreadable(f"{name} is {kind}, which streamfx does not read as a photo", remedy)
+            return PhotoUnreadable(f"{name} is {kind}, which streamfx does not read", remedy)
     return PhotoUnreadable(
         f"{name} is not a photo in a format streamfx reads", "Save it as JPEG, PNG or WebP"
     )

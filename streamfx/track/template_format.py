@@ -165,7 +165,8 @@ def _cut(text: str) -> bytes:
 def _check_kind(magic: bytes, version: int, reserved: int) -> None:
     if magic != MAGIC:
         raise MotionUnreadable(
-            f"The file is no motion template: it starts with {magic!r}, not {MAGIC!r}", _RECORD_AGAIN
+            f"The file is no motion template: it starts with {magic!r}, not {MAGIC!r}",
+            "Choose a file that `streamfx record` wrote",
         )
     if version != VERSION:
         raise MotionUnreadable(
