@@ -61,7 +61,7 @@ def test_a_portrait_is_solved_once_and_then_read(tmp_path: Path, portrait: Portr
 
 def test_a_photo_without_a_face_is_unsuitable(tmp_path: Path):
     cv2.imwrite(str(tmp_path / "grey.png"), np.full((400, 400, 3), 128, np.uint8))
-    with pytest.raises(PhotoUnsuitable, match="no face"):
+    with pytest.raises(PhotoUnsuitable, match="No face"):
         load_portrait(tmp_path / "grey.png", SIZE, store())
     (tmp_path / "text.png").write_text("no picture")
     with pytest.raises(PhotoUnreadable):
