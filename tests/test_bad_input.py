@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -191,6 +192,8 @@ def test_a_corrupt_model_is_called_corrupt(
 @contextmanager
 def as_nobody() -> Iterator[Path]:
     """A folder of a user who is not root, for root may do anything."""
+    import_module("streamfx.cli.film")  # with all it needs: nobody may not read this user's packages
+    import_module("streamfx.sink.film")
     with TemporaryDirectory() as name:
         work = Path(name)
         fill(work)
