@@ -15,6 +15,7 @@ from streamfx.portrait.masks import grown
 _CLEARANCE = 0.09  # face heights around the person where hair may be that the segmentation missed
 _SURE = 2.0  # px around the person that are filled in any case
 _REACH = 0.35  # face heights over which the background's detail is continued behind the person
+_FADED = 2.0  # times the reach: nothing is left of it there
 _COARSE = 0.15  # of the reach: coarser structure is left to the smooth fill
 _FAINT = 9.0  # grey levels: the most that continued detail differs from the smooth fill
 _OUTSTANDING = 2.0  # deviations of the background's detail: what differs more is not repeated
@@ -46,17 +47,22 @@ def behind(framed: F32, known: F32, person: Mask, face_height: float) -> F32:
     detail = _detail(framed, background, reach)
     usual = spread(detail[background > _HALF])
 
-    filled = smooth + _noise(framed, background)
-    filled += known[..., None] * _mirrored(np.clip(detail, *_band(usual)), background, reach)
-    kept = np.maximum(background, doubtful * _alike(framed - smooth, usual))
+    alike = _alike(framed - smooth, usual)
+    smooth += known[..., None] * _mirrored(np.clip(detail, *_band(usual)), background, reach)
+    del detail  # a texture of a 1080p frame takes 48 MB
+    _add_noise(smooth, framed, background)
+    kept = np.maximum(background, doubtful * alike)
     soft = (cv2.GaussianBlur(kept, (0, 0), 1.0) * kept)[..., None]
-    return np.asarray(framed * soft + filled * (1 - soft), np.float32)
+    smooth += soft * (framed - smooth)
+    return smooth
 
 
-def _noise(framed: F32, background: F32) -> F32:
+def _add_noise(filled: F32, framed: F32, background: F32) -> None:
+    """Add the background's grain, in place."""
     inner = cv2.erode(background, np.ones((_GRAIN_MARGIN, _GRAIN_MARGIN), np.uint8))
     noise = np.random.default_rng(0).standard_normal(framed.shape, np.float32)
-    return noise * grain(framed, inner)
+    noise *= grain(framed, inner)
+    filled += noise
 
 
 def _detail(rgb: F32, known: F32, reach: float) -> F32:
@@ -84,15 +90,18 @@ def _mirrored(detail: F32, known: F32, reach: float) -> F32:
     distance, labels = cv2.distanceTransformWithLabels(
         unknown, cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL
     )
+    source = np.zeros(int(labels.max()) + 1, np.int64)
+    source[labels[unknown == 0]] = np.flatnonzero(unknown == 0)
+    rows, columns = np.nonzero((unknown > 0) & (known < _HALF) & (distance < _FADED * reach))
     height, width = unknown.shape
-    nearest = np.zeros((int(labels.max()) + 1, 2), np.int32)
-    nearest[labels[unknown == 0]] = np.argwhere(unknown == 0)
-    rows, columns = np.mgrid[:height, :width]
-    row, column = np.moveaxis(2 * nearest[labels], -1, 0) - (rows, columns)
-    inside = (row >= 0) & (row < height) & (column >= 0) & (column < width)
-    row, column = np.clip(row, 0, height - 1), np.clip(column, 0, width - 1)
-    share = np.exp(-((distance / np.float32(reach)) ** 2)) * inside * unknown * (1 - known)
-    return np.asarray(detail[row, column] * share[..., None], np.float32)
+    near_rows, near_columns = np.divmod(source[labels[rows, columns]], width)
+    from_rows, from_columns = 2 * near_rows - rows, 2 * near_columns - columns
+    inside = (from_rows >= 0) & (from_rows < height) & (from_columns >= 0) & (from_columns < width)
+    rows, columns = rows[inside], columns[inside]
+    fade = np.exp(-((distance[rows, columns] / np.float32(reach)) ** 2))[:, None]
+    out = np.zeros_like(detail)
+    out[rows, columns] = fade * detail[from_rows[inside], from_columns[inside]]
+    return out
 
 
 def _alike(difference: F32, usual: F32) -> F32:
