@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import io
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from types import FrameType
 
 from streamfx.cli import build_parser
 from streamfx.errors import Interrupted, StreamfxError
@@ -19,13 +21,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run a command line (by default this process's own).
 
     Returns:
-        The exit code: 0 done, 1 failed, 2 wrong usage, 130 interrupted by Ctrl-C.
+        The exit code: 0 done, 1 failed, 2 wrong usage, 130 interrupted by Ctrl-C, 128 + n told to
+        stop by signal n.
     """
     _open_standard_streams()
     try:
+        if argv is None:
+            _stop_when_told()
         arguments = build_parser().parse_args(argv)
         code: int = arguments.run(arguments)
         sys.stdout.flush()  # here, where a closed pipe can still be told from a failure
+    except _Told as told:
+        _say(f"stopped by {told.name}")
+        return told.exit_code
     except KeyboardInterrupt:
         _say("interrupted")
         return Interrupted.exit_code
@@ -42,6 +50,29 @@ def main(argv: Sequence[str] | None = None) -> int:
         _say(f"error: {error}")
         return error.exit_code
     return code
+
+
+class _Told(BaseException):
+    """Another program, or the closed terminal, said stop. Like KeyboardInterrupt, it is no error."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.name = signal.Signals(number).name
+        self.exit_code = 128 + number
+
+
+def _stop_when_told() -> None:
+    """Leave by the way of Ctrl-C on SIGTERM and SIGHUP too, so that nothing half-written stays behind."""
+
+    def stop(number: int, _frame: FrameType | None) -> None:
+        raise _Told(number)
+
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        # A program started by nohup must go on ignoring it; only the main thread may ask.
+        with suppress(ValueError):
+            if number is not None and signal.getsignal(number) is signal.SIG_DFL:
+                signal.signal(number, stop)
 
 
 def _open_standard_streams() -> None:

@@ -336,6 +336,17 @@ def test_a_film_of_a_name_that_is_not_utf8_is_made_and_reported(folder: Path):
 @pytest.mark.parametrize("moment", ["numpy", "av.libs", "mediapipe", ".part"])
 def test_ctrl_c_at_any_moment(folder: Path, moment: str):
     """Pressed once a library is loaded, and once the film is being written."""
+    assert stopped(folder, moment, signal.SIGINT) == (130, "", "streamfx: interrupted\n")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_render_told_to_stop_leaves_nothing(folder: Path, number: signal.Signals):
+    """By another program, or because its terminal was closed."""
+    assert stopped(folder, ".part", number) == (128 + number, "", f"streamfx: stopped by {number.name}\n")
+
+
+def stopped(folder: Path, moment: str, number: signal.Signals) -> tuple[int, str, str]:
+    """Exit code, output and messages of a render that gets a signal; its folder must be unchanged."""
     before = contents(folder)
     arguments = ["me.png", "motion.sfxm", "-o", "film.mp4", "--size", "1280x720", "--fps", "240"]
     command = [sys.executable, "-W", "error", "-m", "streamfx", "render", *arguments]
@@ -345,10 +356,10 @@ def test_ctrl_c_at_any_moment(folder: Path, moment: str):
         command, cwd=folder, env=environment, stdout=pipe, stderr=pipe, text=True
     ) as process:
         wait_for(moment, process)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         out, err = process.communicate(timeout=30)
-    assert (process.returncode, out, err) == (130, "", "streamfx: interrupted\n")
     assert contents(folder) == before
+    return process.returncode, out, err
 
 
 def wait_for(moment: str, process: subprocess.Popen[str]) -> None:

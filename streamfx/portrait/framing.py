@@ -15,9 +15,9 @@ PAD = 0.14
 """Share of the frame's width that textures extend beyond it: what the head's motion may bring into view."""
 
 _FACE_SMALLEST = 0.34  # face height / frame height: below, zoom in
-_FACE_LARGEST = 0.66  # above, show more of the photo, or extend it
+_FACE_LARGEST = 0.60  # above, show more of the photo, or extend it
 _FADE = 0.10  # of the frame's height: how softly the person ends at the photo's border
-_FACE_CENTRE = 0.52  # of the frame's height
+_FACE_CENTRE = 0.53  # of the frame's height
 _REDUCED, _ENLARGED = 0.6, 1.2  # scales below which areas are averaged, above which sampling is cubic
 _EDGE = 0.5  # px: half a pixel around the outermost centres still belongs to the photo
 
