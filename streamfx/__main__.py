@@ -14,6 +14,8 @@ from streamfx.cli import build_parser
 from streamfx.errors import Interrupted, StreamfxError
 
 FAILED = 1
+_BY_SIGNAL = 128
+"""What a shell adds to a signal's number to make an exit code; Ctrl-C is signal 2."""
 _ELSEWHERE = "Send it elsewhere; a film or template that was to be made is complete."
 
 
@@ -32,11 +34,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         code: int = arguments.run(arguments)
         sys.stdout.flush()  # here, where a closed pipe can still be told from a failure
     except _Told as told:
-        _say(f"stopped by {told.name}")
-        return told.exit_code
+        return _stopped(f"stopped by {told.name}", told.exit_code, at_once=argv is None)
     except KeyboardInterrupt:
-        _say("interrupted")
-        return Interrupted.exit_code
+        return _stopped("interrupted", Interrupted.exit_code, at_once=argv is None)
     except BrokenPipeError:
         _drop_output()
         return FAILED
@@ -58,7 +58,7 @@ class _Told(BaseException):
     def __init__(self, number: int) -> None:
         super().__init__(number)
         self.name = signal.Signals(number).name
-        self.exit_code = 128 + number
+        self.exit_code = _BY_SIGNAL + number
 
 
 def _stop_when_told() -> None:
@@ -105,6 +105,18 @@ def _say(line: str) -> None:
     """One line on stderr, where there is one."""
     with suppress(OSError):
         sys.stderr.write(f"streamfx: {line}\n")
+
+
+def _stopped(line: str, code: int, *, at_once: bool) -> int:
+    """Say why; then, in a program of our own, leave without taking anything apart.
+
+    Files are closed by now, but what was interrupted may be a MediaPipe task half-made: freeing it, or
+    waiting for its threads at the interpreter's end, can crash or hang.
+    """
+    _say(line)
+    if at_once:
+        os._exit(code)
+    return code
 
 
 def _drop_output() -> None:
