@@ -353,25 +353,13 @@ def stopped(folder: Path, moment: str, number: signal.Signals) -> tuple[int, str
     environment = {**os.environ, "PYTHONPATH": PACKAGE, "XDG_CACHE_HOME": str(folder.parent / "fresh")}
     pipe = subprocess.PIPE
     with subprocess.Popen(
-        command,
-        cwd=folder,
-        env=environment,
-        stdout=pipe,
-        stderr=pipe,
-        text=True,
-        preexec_fn=heeding_signals,  # noqa: PLW1509 - no thread of this process holds a lock that it takes
+        command, cwd=folder, env=environment, stdout=pipe, stderr=pipe, text=True
     ) as process:
         wait_for(moment, process)
         process.send_signal(number)
         out, err = process.communicate(timeout=30)
     assert contents(folder) == before
     return process.returncode, out, err
-
-
-def heeding_signals() -> None:
-    """As from a terminal: under nohup, or in a shell's background, a program is born deaf to these."""
-    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
-        signal.signal(number, signal.SIG_DFL)
 
 
 def wait_for(moment: str, process: subprocess.Popen[str]) -> None:
