@@ -26,7 +26,7 @@ from streamfx.portrait.deform import FAITHFUL, Gains, deform
 from streamfx.portrait.photo import load_photo
 from streamfx.portrait.rig import FaceGeometry, rig_digest, solve_rig
 from streamfx.realtime import ahead
-from streamfx.render.base import Mode, MouthPainter, Refiner
+from streamfx.render.base import Mode, MouthPainter, Refiner, Renderer
 from streamfx.render.composite import finish
 from streamfx.render.cpu import CpuRenderer
 from streamfx.render.mouth import ProceduralMouth
@@ -175,7 +175,7 @@ class Animator:
             timer: takes the times of the stages.
         """
         self._rig, self._gains, self._refiner = rig, gains, refiner
-        self._renderer = CpuRenderer(rig, load_face_basis().sigma, mode)
+        self._renderer: Renderer = CpuRenderer(rig, load_face_basis().sigma, mode)
         self._painter = painter or ProceduralMouth(rig)
         self._blender = MouthBlender()
         self._timer = timer or StageTimer()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Final
 
-LANDMARKS: Final = 478
 FACE_VERTICES: Final = 468
 """Vertices of the canonical mesh; 468..477 are the two irises."""
 

@@ -83,10 +83,6 @@ class Stage:
     rig: Rig
     geometry: FaceGeometry
 
-    def in_frame(self, track: FaceTrack) -> F32:
-        """f32 [478,3]: the landmarks in px of the output frame."""
-        return self.framing.points(track.landmarks)
-
     def framed(self, picture: U8) -> U8:
         """u8 [H,W,3]: a picture of the clip, framed as the photo is."""
         pad, (width, height) = self.framing.pad, self.framing.size

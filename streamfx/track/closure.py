@@ -23,8 +23,6 @@ pictures) and is taken off; from the second on the mouth really rests open, and 
 USUAL_BIAS_CM: Final = 0.04
 LIDS_CLOSED: Final = 0.05
 """Gap over eye width of a closed eye."""
-LIDS_REST: Final = 0.266
-"""The same of an open eye at rest: mean of 102 faces (spread .03)."""
 LEAST_LID_RANGE: Final = 0.08
 """Least difference between rest and closed; narrow eyes at rest must not make noise into blinks."""
 WIDEST_LIDS: Final = -0.6

@@ -29,11 +29,6 @@ class Square(NamedTuple):
         side = face * factor
         return Square(cx - side / 2, cy + down * face - side / 2, side)
 
-    def of_box(self, box: F32) -> bool:
-        """True where the middle of f32 [4] (x0, y0, x1, y1) lies inside."""
-        cx, cy = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
-        return bool(self.x <= cx <= self.x + self.side and self.y <= cy <= self.y + self.side)
-
     def cut(self, rgb: U8, size: int) -> U8:
         """u8 [size,size,3]: the window's pixels; beyond the picture its border goes on."""
         scale = size / self.side
