@@ -122,6 +122,8 @@ class MouthLayer:
     """u8 [h,w,4] premultiplied: lower teeth and gum; they follow the jaw."""
     tongue: U8 = field(repr=False)
     """u8 [h,w,4] premultiplied: it follows the jaw, but less far."""
+    own: U8 = field(repr=False)
+    """u8 [h,w,2]: 255 where upper and lower teeth are the person's own, seen in a photo; 0 where drawn."""
     cavity: F32
     """f32 [3] RGB 0..255: colour of the throat."""
     centre: F32

@@ -196,7 +196,7 @@ class Animator:
         return finish(picture, deformation, refined=self._refiner is not None)
 
     def _draw_mouth(self, picture: U8, deformation: Deformation) -> None:
-        view = self._renderer.mouth_view(deformation)
+        view = self._renderer.mouth_view(picture, deformation)
         if not view.is_open:
             self._blender.reset()
             return

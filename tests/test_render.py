@@ -193,7 +193,7 @@ def _mouth(jaw: float = 1.2, **kwargs: object) -> tuple[CpuRenderer, Rig, Deform
     rig = synthetic.rig()
     renderer = CpuRenderer(rig, SIGMA)
     deformation = deform(rig, synthetic.motion(jaw=jaw, **kwargs))  # type: ignore[arg-type]
-    return renderer, rig, deformation, renderer.mouth_view(deformation)
+    return renderer, rig, deformation, renderer.mouth_view(renderer.warp(deformation), deformation)
 
 
 @pytest.mark.parametrize("jaw", [0.15, 0.5, 1.2, 3.0])

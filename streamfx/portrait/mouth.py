@@ -37,11 +37,13 @@ def mouth_layer(photo: U8, landmarks: F32, shape: F32, pose: Pose, pad: int) -> 
         pad: px of texture beyond the frame.
     """
     white = _white(photo, landmarks, pad)
-    upper, enamel = _upper_teeth(photo, landmarks, shape, pose, pad, white)
+    upper, enamel, seen = _upper_teeth(photo, landmarks, shape, pose, pad, white)
+    own = np.dstack([to_u8(seen), np.zeros(seen.shape, np.uint8)])
     return MouthLayer(
         upper=to_u8(upper),
         lower=to_u8(draw_teeth(LOWER, _LOWER_LIGHT * enamel, white)),
         tongue=to_u8(draw_tongue(white)),
+        own=own,
         cavity=(white * _THROAT).astype(np.float32),
         centre=shape[[13, 14]].mean(0).astype(np.float32),
         width=WIDTH,
@@ -50,15 +52,16 @@ def mouth_layer(photo: U8, landmarks: F32, shape: F32, pose: Pose, pad: int) -> 
 
 def _upper_teeth(
     photo: U8, landmarks: F32, shape: F32, pose: Pose, pad: int, white: F32
-) -> tuple[Real, Real]:
-    """Texture [h,w,4] of the upper row, and its enamel's colour [3]: own teeth over drawn ones."""
+) -> tuple[Real, Real, Real]:
+    """Own teeth over drawn ones: the upper row's texture [h,w,4], its enamel's colour [3], own share [h,w]."""
     own = find_own_teeth(photo, landmarks, shape, pose, pad)
     if own is None:
-        return draw_teeth(UPPER, white * ENAMEL, white), white * ENAMEL
+        drawn = draw_teeth(UPPER, white * ENAMEL, white)
+        return drawn, white * ENAMEL, np.zeros(drawn.shape[:2])
     colour = own.colour
     enamel: Real = white * ENAMEL if colour is None else colour
     drawn = draw_teeth(replace(UPPER, edge=own.edge), enamel, white)
-    return own.texture + drawn * (1 - own.texture[..., 3:] / 255), enamel
+    return own.texture + drawn * (1 - own.texture[..., 3:] / 255), enamel, own.texture[..., 3]
 
 
 def _white(photo: U8, landmarks: F32, pad: int) -> F32:

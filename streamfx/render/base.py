@@ -49,8 +49,12 @@ class Residual:
 class MouthView:
     """The mouth, head-rectified: a 7 cm square, the texture space of mouth painters and temporal blending."""
 
+    rgb: U8 = field(repr=False)
+    """u8 [n,n,3]: the picture so far; what lies inside the mask means nothing."""
     mask: F32 = field(repr=False)
     """f32 [n,n] 0..1: the opening between the lips."""
+    displacement: F32 = field(repr=False)
+    """f32 [n,n,2]: M, as in Rectified."""
     lips: F32 = field(repr=False)
     """f32 [20,2] px of the frame: the inner lip line."""
     from_frame: F32 = field(repr=False)
@@ -91,8 +95,8 @@ class Renderer(Protocol):
         """The face in the refiner's crop, rendered directly from the photo (one resampling)."""
         ...
 
-    def mouth_view(self, deformation: Deformation) -> MouthView:
-        """The mouth's crop and mask."""
+    def mouth_view(self, picture: U8, deformation: Deformation) -> MouthView:
+        """The mouth's crop of the picture so far, its mask and displacement map."""
         ...
 
     def add_residual(self, picture: U8, residual: Residual, face: Rectified) -> None:

@@ -81,11 +81,14 @@ class CpuRenderer:
         moved = displacement_map(deformation, affine, self._sigma, face)
         return Rectified(rgb, inner, face_mask(deformation, affine), moved, affine)
 
-    def mouth_view(self, deformation: Deformation) -> MouthView:
+    def mouth_view(self, picture: U8, deformation: Deformation) -> MouthView:
         """See base.Renderer."""
-        affine = mouth_affine(deformation, self._mouth_size)
-        mask = inner_mouth_mask(deformation, affine, self._mouth_size)
-        return MouthView(mask, deformation.inner_mouth, affine, deformation.mouth_gap)
+        size = self._mouth_size
+        affine = mouth_affine(deformation, size)
+        around = cv2.warpAffine(picture, affine, (size, size), borderMode=cv2.BORDER_REPLICATE)
+        mask = inner_mouth_mask(deformation, affine, size)
+        moved = displacement_map(deformation, affine, self._sigma, self._face, size)
+        return MouthView(around, mask, moved, deformation.inner_mouth, affine, deformation.mouth_gap)
 
     def add_residual(self, picture: U8, residual: Residual, face: Rectified) -> None:
         """See base.Renderer."""

@@ -50,6 +50,17 @@ class ProceduralMouth:
         )
         return out
 
+    def own(self, view: MouthView, deformation: Deformation) -> U8:
+        """u8 [n,n]: 255 where `paint` shows teeth of the person that a photo showed; 0 outside the mask."""
+        maps = (self._to_texture(view, deformation, drop) for drop in (0.0, deformation.jaw_drop))
+        shape, flags = view.mask.shape, cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        rows = [
+            cv2.warpAffine(np.ascontiguousarray(self._rig.mouth.own[..., row]), place, shape, flags=flags)
+            for row, place in enumerate(maps)
+        ]
+        own: U8 = (np.maximum(*rows) * view.mask).astype(np.uint8)
+        return own
+
     def _to_texture(self, view: MouthView, deformation: Deformation, drop: float) -> F32:
         """f32 [2,3]: crop px -> texture px for a plane in the head, `drop` cm below its place at rest."""
         mouth, rig = self._rig.mouth, self._rig

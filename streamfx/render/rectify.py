@@ -75,19 +75,22 @@ def face_mask(deformation: Deformation, affine: F32) -> F32:
     return (polygon_mask(hull, (CROP, CROP)) > 0.5).astype(np.float32)
 
 
-def displacement_map(deformation: Deformation, affine: F32, sigma: F32, face_triangles: I32) -> F32:
-    """M, f32 [256,256,2]: each vertex's pose-free displacement over its part's sigma, linear over triangles.
+def displacement_map(
+    deformation: Deformation, affine: F32, sigma: F32, face_triangles: I32, size: int = CROP
+) -> F32:
+    """M, f32 [size,size,2]: each vertex's pose-free displacement over its part's sigma, linear over triangles.
 
     Rest is 0 and nothing is subtracted; 0 outside the face (paper section 4.1, normalised per part).
 
     Args:
         deformation: supplies E' (cm) and the vertices.
         affine: frame -> crop.
-        sigma: f32 [468,2] px of the crop.
+        sigma: f32 [468,2] px of the face crop, whatever the size of this one.
         face_triangles: i32 [898,3], painter's order.
+        size: px of the crop's side.
     """
     values = CROP_DENSITY * deformation.expression[:, :2] / sigma
     values = np.clip(values, -LARGEST_DISPLACEMENT, LARGEST_DISPLACEMENT).astype(np.float32)
-    out = np.zeros((CROP, CROP, 2), np.float32)
+    out = np.zeros((size, size, 2), np.float32)
     rasterise(move(deformation.vertices[:FACE_VERTICES], affine), values, face_triangles, out)
     return out
