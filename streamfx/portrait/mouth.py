@@ -53,7 +53,7 @@ def mouth_layer(photo: U8, landmarks: F32, shape: F32, pose: Pose, pad: int) -> 
 def _upper_teeth(
     photo: U8, landmarks: F32, shape: F32, pose: Pose, pad: int, white: F32
 ) -> tuple[Real, Real, Real]:
-    """Own teeth over drawn ones: the upper row's texture [h,w,4], its enamel's colour [3], own share [h,w]."""
+    """Own teeth over drawn ones: the upper row [h,w,4], its enamel's colour [3], what is own [h,w]."""
     own = find_own_teeth(photo, landmarks, shape, pose, pad)
     if own is None:
         drawn = draw_teeth(UPPER, white * ENAMEL, white)

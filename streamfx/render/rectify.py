@@ -78,7 +78,7 @@ def face_mask(deformation: Deformation, affine: F32) -> F32:
 def displacement_map(
     deformation: Deformation, affine: F32, sigma: F32, face_triangles: I32, size: int = CROP
 ) -> F32:
-    """M, f32 [size,size,2]: each vertex's pose-free displacement over its part's sigma, linear over triangles.
+    """M, f32 [size,size,2]: pose-free displacement of the vertices over their part's sigma, linear between.
 
     Rest is 0 and nothing is subtracted; 0 outside the face (paper section 4.1, normalised per part).
 

@@ -1,0 +1,1 @@
+"""The networks, defined once in torch: trained here, shipped as files, run by OpenVINO or a GPU."""
