@@ -17,11 +17,11 @@ import synthetic
 
 from streamfx.errors import ModelMissing, SourceMissing, SourceUnreadable
 from streamfx.frames import FaceTrack
-from streamfx.lab import clips
-from streamfx.lab.clips import Clip, Driver, Look, data_folder
-from streamfx.lab.closure import Measured, closure, expected, measure, overall
-from streamfx.lab.reenact import Method, Score, averages, chosen_looks, reenact, rest_look
-from streamfx.lab.rest import rest, rest_row
+from streamfx.lab.evaluation import clips
+from streamfx.lab.evaluation.clips import Clip, Driver, Look, data_folder
+from streamfx.lab.evaluation.closure import Measured, closure, expected, measure, overall
+from streamfx.lab.evaluation.reenact import Method, Score, averages, chosen_looks, reenact, rest_look
+from streamfx.lab.evaluation.rest import rest, rest_row
 from streamfx.models.face_basis import load_face_basis
 from streamfx.models.store import Store
 from streamfx.topology import LID_LOWER, LID_UPPER, LIP_LOWER

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from streamfx.errors import SourceMissing
-from streamfx.lab.clips import data_folder
-from streamfx.lab.closure import Spread, jitter, still
-from streamfx.lab.metrics import hull, laplacian_energy, luma, mean_difference, polygon, psnr, ssim
+from streamfx.lab.evaluation.clips import data_folder
+from streamfx.lab.evaluation.closure import Spread, jitter, still
+from streamfx.lab.evaluation.metrics import hull, laplacian_energy, luma, mean_difference, polygon, psnr, ssim
 
 RNG = np.random.default_rng(3)
 NOISE = RNG.integers(0, 256, (64, 80, 3), dtype=np.uint8)

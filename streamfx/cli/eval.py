@@ -14,9 +14,9 @@ from streamfx.cli.show import print_columns, print_json
 
 if TYPE_CHECKING:
     from streamfx.cli import Subparsers
-    from streamfx.lab.closure import ClosureRow, Spread
-    from streamfx.lab.reenact import Score
-    from streamfx.lab.rest import RestRow
+    from streamfx.lab.evaluation.closure import ClosureRow, Spread
+    from streamfx.lab.evaluation.reenact import Score
+    from streamfx.lab.evaluation.rest import RestRow
 
 DESCRIPTION = """\
 Measures the animation against real faces. Needs the evaluation data, which is not part of the package:
@@ -58,7 +58,7 @@ def add_parser(subparsers: Subparsers) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Measure one thing."""
-    from streamfx.lab.clips import data_folder
+    from streamfx.lab.evaluation.clips import data_folder
 
     measure: Callable[[Path, bool], None] = arguments.measure
     measure(data_folder(arguments.data), arguments.json)
@@ -67,9 +67,9 @@ def run(arguments: argparse.Namespace) -> int:
 
 def reenact(data: Path, as_json: bool) -> None:
     """Print one row per clip and method, then the means over all pictures."""
-    from streamfx.lab.clips import track_clip
-    from streamfx.lab.reenact import averages
-    from streamfx.lab.reenact import reenact as measured
+    from streamfx.lab.evaluation.clips import track_clip
+    from streamfx.lab.evaluation.reenact import averages
+    from streamfx.lab.evaluation.reenact import reenact as measured
     from streamfx.models.store import Store
 
     rows = averages(measured(data, Store.default(), track_clip))
@@ -90,9 +90,9 @@ def _score(row: Score) -> Sequence[str]:
 
 def closure(data: Path, as_json: bool) -> None:
     """Print one row per driver."""
-    from streamfx.lab.clips import track_clip
-    from streamfx.lab.closure import closure as measured
-    from streamfx.lab.closure import overall
+    from streamfx.lab.evaluation.clips import track_clip
+    from streamfx.lab.evaluation.closure import closure as measured
+    from streamfx.lab.evaluation.closure import overall
     from streamfx.models.store import Store
 
     drivers = measured(data, Store.default(), track_clip)
@@ -139,7 +139,7 @@ def _closure(row: ClosureRow) -> Sequence[str]:
 
 def rest(data: Path, as_json: bool) -> None:
     """Print one row per portrait."""
-    from streamfx.lab.rest import rest as measured
+    from streamfx.lab.evaluation.rest import rest as measured
     from streamfx.models.store import Store
 
     rows = measured(data, Store.default())

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from streamfx.frames import F32, Deformation, Motion, Rig
 from streamfx.geometry import F64, Real
-from streamfx.lab.clips import Clip, Driver
+from streamfx.lab.evaluation.clips import Clip, Driver
 from streamfx.models.face_basis import load_face_basis
 from streamfx.models.face_model import load_face_model
 from streamfx.models.store import Store

@@ -19,8 +19,8 @@ import numpy as np
 
 from streamfx.errors import PhotoUnsuitable
 from streamfx.frames import F32, U8, Deformation, FaceTrack, Motion, Rig
-from streamfx.lab.clips import Clip, Driver, Look, pictures
-from streamfx.lab.metrics import Mask, hull, laplacian_energy, polygon, psnr, ssim
+from streamfx.lab.evaluation.clips import Clip, Driver, Look, pictures
+from streamfx.lab.evaluation.metrics import Mask, hull, laplacian_energy, polygon, psnr, ssim
 from streamfx.models.face_basis import load_face_basis
 from streamfx.models.face_model import load_face_model
 from streamfx.models.store import Store

@@ -30,7 +30,7 @@ def data_folder(named: Path | None = None) -> Path:
     Raises:
         SourceMissing: it is not there.
     """
-    beside = Path(__file__).parents[3] / "shared"
+    beside = Path(__file__).parents[4] / "shared"
     folder = named or Path(os.environ.get(VARIABLE) or beside) / "data"
     if not (folder / "driving").is_dir():
         raise SourceMissing(

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from streamfx.frames import F32, Motion, Rig
-from streamfx.lab.closure import SIZE
-from streamfx.lab.metrics import mean_difference
+from streamfx.lab.evaluation.closure import SIZE
+from streamfx.lab.evaluation.metrics import mean_difference
 from streamfx.models.store import Store
 from streamfx.pipeline import Animator, load_portrait
 from streamfx.render.base import Mode

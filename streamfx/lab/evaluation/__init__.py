@@ -1,0 +1,1 @@
+"""Evaluation: figures of merit, and the tables that `streamfx eval` prints."""
