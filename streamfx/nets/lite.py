@@ -13,24 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-LEAK: Final = 0.2
-"""Slope of the leaky ReLU."""
-
-
-class ResBlock(nn.Module):
-    """x + conv(lrelu(conv(lrelu(x)))): [B,C,H,W] to the same."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.first = nn.Conv2d(channels, channels, 3, padding=1)
-        self.second = nn.Conv2d(channels, channels, 3, padding=1)
-        nn.init.zeros_(self.second.weight)
-        nn.init.zeros_(self.second.bias)  # type: ignore[arg-type]
-
-    def forward(self, x: Tensor) -> Tensor:
-        inner = self.first(functional.leaky_relu(x, LEAK))
-        out: Tensor = x + self.second(functional.leaky_relu(inner, LEAK))
-        return out
+from streamfx.nets.blocks import LEAK, ResBlock, raised
 
 
 class _Hourglass(nn.Module):
@@ -48,8 +31,7 @@ class _Hourglass(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         fine = self.fine(self.enter(x))
         coarse = self.coarse(functional.leaky_relu(self.down(fine), LEAK))
-        raised = functional.interpolate(self.up(coarse), scale_factor=2.0, mode="nearest")
-        return functional.leaky_relu(self.leave(fine + raised), LEAK)
+        return functional.leaky_relu(self.leave(fine + raised(self.up(coarse))), LEAK)
 
 
 class LiteRefiner(nn.Module):
