@@ -190,13 +190,13 @@ class Animator:
         if self._refiner is not None:
             with measure("refine"):
                 face = self._renderer.rectify(deformation)
-                self._renderer.add_residual(picture, self._refiner.refine(face), face)
+                self._renderer.add_residual(picture, self._refiner.refine(face, deformation), face)
         with measure("mouth"):
             self._draw_mouth(picture, deformation)
         return finish(picture, deformation, refined=self._refiner is not None)
 
     def _draw_mouth(self, picture: U8, deformation: Deformation) -> None:
-        view = self._renderer.mouth_view(picture, deformation)
+        view = self._renderer.mouth_view(picture, deformation, self._painter.crop)
         if not view.is_open:
             self._blender.reset()
             return

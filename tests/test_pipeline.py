@@ -19,7 +19,7 @@ from streamfx.frames import U8, Deformation, Frame, Motion, Quality
 from streamfx.pipeline import Animator, FaceDriver, Portrait, animate, load_portrait
 from streamfx.portrait.cache import RigCache
 from streamfx.portrait.deform import Gains
-from streamfx.render.base import Mode, MouthView, Rectified, Residual
+from streamfx.render.base import Mode, MouthCrop, MouthView, Rectified, Residual
 from streamfx.source import Source, SourceInfo, SourceStatistics, open_source
 from streamfx.telemetry import StageTimer
 from streamfx.track.template import MotionTemplate
@@ -200,7 +200,7 @@ def test_gains_of_zero_still_the_portrait(portrait: Portrait, motions: list[Moti
 class Reddening:
     """A refiner that can be seen: reddens the whole face."""
 
-    def refine(self, face: Rectified) -> Residual:
+    def refine(self, face: Rectified, deformation: Deformation) -> Residual:
         rgb = np.zeros((256, 256, 3), np.float32)
         rgb[..., 0] = 0.3
         return Residual(rgb)
@@ -208,6 +208,8 @@ class Reddening:
 
 class GreenMouth:
     """A mouth painter that can be seen."""
+
+    crop = MouthCrop.MOUTH
 
     def paint(self, view: MouthView, deformation: Deformation) -> U8:
         return np.full((*view.mask.shape, 3), (0, 255, 0), np.uint8)

@@ -16,7 +16,7 @@ from streamfx.models.face_basis import load_face_basis
 from streamfx.pipeline import Animator, animate
 from streamfx.portrait.deform import deform
 from streamfx.portrait.rig import solve_rig
-from streamfx.render.base import Mode, MouthView, Rectified, Residual
+from streamfx.render.base import Mode, MouthCrop, MouthView, Rectified, Residual
 from streamfx.render.composite import add_residual, draw_mouth, finish
 from streamfx.render.cpu import CpuRenderer
 from streamfx.render.kernels import coverage, lay_over, rasterise
@@ -193,7 +193,12 @@ def _mouth(jaw: float = 1.2, **kwargs: object) -> tuple[CpuRenderer, Rig, Deform
     rig = synthetic.rig()
     renderer = CpuRenderer(rig, SIGMA)
     deformation = deform(rig, synthetic.motion(jaw=jaw, **kwargs))  # type: ignore[arg-type]
-    return renderer, rig, deformation, renderer.mouth_view(renderer.warp(deformation), deformation)
+    return (
+        renderer,
+        rig,
+        deformation,
+        renderer.mouth_view(renderer.warp(deformation), deformation, MouthCrop.MOUTH),
+    )
 
 
 @pytest.mark.parametrize("jaw", [0.15, 0.5, 1.2, 3.0])
@@ -297,7 +302,7 @@ def test_after_a_loss_the_past_is_forgotten():
 class Brighter:
     """A refiner that adds the same everywhere."""
 
-    def refine(self, face: Rectified) -> Residual:
+    def refine(self, face: Rectified, deformation: Deformation) -> Residual:
         return Residual(np.full((CROP, CROP, 3), 0.1, np.float32))
 
 

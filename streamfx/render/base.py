@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from enum import StrEnum
+from enum import Enum, StrEnum
 from typing import Final, Protocol
 
 from streamfx.frames import F32, U8, Deformation
 
 CLOSED_GAP: Final = 0.06
 """cm: mean gap of the lips under which no mouth is masked or drawn (ALGORITHM c)."""
+
+Network = Callable[[F32], F32]
+"""A network as the renderer sees it: f32 [H,W,C] in, f32 [H,W,C'] out, one picture (models.network.Network).
+
+What it returns may be overwritten by its next call.
+"""
 
 
 class Mode(StrEnum):
@@ -19,6 +26,15 @@ class Mode(StrEnum):
     """The person moves over a still background (default)."""
     SHEET = "sheet"
     """The whole photo is one elastic sheet."""
+
+
+class MouthCrop(Enum):
+    """Which square a mouth painter wants to see; its value is the side in px."""
+
+    MOUTH = 96
+    """7 cm about the mouth: fine, and cheap."""
+    FACE = 256
+    """The refiner's crop: the whole face, for networks that judge a mouth by it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +63,7 @@ class Residual:
 
 @dataclass(frozen=True, slots=True)
 class MouthView:
-    """The mouth, head-rectified: a 7 cm square, the texture space of mouth painters and temporal blending."""
+    """The mouth, head-rectified, in a MouthCrop: the space of mouth painters and temporal blending."""
 
     rgb: U8 = field(repr=False)
     """u8 [n,n,3]: the picture so far; what lies inside the mask means nothing."""
@@ -71,13 +87,18 @@ class MouthView:
 class Refiner(Protocol):
     """Cleans and details the warped face (the paper's wg-GAN)."""
 
-    def refine(self, face: Rectified) -> Residual:
-        """What to add to the face."""
+    def refine(self, face: Rectified, deformation: Deformation) -> Residual:
+        """What to add to the face. Frames come in the order in which they are shown."""
         ...
 
 
 class MouthPainter(Protocol):
     """Invents the inside of the mouth (the paper's hrh-GAN, or the procedural mouth)."""
+
+    @property
+    def crop(self) -> MouthCrop:
+        """The square that it paints in."""
+        ...
 
     def paint(self, view: MouthView, deformation: Deformation) -> U8:
         """u8 [n,n,3]; only pixels inside view.mask are used."""
@@ -95,8 +116,8 @@ class Renderer(Protocol):
         """The face in the refiner's crop, rendered directly from the photo (one resampling)."""
         ...
 
-    def mouth_view(self, picture: U8, deformation: Deformation) -> MouthView:
-        """The mouth's crop of the picture so far, its mask and displacement map."""
+    def mouth_view(self, picture: U8, deformation: Deformation, crop: MouthCrop) -> MouthView:
+        """A crop of the picture so far that shows the mouth, its mask and displacement map."""
         ...
 
     def add_residual(self, picture: U8, residual: Residual, face: Rectified) -> None:

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from streamfx.frames import F32, I32, U8, Deformation, Rig
-from streamfx.render.base import Mode, MouthView, Rectified, Residual
+from streamfx.render.base import Mode, MouthCrop, MouthView, Rectified, Residual
 from streamfx.render.composite import add_residual, draw_eyes, draw_mouth
 from streamfx.render.kernels import lay_over, rasterise
 from streamfx.render.rectify import (
@@ -28,17 +28,15 @@ _UNMOVED = np.array([[1, 0, 0], [0, 1, 0]], np.float32)
 class CpuRenderer:
     """Draws one rig on the CPU."""
 
-    def __init__(self, rig: Rig, sigma: F32, mode: Mode = Mode.LAYER, mouth_size: int = 96) -> None:
+    def __init__(self, rig: Rig, sigma: F32, mode: Mode = Mode.LAYER) -> None:
         """Prepare buffers.
 
         Args:
             rig: what to draw.
             sigma: f32 [468,2] px at 256: unit of the displacement map (FaceBasis.sigma).
             mode: what moves with the head.
-            mouth_size: px of the mouth crop's side.
         """
-        self._rig, self._mode, self._mouth_size = rig, mode, mouth_size
-        self._sigma = sigma
+        self._rig, self._mode, self._sigma = rig, mode, sigma
         width, height = rig.size
         self._map = np.empty((height, width, 2), np.float32)
         self._crop_map = np.empty((CROP, CROP, 2), np.float32)
@@ -81,10 +79,11 @@ class CpuRenderer:
         moved = displacement_map(deformation, affine, self._sigma, face)
         return Rectified(rgb, inner, face_mask(deformation, affine), moved, affine)
 
-    def mouth_view(self, picture: U8, deformation: Deformation) -> MouthView:
+    def mouth_view(self, picture: U8, deformation: Deformation, crop: MouthCrop) -> MouthView:
         """See base.Renderer."""
-        size = self._mouth_size
-        affine = mouth_affine(deformation, size)
+        size = crop.value
+        is_face = crop is MouthCrop.FACE
+        affine = face_affine(deformation) if is_face else mouth_affine(deformation, size)
         around = cv2.warpAffine(picture, affine, (size, size), borderMode=cv2.BORDER_REPLICATE)
         mask = inner_mouth_mask(deformation, affine, size)
         moved = displacement_map(deformation, affine, self._sigma, self._face, size)

@@ -6,11 +6,13 @@ Deformation: no pixel of the driver can be in it.
 
 from __future__ import annotations
 
+from typing import Final
+
 import cv2
 import numpy as np
 
 from streamfx.frames import F32, U8, Deformation, Rig
-from streamfx.render.base import MouthView
+from streamfx.render.base import MouthCrop, MouthView
 from streamfx.render.kernels import paint_mouth
 
 _TONGUE_SHARE = 0.66  # of the jaw's drop that the tongue follows
@@ -25,6 +27,8 @@ _SHADOW_FROM, _SHADOW_REACH = 0.40, 0.48  # of the blurred mask, over which that
 
 class ProceduralMouth:
     """Paints the rig's mouth textures where skull and jaw put them."""
+
+    crop: Final = MouthCrop.MOUTH
 
     def __init__(self, rig: Rig) -> None:
         self._rig = rig
