@@ -12,14 +12,12 @@ LEAK: Final = 0.2
 
 
 class ResBlock(nn.Module):
-    """x + conv(lrelu(conv(lrelu(x)))): [B,C,H,W] to the same; starts as the identity."""
+    """x + conv(lrelu(conv(lrelu(x)))): [B,C,H,W] to the same."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.first = nn.Conv2d(channels, channels, 3, padding=1)
         self.second = nn.Conv2d(channels, channels, 3, padding=1)
-        nn.init.zeros_(self.second.weight)
-        nn.init.zeros_(self.second.bias)  # type: ignore[arg-type]
 
     def forward(self, x: Tensor) -> Tensor:
         inner = self.first(functional.leaky_relu(x, LEAK))

@@ -16,22 +16,37 @@ from torch.nn import functional
 from streamfx.nets.blocks import LEAK, ResBlock, raised
 
 
-class _Hourglass(nn.Module):
-    """Features at full and at half the grid: [B,inputs,H,W] to [B,width,H,W]."""
+_LIVELY: Final = 4.0
+"""Inputs are small numbers, most of all M / 6: brought to the size that fresh weights expect."""
 
-    def __init__(self, inputs: int, width: int, deep: int, blocks: int) -> None:
+
+class _Hourglass(nn.Module):
+    """Features of three grids, added on the way back: [B,inputs,H,W] to [B,widths[0],H,W]; 4 divides H, W.
+
+    The coarsest grid sees the whole crop: where the light comes from is told by all of it.
+    """
+
+    def __init__(self, inputs: int, widths: tuple[int, int, int], blocks: tuple[int, int]) -> None:
         super().__init__()
-        self.enter = nn.Conv2d(inputs, width, 3, padding=1)
-        self.fine = ResBlock(width)
-        self.down = nn.Conv2d(width, deep, 3, stride=2, padding=1)
-        self.coarse = nn.Sequential(*(ResBlock(deep) for _ in range(blocks)))
-        self.up = nn.Conv2d(deep, width, 3, padding=1)
-        self.leave = ResBlock(width)
+        fine, middle, coarse = widths
+        self.enter = nn.Conv2d(inputs, fine, 3, padding=1)
+        self.fine = ResBlock(fine)
+        self.down = nn.Conv2d(fine, middle, 3, stride=2, padding=1)
+        self.middle = nn.Sequential(*(ResBlock(middle) for _ in range(blocks[0])))
+        self.down_again = nn.Conv2d(middle, coarse, 3, stride=2, padding=1)
+        self.coarse = nn.Sequential(*(ResBlock(coarse) for _ in range(blocks[1])))
+        self.up = nn.Conv2d(coarse, middle, 3, padding=1)
+        self.join = ResBlock(middle)
+        self.up_again = nn.Conv2d(middle, fine, 3, padding=1)
+        self.leave = ResBlock(fine)
 
     def forward(self, x: Tensor) -> Tensor:
         fine = self.fine(self.enter(x))
-        coarse = self.coarse(functional.leaky_relu(self.down(fine), LEAK))
-        return functional.leaky_relu(self.leave(fine + raised(self.up(coarse))), LEAK)
+        middle = self.middle(functional.leaky_relu(self.down(fine), LEAK))
+        coarse = self.coarse(functional.leaky_relu(self.down_again(middle), LEAK))
+        middle = self.join(middle + raised(self.up(coarse)))
+        out: Tensor = functional.leaky_relu(self.leave(fine + raised(self.up_again(middle))), LEAK)
+        return out
 
 
 class LiteRefiner(nn.Module):
@@ -46,15 +61,15 @@ class LiteRefiner(nn.Module):
     FACTOR: Final = 4
     INPUTS: Final = 9
 
-    def __init__(self, width: int = 32, deep: int = 56, blocks: int = 3) -> None:
+    def __init__(self, widths: tuple[int, int, int] = (32, 56, 96), blocks: tuple[int, int] = (2, 2)) -> None:
         super().__init__()
-        self.body = _Hourglass(3 * self.FACTOR**2 + self.INPUTS - 3, width, deep, blocks)
-        self.head = nn.Conv2d(width, 4 * self.FACTOR**2, 3, padding=1)
+        self.body = _Hourglass(3 * self.FACTOR**2 + self.INPUTS - 3, widths, blocks)
+        self.head = nn.Conv2d(widths[0], 4 * self.FACTOR**2, 3, padding=1)
         _start_at_nothing(self.head)
 
     def forward(self, x: Tensor) -> Tensor:
-        colours = functional.pixel_unshuffle(x[:, :3] - 0.5, self.FACTOR)
-        smooth = functional.avg_pool2d(x[:, 3:], self.FACTOR)
+        colours = functional.pixel_unshuffle(_LIVELY * (x[:, :3] - 0.5), self.FACTOR)
+        smooth = functional.avg_pool2d(_LIVELY * x[:, 3:], self.FACTOR)
         out = functional.pixel_shuffle(self.head(self.body(torch.cat([colours, smooth], 1))), self.FACTOR)
         return torch.tanh(out[:, :3]) * torch.sigmoid(out[:, 3:])
 
@@ -69,15 +84,15 @@ class LiteMouth(nn.Module):
     FACTOR: Final = 2
     INPUTS: Final = 10
 
-    def __init__(self, width: int = 32, deep: int = 64, blocks: int = 3) -> None:
+    def __init__(self, widths: tuple[int, int, int] = (32, 64, 96), blocks: tuple[int, int] = (2, 2)) -> None:
         super().__init__()
-        self.body = _Hourglass(self.INPUTS * self.FACTOR**2, width, deep, blocks)
-        self.head = nn.Conv2d(width, 4 * self.FACTOR**2, 3, padding=1)
+        self.body = _Hourglass(self.INPUTS * self.FACTOR**2, widths, blocks)
+        self.head = nn.Conv2d(widths[0], 4 * self.FACTOR**2, 3, padding=1)
         _start_at_nothing(self.head)
 
     def forward(self, x: Tensor) -> Tensor:
         drawn = x[:, 4:7]
-        features = self.body(functional.pixel_unshuffle(x, self.FACTOR))
+        features = self.body(functional.pixel_unshuffle(_LIVELY * x, self.FACTOR))
         out = functional.pixel_shuffle(self.head(features), self.FACTOR)
         invented, gate = 0.5 + 0.5 * torch.tanh(out[:, :3]), torch.sigmoid(out[:, 3:] - 4.0)
         return drawn + gate * (invented - drawn)
