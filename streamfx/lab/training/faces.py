@@ -136,7 +136,7 @@ class _Lessons:
             yield from (self._stage.ratio(one) for one in borrowed)
 
     def _video(self) -> Iterator[Row]:
-        """Matched and shown by turns, so that neighbours of one kind stay neighbours in time."""
+        """Every picture of a video but the one at rest, in order."""
         for index, other in enumerate(self._others):
             row = self._stage.row(other, self._sitter.matched(other.face), Tier.MATCHED)
             yield replace(row, previous=0 if index else -1)

@@ -181,10 +181,8 @@ class _View:
         zoom = 1 + acts * how.zoom * self._signed(count, 1)[:, 0]
         shift = acts[:, None] * self._signed(count, 2) * (how.shift_px / 128)
         cos, sin = torch.cos(turn) * zoom, torch.sin(turn) * zoom
-        rows = torch.stack(
-            [torch.stack([cos, -sin, shift[:, 0]], 1), torch.stack([sin, cos, shift[:, 1]], 1)], 1
-        )
-        return rows
+        rows = [torch.stack([cos, -sin, shift[:, 0]], 1), torch.stack([sin, cos, shift[:, 1]], 1)]
+        return torch.stack(rows, 1)
 
     def _unit(self, *shape: int) -> Tensor:
         return torch.rand(shape, generator=self._generator)
