@@ -15,7 +15,6 @@ from torch.nn import functional
 
 from streamfx.nets.blocks import LEAK, ResBlock, raised
 
-
 _LIVELY: Final = 4.0
 """Inputs are small numbers, most of all M / 6: brought to the size that fresh weights expect."""
 
