@@ -1,22 +1,27 @@
-"""`streamfx eval reenact|closure|rest`: how good the animation is, measured on the shared evaluation data."""
+"""`streamfx eval MEASURE`: how good the animation is, measured on the shared evaluation data."""
 
 from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from streamfx.cli import add_json
+from streamfx.cli.progress import frame_bar
 from streamfx.cli.show import print_columns, print_json
 
 if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
     from streamfx.cli import Subparsers
     from streamfx.lab.evaluation.closure import ClosureRow, Spread
     from streamfx.lab.evaluation.reenact import Score
     from streamfx.lab.evaluation.rest import RestRow
+
+Thing = TypeVar("Thing")
 
 DESCRIPTION = """\
 Measures the animation against real faces. Needs the evaluation data, which is not part of the package:
@@ -28,7 +33,20 @@ upright 256 px crop over the face oval without the inner mouth."""
 CLOSURE = """\
 Gaps of the rendered lips and lids where the driver's are closed, and the jitter of a still face, in px at
 110 px between the outer eye corners."""
+REFINE = """\
+Refiners on people no network has seen, neutral photo to real smile: compared in the upright 256 px crop over
+the face oval without the inner mouth, beside the copied photo and the warp alone."""
 REST = "Difference between photo and output at rest, in grey levels of 255, over the whole picture."
+
+
+REFINE_NOTES = """\
+exact: vertices where the smile has them; motion: where the product puts them, unsmoothed. copy: the photo put
+where the true head is; warp: no network. gain: over the warp. sharpness: Laplacian energy over the truth's.
+l1: grey levels. gmsd: 0 is best. features: a stand-in for LPIPS, of MediaPipe's landmark network; 0 is best.
+identity: distance of dlib's embeddings of output and real smile, to be read beside `copy`, the distance of
+the person's two real photos; no threshold fits everyone. skin: by the typology angle (ITA) of the cheeks as
+photographed: light above 41 degrees, dark below 10."""
+WEIGHTS = "judge these weights (safetensors) instead of the shipped ones; may be repeated"
 
 
 def add_parser(subparsers: Subparsers) -> None:
@@ -41,6 +59,7 @@ def add_parser(subparsers: Subparsers) -> None:
     )
     measures = parser.add_subparsers(title="measures", metavar="MEASURE", required=True)
     for name, measure, text in (
+        ("refine", refine, REFINE),
         ("reenact", reenact, REENACT),
         ("closure", closure, CLOSURE),
         ("rest", rest, REST),
@@ -54,18 +73,57 @@ def add_parser(subparsers: Subparsers) -> None:
         one.add_argument("--data", type=Path, metavar="DIR", help="the evaluation data")
         add_json(one)
         one.set_defaults(run=run, measure=measure)
+        if name == "refine":
+            one.add_argument("--weights", action="append", default=[], metavar="[NETWORK=]FILE", help=WEIGHTS)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Measure one thing."""
     from streamfx.lab.evaluation.clips import data_folder
 
-    measure: Callable[[Path, bool], None] = arguments.measure
-    measure(data_folder(arguments.data), arguments.json)
+    measure: Callable[[Path, argparse.Namespace], None] = arguments.measure
+    measure(data_folder(arguments.data), arguments)
     return 0
 
 
-def reenact(data: Path, as_json: bool) -> None:
+def refine(data: Path, arguments: argparse.Namespace) -> None:
+    """Print one row per sitter, placing and method, then means over all and over groups of skin tone."""
+    from streamfx.lab.evaluation.contenders import parse_weights, refiners
+    from streamfx.lab.evaluation.likeness import open_judge
+    from streamfx.lab.evaluation.methods import WARP_ONLY
+    from streamfx.lab.evaluation.people import sittings, unseen_pairs
+    from streamfx.lab.evaluation.refine import refine as measured
+    from streamfx.lab.evaluation.refine import summary
+    from streamfx.lab.evaluation.stage import open_studio
+    from streamfx.models.store import Store
+
+    methods = [WARP_ONLY, *refiners([parse_weights(text) for text in arguments.weights])]
+    store, pairs = Store.default(), unseen_pairs(data)
+    judge = open_judge(data, store)
+    with open_studio(store) as studio, frame_bar("judging", len(pairs)) as step:
+        rows = list(measured(watched(sittings(pairs, studio), step), methods, judge))
+    print_rows([*rows, *summary(rows)], arguments.json, REFINE_NOTES)
+
+
+def watched(things: Iterable[Thing], step: Callable[[], None]) -> Iterator[Thing]:
+    """The same things; a step is taken after each."""
+    for thing in things:
+        yield thing
+        step()
+
+
+def print_rows(rows: Sequence[DataclassInstance], as_json: bool, notes: str) -> None:
+    """A table with its notes, or JSON."""
+    from streamfx.lab.evaluation.tables import cells, documents
+
+    if as_json:
+        print_json(documents(rows))
+        return
+    print_columns(cells(rows))
+    print(notes)
+
+
+def reenact(data: Path, arguments: argparse.Namespace) -> None:
     """Print one row per clip and method, then the means over all pictures."""
     from streamfx.lab.evaluation.clips import track_clip
     from streamfx.lab.evaluation.reenact import averages
@@ -73,7 +131,7 @@ def reenact(data: Path, as_json: bool) -> None:
     from streamfx.models.store import Store
 
     rows = averages(measured(data, Store.default(), track_clip))
-    if as_json:
+    if arguments.json:
         print_json([_document(row) for row in rows])
         return
     print_columns(
@@ -88,7 +146,7 @@ def _score(row: Score) -> Sequence[str]:
     return row.clip, row.method.value, *figures, "-" if math.isnan(row.akd) else f"{row.akd:.2f}"
 
 
-def closure(data: Path, as_json: bool) -> None:
+def closure(data: Path, arguments: argparse.Namespace) -> None:
     """Print one row per driver."""
     from streamfx.lab.evaluation.clips import track_clip
     from streamfx.lab.evaluation.closure import closure as measured
@@ -97,7 +155,7 @@ def closure(data: Path, as_json: bool) -> None:
 
     drivers = measured(data, Store.default(), track_clip)
     rows = [*(driver.row() for driver in drivers), overall(drivers)]
-    if as_json:
+    if arguments.json:
         print_json([_document(row) for row in rows])
         return
     head = (
@@ -137,13 +195,13 @@ def _closure(row: ClosureRow) -> Sequence[str]:
     )
 
 
-def rest(data: Path, as_json: bool) -> None:
+def rest(data: Path, arguments: argparse.Namespace) -> None:
     """Print one row per portrait."""
     from streamfx.lab.evaluation.rest import rest as measured
     from streamfx.models.store import Store
 
     rows = measured(data, Store.default())
-    if as_json:
+    if arguments.json:
         print_json([_document(row) for row in rows])
         return
     print_columns([("PORTRAIT", "LAYER", "SHEET", "WORST", "MOUTH CLOSED"), *map(_rest, rows)])

@@ -1,0 +1,55 @@
+"""What is compared: the warp alone, and the warp with networks, as the pipeline would show them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from streamfx.frames import U8, Deformation, Rig
+from streamfx.models.face_basis import load_face_basis
+from streamfx.render.base import MouthPainter, Refiner
+from streamfx.render.cpu import CpuRenderer
+from streamfx.render.mouth import ProceduralMouth
+from streamfx.render.temporal import MouthBlender
+
+COPY: Final = "copy"
+"""The photo as it is, put where the true head is."""
+WARP: Final = "warp"
+"""The pipeline without networks."""
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """One way of animating; networks that remember are made anew for every portrait."""
+
+    name: str
+    refiner: Callable[[], Refiner] | None = None
+    painter: Callable[[Rig], MouthPainter] = ProceduralMouth
+
+
+WARP_ONLY: Final = Method(WARP)
+
+
+class Show:
+    """Draws deformations of one portrait by one method: what pipeline.Animator does once it has deformed."""
+
+    def __init__(self, rig: Rig, method: Method) -> None:
+        self._renderer = CpuRenderer(rig, load_face_basis().sigma)
+        self._refiner = method.refiner() if method.refiner else None
+        self._painter = method.painter(rig)
+        self._blender = MouthBlender()
+
+    def picture(self, deformation: Deformation) -> U8:
+        """u8 [H,W,3], finished."""
+        picture = self._renderer.warp(deformation)
+        if self._refiner is not None:
+            face = self._renderer.rectify(deformation)
+            self._renderer.add_residual(picture, self._refiner.refine(face, deformation), face)
+        view = self._renderer.mouth_view(picture, deformation, self._painter.crop)
+        if not view.is_open:
+            self._blender.reset()
+            return picture
+        mouth = self._blender.blend(self._painter.paint(view, deformation), view, deformation)
+        self._renderer.draw_mouth(picture, view, mouth)
+        return picture
