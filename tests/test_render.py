@@ -326,7 +326,7 @@ def test_a_zero_residual_changes_nothing():
     deformation = deform(rig, synthetic.motion(turn=(3, -7, 4)))
     picture, face = renderer.warp(deformation), renderer.rectify(deformation)
     before = picture.copy()
-    add_residual(picture, Residual(np.zeros((CROP, CROP, 3), np.float32)), face.face, face.from_frame)
+    add_residual(picture, Residual(np.zeros((CROP, CROP, 3), np.float32)), face)
     assert np.array_equal(picture, before)
 
 

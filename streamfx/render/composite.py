@@ -8,13 +8,14 @@ import cv2
 import numpy as np
 
 from streamfx.frames import F32, U8, Deformation, Quality, Rendered, Rig
-from streamfx.render.base import CLOSED_GAP, MouthView, Residual
-from streamfx.render.kernels import coverage, draw_eye, draw_patch
+from streamfx.render.base import CLOSED_GAP, MouthView, Rectified, Residual
+from streamfx.render.kernels import add_patch, coverage, draw_eye, draw_patch
 from streamfx.render.rectify import CROP, move
 from streamfx.topology import EYES
 
 _TALLER = 1.35  # an eye opened wider than in the photo is stretched by the root of its opening, at most this
-_FEATHER_ERODE, _FEATHER_BLUR = 9, 4.0  # px of the 256 crop
+_FEATHER_INSET = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (11, 11))  # of half the 256 crop
+_FEATHER_BLUR, _FEATHER_REACH = 2.0, (11, 11)  # px of the same: no farther out than the inset leads in
 _LINE_BLUR = 0.6  # px: softness of lid and lip lines
 _LINE_MARGIN = 2  # px around these lines that their softness may reach
 _LEAST_LENGTH = 1e-3  # px: eyes turned to a line are no reason to divide by 0
@@ -77,32 +78,30 @@ def _opening(lids: F32) -> float:
     return float(gaps.mean()) / max(width, _LEAST_LENGTH)
 
 
-def add_residual(picture: U8, residual: Residual, face: F32, from_frame: F32) -> None:
-    """picture += up(residual) * feathered face mask, in place, on the face's box only (ALGORITHM g).
-
-    Args:
-        picture: u8 [H,W,3].
-        residual: at 256 px.
-        face: f32 [256,256]: the face mask.
-        from_frame: f32 [2,3]: frame px -> crop px.
-    """
-    inverse = cv2.invertAffineTransform(from_frame.astype(np.float64))
-    corners = move(
-        np.array([[0, 0], [CROP, 0], [CROP, CROP], [0, CROP]], np.float32), inverse.astype(np.float32)
-    )
-    box = _box(corners, picture.shape, 1)
+def add_residual(picture: U8, residual: Residual, face: Rectified) -> None:
+    """picture += up(residual) * feathered face mask, in place, on the face's box only (ALGORITHM g)."""
+    feather, corners = _feather(face.face)
+    to_frame = cv2.invertAffineTransform(face.from_frame.astype(np.float64)).astype(np.float32)
+    box = _box(move(corners, to_frame), picture.shape, 1)
     if box is None:
         return
     left, top, width, height = box
-    eroded = cv2.erode(face, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * _FEATHER_ERODE + 1,) * 2))
-    feather = cv2.GaussianBlur(eroded, (0, 0), _FEATHER_BLUR)
-    gated = residual.rgb * (255 * feather)[..., None]
-    to_crop = from_frame.copy()
-    to_crop[:, 2] = move(np.array([[left, top]], np.float32), from_frame)[0]
-    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    added = cv2.warpAffine(gated, to_crop, (width, height), flags=flags)
-    region = picture[top : top + height, left : left + width]
-    region[:] = np.clip(region + added + 0.5, 0, 255).astype(np.uint8)
+    place = face.from_frame.copy()
+    place[:, 2] = move(np.array([[left, top]], np.float32), face.from_frame)[0]
+    add_patch(picture[top : top + height, left : left + width], residual.rgb, feather, place)
+
+
+def _feather(face: F32) -> tuple[F32, F32]:
+    """The face's share f32 [256,256,1], 0 before the mask ends; and the corners f32 [4,2] px of its box.
+
+    Made at half the size: nobody sees the difference, and it costs a seventh.
+    """
+    half = cv2.resize((255 * face).astype(np.uint8), None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+    soft = cv2.GaussianBlur(cv2.erode(half, _FEATHER_INSET), _FEATHER_REACH, _FEATHER_BLUR)
+    feather = cv2.resize(soft.astype(np.float32) / 255, (CROP, CROP), interpolation=cv2.INTER_LINEAR)
+    x, y, width, height = cv2.boundingRect(soft)
+    corners = 2 * np.array([(x + i * width, y + j * height) for i in (0, 1) for j in (0, 1)], np.float32)
+    return feather[..., None], corners
 
 
 def draw_mouth(picture: U8, view: MouthView, mouth: U8) -> None:

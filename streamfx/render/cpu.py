@@ -91,7 +91,7 @@ class CpuRenderer:
 
     def add_residual(self, picture: U8, residual: Residual, face: Rectified) -> None:
         """See base.Renderer."""
-        add_residual(picture, residual, face.face, face.from_frame)
+        add_residual(picture, residual, face)
 
     def draw_mouth(self, picture: U8, view: MouthView, mouth: U8) -> None:
         """See base.Renderer."""

@@ -11,17 +11,20 @@ from typing import Any, TypeVar
 
 import numba
 import numpy as np
+import numpy.typing as npt
 
-from streamfx.frames import F32, I32, U8
+from streamfx.frames import F32, I32, U8, Mask
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 _Point = tuple[float, float]
+_Numbers = npt.NDArray[np.float64]
 
 _EDGE = 1e-3  # px: a pixel this near to a triangle belongs to it, so that rounding opens no seam
 _FLAT = 1e-6  # px and px^2: smaller edges are level, smaller triangles are skipped
 _JUMP = 230  # levels of alpha, summed over four neighbours, that make a hard edge
 _INVISIBLE = 0.003  # of a mask: less is not drawn
 _LINES = 8  # scan lines per pixel row of a coverage mask
+_OVER = 1.8  # over-relaxation: right for a face of some 30 cells
 
 
 def _compiled(function: _F) -> _F:
@@ -130,6 +133,33 @@ def lay_over(layer: U8, ground: U8) -> None:
 
 
 @_compiled
+def _insert(ordered: _Numbers, count: int, value: float) -> int:
+    """Put a value in its place among the first `count`, which are in order; return their new number."""
+    i = count
+    while i > 0 and ordered[i - 1] > value:
+        ordered[i] = ordered[i - 1]
+        i -= 1
+    ordered[i] = value
+    return count + 1
+
+
+@_compiled
+def _cover(row: F32, start: float, end: float) -> None:
+    """Count a scan line's span: for the pixels at its ends their share, for those between the whole line."""
+    if end <= start:
+        return
+    first, last = int(start), int(end)
+    if first == last:
+        row[first] += (end - start) / _LINES
+        return
+    row[first] += (first + 1.0 - start) / _LINES
+    for x in range(first + 1, last):
+        row[x] += 1.0 / _LINES
+    if end > last:
+        row[last] += (end - last) / _LINES
+
+
+@_compiled
 def coverage(polygon: F32, left: int, top: int, out: F32) -> None:
     """Share of each pixel that a closed polygon covers (even-odd): exact along x, _LINES scan lines a row.
 
@@ -142,24 +172,20 @@ def coverage(polygon: F32, left: int, top: int, out: F32) -> None:
     count = polygon.shape[0]
     crossings = np.empty(count, np.float64)
     out[:] = 0.0
-    for y in range(height):
+    first = max(0, floor(polygon[:, 1].min() - top + 0.5))
+    last = min(height - 1, ceil(polygon[:, 1].max() - top + 0.5))
+    for y in range(first, last + 1):
         for line in range(_LINES):
             scan = top + y - 0.5 + (line + 0.5) / _LINES
             found = 0
             for i in range(count):
-                j = (i + 1) % count
+                j = i + 1 if i + 1 < count else 0
                 y0, y1 = polygon[i, 1], polygon[j, 1]
                 if (y0 <= scan) != (y1 <= scan):
                     x0, x1 = polygon[i, 0], polygon[j, 0]
-                    crossings[found] = x0 + (scan - y0) * (x1 - x0) / (y1 - y0) - left + 0.5
-                    found += 1
-            ordered = np.sort(crossings[:found])
+                    found = _insert(crossings, found, x0 + (scan - y0) * (x1 - x0) / (y1 - y0) - left + 0.5)
             for span in range(0, found - 1, 2):
-                start, end = max(0.0, ordered[span]), min(float(width), ordered[span + 1])
-                x = int(start)
-                while x < end and x < width:
-                    out[y, x] += (min(end, x + 1.0) - max(start, float(x))) / _LINES
-                    x += 1
+                _cover(out[y], max(0.0, crossings[span]), min(float(width), crossings[span + 1]))
 
 
 @_compiled
@@ -242,6 +268,63 @@ def draw_patch(picture: U8, left: int, top: int, mask: F32, patch: U8, place: F3
                 old = picture[top + y, left + x, c]
                 value = old + (_bilinear(patch, u, v, c) - old) * m
                 picture[top + y, left + x, c] = np.uint8(min(max(value + 0.5, 0.0), 255.0))
+
+
+@_compiled
+def _between(image: F32, i: int, j: int, fx: float, fy: float, channel: int) -> float:
+    """An image's value at (i + fx, j + fy), which has pixels on all sides."""
+    upper = image[j, i, channel] * (1 - fx) + image[j, i + 1, channel] * fx
+    lower = image[j + 1, i, channel] * (1 - fx) + image[j + 1, i + 1, channel] * fx
+    value: float = upper * (1 - fy) + lower * fy
+    return value
+
+
+@_compiled
+def add_patch(region: U8, patch: F32, weight: F32, place: F32) -> None:
+    """region += 255 * patch * weight, in place; what is nothing leaves the region as it is, to the bit.
+
+    Args:
+        region: u8 [h,w,3].
+        patch: f32 [n,n,3] of full brightness.
+        weight: f32 [n,n,1]
+        place: f32 [2,3]: region px -> patch px.
+    """
+    last = patch.shape[0] - 1
+    for y in range(region.shape[0]):
+        for x in range(region.shape[1]):
+            u, v = _through(place, x, y)
+            if u < 0 or v < 0 or u >= last or v >= last:
+                continue
+            i, j = int(u), int(v)
+            fx, fy = u - i, v - j
+            share = 255 * _between(weight, i, j, fx, fy, 0)
+            if share <= _INVISIBLE:
+                continue
+            for c in range(3):
+                value = region[y, x, c] + share * _between(patch, i, j, fx, fy, c) + 0.5
+                region[y, x, c] = np.uint8(min(max(value, 0.0), 255.0))
+
+
+@_compiled
+def relax(cells: F32, known: Mask, sweeps: int) -> None:
+    """Let each unknown cell become the mean of its neighbours (successive over-relaxation), in place.
+
+    Args:
+        cells: f32 [n,n,C]
+        known: bool [n,n]: cells that stay as they are.
+        sweeps: over the whole grid.
+    """
+    height, width, channels = cells.shape
+    for _ in range(sweeps):
+        for y in range(height):
+            above, below = max(y - 1, 0), min(y + 1, height - 1)
+            for x in range(width):
+                if known[y, x]:
+                    continue
+                left, right = max(x - 1, 0), min(x + 1, width - 1)
+                for c in range(channels):
+                    beside = cells[y, left, c] + cells[y, right, c] + cells[above, x, c] + cells[below, x, c]
+                    cells[y, x, c] += _OVER * (beside / 4 - cells[y, x, c])
 
 
 @_compiled

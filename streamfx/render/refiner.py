@@ -1,0 +1,114 @@
+"""The networks that refine the warped face: what they see, and what becomes of their answer (ALGORITHM d, g).
+
+Both profiles end in a Residual, so that the picture keeps its own detail and gets the network's at any size.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import cv2
+import numpy as np
+
+from streamfx.frames import F32, Deformation
+from streamfx.render.base import Network, Rectified, Residual
+from streamfx.render.kernels import relax
+from streamfx.render.rectify import CROP, LARGEST_DISPLACEMENT
+
+_RIM: Final = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (17, 17))
+"""8 px along the face's edge in which network and warp must show the same colours."""
+_CELLS: Final = 32
+"""Side of the grid on which their difference is filled in: it is smooth."""
+_SWEEPS: Final = 30
+"""Sweeps of relaxation over that grid: what is left is under a hundredth."""
+
+
+class LiteNetworkRefiner:
+    """The lite profile: the network gives a residual, and sees its last one, so that details do not flicker.
+
+    The past is forgotten where the film is cut: at a new epoch, and where a lost face is found again.
+    """
+
+    def __init__(self, network: Network) -> None:
+        """Start without a past.
+
+        Args:
+            network: f32 [256,256,9] (face RGB 0..1, inner mouth, M / 6, last residual) to a residual
+                f32 [256,256,3].
+        """
+        self._network = network
+        self._input = np.zeros((CROP, CROP, 9), np.float32)
+        self._nothing = np.zeros((CROP, CROP, 3), np.float32)
+        self._last = self._nothing
+        self._epoch, self._held = 0, True
+
+    def refine(self, face: Rectified, deformation: Deformation) -> Residual:
+        """See base.Refiner."""
+        if not self._follows(deformation):
+            self._last = self._nothing
+        planes = [face.rgb, face.inner_mouth, _in_units(face.displacement), self._last]
+        self._last = finite(self._network(cv2.merge(planes, self._input))).copy()
+        return Residual(self._last)
+
+    def _follows(self, deformation: Deformation) -> bool:
+        """Whether the last residual still holds; remembers this frame for the next."""
+        found_again = self._held and not deformation.held
+        follows = deformation.epoch == self._epoch and not found_again
+        self._epoch, self._held = deformation.epoch, deformation.held
+        return follows
+
+
+class PaperNetworkRefiner:
+    """The paper's profile: the network paints the face anew, and its colours are fitted to the warp's."""
+
+    def __init__(self, network: Network) -> None:
+        """Keep the network: f32 [256,256,5] (face RGB 0..1, M / 6) to RGB 0..1 f32 [256,256,3]."""
+        self._network = network
+        self._input = np.zeros((CROP, CROP, 5), np.float32)
+
+    def refine(self, face: Rectified, deformation: Deformation) -> Residual:
+        """See base.Refiner."""
+        seen = cv2.merge([face.rgb, _in_units(face.displacement)], self._input)
+        missing = face.rgb - finite(self._network(seen))
+        shown = (1 - face.inner_mouth)[..., None]
+        return Residual((membrane(missing, face.face) - missing) * shown)
+
+
+def _in_units(displacement: F32) -> F32:
+    """M, -1..1."""
+    return displacement * np.float32(1 / LARGEST_DISPLACEMENT)
+
+
+def finite(values: F32) -> F32:
+    """A network's answer; 0 where it is no number, for one bad frame must not spoil those that follow."""
+    if np.isfinite(values).all():
+        return values
+    return np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
+
+
+def membrane(values: F32, mask: F32) -> F32:
+    """A surface that takes the values at the mask's rim and is as smooth as can be inside.
+
+    Laplace's equation with the rim as its boundary: adding it is Poisson cloning with constant guidance.
+
+    Args:
+        values: f32 [256,256,3]; used at the rim only.
+        mask: f32 [256,256] 0 or 1.
+
+    Returns:
+        f32 [256,256,3]
+
+    Source: Perez et al., "Poisson image editing", 2003; ALGORITHM g.
+    """
+    rim = mask - cv2.erode(mask, _RIM)
+    weight = _shrunk(rim)
+    known = (weight > 0)[..., None]
+    summed = _shrunk(values * rim[..., None])
+    total = summed.sum((0, 1)) / max(float(weight.sum()), 1.0 / CROP**2)
+    cells = np.where(known, summed / np.maximum(weight, 1e-6)[..., None], total).astype(np.float32)
+    relax(cells, known[..., 0], _SWEEPS)
+    return np.asarray(cv2.resize(cells, (CROP, CROP), interpolation=cv2.INTER_LINEAR), np.float32)
+
+
+def _shrunk(plane: F32) -> F32:
+    return np.asarray(cv2.resize(plane, (_CELLS, _CELLS), interpolation=cv2.INTER_AREA), np.float32)
