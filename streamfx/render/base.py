@@ -49,6 +49,8 @@ class Rectified:
     """f32 [256,256] 0 or 1: hull of the face oval."""
     displacement: F32 = field(repr=False)
     """f32 [256,256,2]: M, pose-free displacement in units of each face part's sigma, clipped to +-6."""
+    light: F32 = field(repr=False)
+    """f32 [256,256]: how much more light falls on the skin than in the photo; 1 at rest (render/light.py)."""
     from_frame: F32 = field(repr=False)
     """f32 [2,3]: frame px -> crop px (A)."""
 

@@ -9,12 +9,14 @@ from streamfx.frames import F32, I32, U8, Deformation, Rig
 from streamfx.render.base import Mode, MouthCrop, MouthView, Rectified, Residual
 from streamfx.render.composite import add_residual, draw_eyes, draw_mouth
 from streamfx.render.kernels import lay_over, rasterise
+from streamfx.render.light import Relighter
 from streamfx.render.rectify import (
     CROP,
     displacement_map,
     face_affine,
     face_mask,
     inner_mouth_mask,
+    light_map,
     mouth_affine,
     move,
 )
@@ -41,6 +43,7 @@ class CpuRenderer:
         self._map = np.empty((height, width, 2), np.float32)
         self._crop_map = np.empty((CROP, CROP, 2), np.float32)
         self._sources = rig.vertices + np.float32(rig.pad)
+        self._relighter = Relighter(rig)
         self._lids = _lid_vertices()
         self._lid_rest, self._lid_lash = self._sources[self._lids], _lashes(rig, self._lids)
         split = len(rig.triangles) - rig.face_triangles
@@ -77,7 +80,9 @@ class CpuRenderer:
         inner = inner_mouth_mask(deformation, affine, CROP)
         rgb = crop.astype(np.float32) * ((1 - inner) / 255)[..., None]
         moved = displacement_map(deformation, affine, self._sigma, face)
-        return Rectified(rgb, inner, face_mask(deformation, affine), moved, affine)
+        change = self._relighter.change(deformation)
+        light = light_map(deformation, affine, change, face)
+        return Rectified(rgb, inner, face_mask(deformation, affine), moved, light, affine)
 
     def mouth_view(self, picture: U8, deformation: Deformation, crop: MouthCrop) -> MouthView:
         """See base.Renderer."""

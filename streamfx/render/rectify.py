@@ -26,6 +26,11 @@ MOUTH_CM: Final = 7.0
 LARGEST_DISPLACEMENT: Final = 6.0
 """sigmas: more is clipped."""
 
+_LIGHT_STEP: Final = 4
+"""px of the crop per cell of the light map, which is smooth."""
+_LIGHT_BLUR: Final = 1.5
+"""Cells by which it is smoothed."""
+
 _MOUTH_POINTS = [INNER_MOUTH.index(i) for i in (78, 308, 13, 14)]
 """Rows of the inner lip line: corners and middles."""
 
@@ -94,3 +99,20 @@ def displacement_map(
     out = np.zeros((size, size, 2), np.float32)
     rasterise(move(deformation.vertices[:FACE_VERTICES], affine), values, face_triangles, out)
     return out
+
+
+def light_map(deformation: Deformation, affine: F32, change: F32, face_triangles: I32) -> F32:
+    """f32 [256,256]: the factor by which light on the skin changed; 1 off the face.
+
+    Args:
+        deformation: supplies the vertices.
+        affine: frame -> crop.
+        change: f32 [468]: its logarithm at the vertices.
+        face_triangles: i32 [898,3], painter's order.
+    """
+    coarse = np.zeros((CROP // _LIGHT_STEP, CROP // _LIGHT_STEP, 2), np.float32)
+    corners = move(deformation.vertices[:FACE_VERTICES], affine) * np.float32(1 / _LIGHT_STEP)
+    rasterise(corners, np.repeat(change[:, None], 2, axis=1), face_triangles, coarse)
+    smooth = cv2.GaussianBlur(np.ascontiguousarray(coarse[..., 0]), (0, 0), _LIGHT_BLUR)
+    light: F32 = cv2.resize(np.exp(smooth), (CROP, CROP), interpolation=cv2.INTER_LINEAR)
+    return light

@@ -24,7 +24,9 @@ _SWEEPS: Final = 30
 
 
 class LiteNetworkRefiner:
-    """The lite profile: the network gives a residual, and sees its last one, so that details do not flicker.
+    """The lite profile: light that stays in the room as the head turns, then the network's residual.
+
+    The network sees the relit face, and its own last residual, so that details do not flicker.
 
     The past is forgotten where the film is cut: at a new epoch, and where a lost face is found again.
     """
@@ -46,9 +48,10 @@ class LiteNetworkRefiner:
         """See base.Refiner."""
         if not self._follows(deformation):
             self._last = self._nothing
-        planes = [face.rgb, face.inner_mouth, _in_units(face.displacement), self._last]
+        lit = face.rgb * face.light[..., None]
+        planes = [lit, face.inner_mouth, _in_units(face.displacement), self._last]
         self._last = finite(self._network(cv2.merge(planes, self._input))).copy()
-        return Residual(self._last)
+        return Residual(self._last + (lit - face.rgb))
 
     def _follows(self, deformation: Deformation) -> bool:
         """Whether the last residual still holds; remembers this frame for the next."""

@@ -21,6 +21,9 @@ I32 = npt.NDArray[np.int32]
 STEPS_PER_SIGMA: Final = 21
 """M is kept as whole 21sts of a sigma, -6..6: i8."""
 
+STEPS_OF_LIGHT: Final = 300
+"""The logarithm of the light's change is kept as whole 300ths, up to +-.42: i8."""
+
 
 @dataclass(frozen=True, slots=True)
 class FaceCrops:
@@ -38,6 +41,8 @@ class FaceCrops:
     """u8 [N,256,256]: hull of the face."""
     moved: I8
     """i8 [N,256,256,2]: M in STEPS_PER_SIGMA."""
+    light: I8
+    """i8 [N,256,256]: logarithm of the light's change in STEPS_OF_LIGHT."""
     previous: I32
     """i32 [N]: row of the picture before this one in its video; -1 where there is none."""
     sharp: U8
@@ -108,6 +113,12 @@ class MouthCrops:
 def quantised(displacement: npt.NDArray[np.float32]) -> I8:
     """M f32 [...,2] in sigmas, as it is kept."""
     return np.rint(displacement * STEPS_PER_SIGMA).clip(-127, 127).astype(np.int8)
+
+
+def quantised_light(light: npt.NDArray[np.float32]) -> I8:
+    """The factor f32 [...] of the light's change, as it is kept."""
+    out: I8 = np.rint(np.log(light) * STEPS_OF_LIGHT).clip(-127, 127).astype(np.int8)
+    return out
 
 
 def save_arrays(folder: Path, arrays: dict[str, npt.NDArray[Any]], made_from: str) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 
 from streamfx.frames import F32, U8, Deformation, FaceTrack, Motion
 from streamfx.geometry import Real
-from streamfx.lab.training.crops import I8, FaceCrops, quantised
+from streamfx.lab.training.crops import I8, FaceCrops, quantised, quantised_light
 from streamfx.lab.training.people import Listed, Seen, Sitter, Studio, by_person, rest_of
 from streamfx.models.face_basis import FaceBasis
 from streamfx.portrait.deform import deform
@@ -64,6 +64,7 @@ class Row:
     mask: U8 = field(repr=False)
     face: U8 = field(repr=False)
     moved: I8 = field(repr=False)
+    light: I8 = field(repr=False)
     previous: int
     sharp: bool
     tier: Tier
@@ -195,7 +196,7 @@ class _Stage:
         warped = np.where(rest.face[..., None] > 0, back * (1 - hidden)[..., None], _u8(rest.rgb))
         undone = replace(home, expression=(home.expression - there.expression).astype(np.float32))
         moved = displacement_map(undone, affine, self._basis.sigma, faces)
-        seen = Rectified((warped / 255).astype(np.float32), hidden, rest.face, moved, affine)
+        seen = Rectified((warped / 255).astype(np.float32), hidden, rest.face, moved, rest.light, affine)
         return self._made(seen, home, _crop(self._photo, affine), Tier.CYCLE, "train")
 
     def ratio(self, wrinkles: Wrinkles) -> Row:
@@ -235,6 +236,7 @@ class _Stage:
             mask=np.rint(seen.inner_mouth * 255).astype(np.uint8),
             face=np.rint(seen.face * 255).astype(np.uint8),
             moved=quantised(seen.displacement),
+            light=quantised_light(seen.light),
             previous=-1,
             sharp=self._sitter.seen.sharp,
             tier=tier,

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from streamfx.frames import U8
-from streamfx.lab.training.crops import STEPS_PER_SIGMA, FaceCrops, MouthCrops
+from streamfx.lab.training.crops import STEPS_OF_LIGHT, STEPS_PER_SIGMA, FaceCrops, MouthCrops
 from streamfx.render.rectify import LARGEST_DISPLACEMENT
 
 Rows = npt.NDArray[np.integer]
@@ -38,6 +38,8 @@ class Augmentation:
     """Per colour, 1 +- this."""
     gamma: float = 0.25
     """Logarithm of the exponent, +- this."""
+    slope: float = 0.25
+    """Light from one side: the logarithm of its change from the crop's middle to its edge, +- this."""
     soften: float = 0.25
     """Share of samples that lose detail."""
     jpeg: float = 0.15
@@ -46,7 +48,7 @@ class Augmentation:
     """Share of samples whose M is taken away."""
 
 
-NONE: Final = Augmentation(0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
+NONE: Final = Augmentation(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +57,10 @@ class FaceBatch:
 
     photo: Tensor
     """[B,3,256,256] 0..1: the rest photo."""
+    warped: Tensor
+    """[B,3,256,256] 0..1: the warp alone, the inner mouth blanked."""
     inputs: Tensor
-    """[B,6,256,256]: warped RGB with the inner mouth blanked, its mask, M / 6."""
+    """[B,6,256,256]: warped and relit RGB with the inner mouth blanked, its mask, M / 6."""
     truth: Tensor
     """[B,3,256,256], blanked alike."""
     face: Tensor
@@ -95,9 +99,10 @@ class FaceSampler:
         photo, warped, truth = (view.coloured(view.placed(one)) for one in (photo, warped, truth))
         mask, face, moved = view.placed(mask), view.placed(face), view.moved(moved)
         seen = 1 - mask
-        inputs = torch.cat([warped * seen, mask, moved], 1)
+        bare = warped * seen
+        inputs = torch.cat([bare * view.placed(_light(crops.light[rows])), mask, moved], 1)
         sharp = torch.from_numpy(np.asarray(crops.sharp[rows], np.float32)).view(-1, 1, 1, 1)
-        return FaceBatch(photo, inputs, truth * seen, (face * seen > 0.5).float(), sharp)
+        return FaceBatch(photo, bare, inputs, truth * seen, (face * seen > 0.5).float(), sharp)
 
     def pair(self, rows: Rows, generator: torch.Generator) -> tuple[FaceBatch, FaceBatch]:
         """Neighbours in time, (before, now), altered alike; rows without a neighbour are their own."""
@@ -144,6 +149,7 @@ class _View:
         self._grid = self._places(how, count) if how.place else None
         self._gain = 1 + how.gain * self._signed(count, 3)
         self._gamma = torch.exp(how.gamma * self._signed(count, 1))
+        self._slope = how.slope * self._signed(count, 2)
         self._soft = self._chance(count, how.soften)
         self._quality = torch.where(self._chance(count, how.jpeg), 50 + 45 * self._unit(count), 0)
         self._still = self._chance(count, how.no_motion)
@@ -166,13 +172,20 @@ class _View:
 
     def coloured(self, pictures: Tensor) -> Tensor:
         """[B,3,H,W] 0..1 as another camera would have it."""
-        lit = (pictures * self._gain.view(-1, 3, 1, 1)).clamp(0, 1) ** self._gamma.view(-1, 1, 1, 1)
+        light = self._gain.view(-1, 3, 1, 1) * self._sloped(pictures.shape[2])
+        lit = (pictures * light).clamp(0, 1) ** self._gamma.view(-1, 1, 1, 1)
         small = functional.avg_pool2d(lit, 2)
         lost = functional.interpolate(small, scale_factor=2.0, mode="bilinear", align_corners=False)
         lit = torch.where(self._soft.view(-1, 1, 1, 1), lost, lit)
         for index in torch.nonzero(self._quality)[:, 0].tolist():
             lit[index] = _recompressed(lit[index], int(self._quality[index]))
         return lit
+
+    def _sloped(self, size: int) -> Tensor:
+        """[B,1,H,W]: light that comes from one side."""
+        across = torch.linspace(-1, 1, size)
+        x, y = self._slope[:, 0].view(-1, 1, 1, 1), self._slope[:, 1].view(-1, 1, 1, 1)
+        return torch.exp(x * across.view(1, 1, 1, -1) + y * across.view(1, 1, -1, 1))
 
     def _places(self, how: Augmentation, count: int) -> Tensor:
         """[B,2,3]: for affine_grid."""
@@ -211,6 +224,11 @@ def _pictures(u8: U8) -> Tensor:
 def _planes(u8: U8) -> Tensor:
     """[B,1,H,W] 0..1 of u8 [B,H,W]."""
     return torch.from_numpy(np.ascontiguousarray(u8))[:, None].float() / 255
+
+
+def _light(steps: npt.NDArray[np.int8]) -> Tensor:
+    """The light's factor [B,1,H,W] of i8 [B,H,W]."""
+    return torch.exp(torch.from_numpy(np.ascontiguousarray(steps))[:, None].float() / STEPS_OF_LIGHT)
 
 
 def _motion(steps: npt.NDArray[np.int8]) -> Tensor:
