@@ -44,20 +44,18 @@ class History(nn.Module):
         half = len(fresh) // 2
         batch = fresh
         if int(self.count) >= half:
-            past = self.held[self._slots(half, generator)]
-            batch = torch.cat([fresh[: len(fresh) - half], past.to(fresh.dtype)])
-        self._keep(fresh[torch.randperm(len(fresh), generator=generator)[:half]], generator)
+            places = torch.randperm(int(self.count), generator=generator)[:half]
+            past = self.held[places.to(self.held.device)].to(fresh)
+            batch = torch.cat([fresh[: len(fresh) - half], past])
+        kept = torch.randperm(len(fresh), generator=generator)[:half]
+        self._keep(fresh[kept.to(fresh.device)], generator)
         return batch
 
-    def _slots(self, number: int, generator: torch.Generator) -> Tensor:
-        """Distinct places in use."""
-        return torch.randperm(int(self.count), generator=generator)[:number].to(self.held.device)
-
     def _keep(self, pictures: Tensor, generator: torch.Generator) -> None:
-        """Put pictures into free places, then over old ones."""
-        start = int(self.count)
-        free = min(len(self.held) - start, len(pictures))
-        self.held[start : start + free] = pictures[:free].to(self.held)
-        self.count += free
-        rest = pictures[free:]
-        self.held[self._slots(len(rest), generator)] = rest.to(self.held)
+        """Put pictures into free places, and those left over in the places of old ones."""
+        count = int(self.count)
+        free = torch.arange(count, min(count + len(pictures), len(self.held)))
+        old = torch.randperm(count, generator=generator)[: len(pictures) - len(free)]
+        places = torch.cat([free, old]).to(self.held.device)
+        self.held[places] = pictures[: len(places)].to(self.held)
+        self.count += len(free)
