@@ -1,0 +1,112 @@
+"""The one door to Lightning Fabric: devices, number formats, and several processes that learn together.
+
+Fabric starts the processes itself (`--devices N`), or finds those that `torchrun` has started.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import fields, is_dataclass, replace
+from typing import Final, Literal, TypeVar
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor
+
+from streamfx.errors import UsageError
+
+Precision = Literal["32", "bf16-mixed"]
+PRECISIONS: Final[tuple[Precision, ...]] = ("32", "bf16-mixed")
+
+B = TypeVar("B")
+
+
+def open_fabric(devices: int | None, precision: Precision = "32", accelerator: str = "auto") -> Fabric:
+    """Take hold of the devices; with more than one, this starts the other processes and meets them.
+
+    Args:
+        devices: GPUs, or processes on a CPU; None takes every GPU, or one process. Under `torchrun` its
+            number of processes counts instead.
+        precision: "bf16-mixed" halves the time and memory of convolutions on a GPU that has bfloat16.
+        accelerator: "auto", or "cpu" to leave GPUs alone.
+
+    Raises:
+        UsageError: there are not so many devices.
+    """
+    here, everywhere = _started_by_torchrun()
+    with _quiet():
+        try:
+            fabric = Fabric(
+                accelerator=accelerator,
+                devices=here or devices or "auto",
+                num_nodes=max(1, everywhere // max(1, here)),
+                precision=precision,
+            )
+            fabric.launch()
+        except (ValueError, RuntimeError) as error:
+            raise UsageError(
+                f"{devices or 'The'} devices cannot be used: {error}", "Ask for fewer: --devices 1"
+            ) from error
+    # The same seed then gives the same run on one machine; the search for the fastest kernels does not.
+    torch.backends.cudnn.deterministic = True
+    torch.backends.cudnn.benchmark = False
+    return fabric
+
+
+def moved(batch: B, fabric: Fabric) -> B:
+    """A frozen dataclass of tensors, of None and of such dataclasses, on this process's device."""
+    if not is_dataclass(batch) or isinstance(batch, type):
+        raise TypeError(f"{type(batch).__name__} is no dataclass of tensors")
+
+    def there(value: object) -> object:
+        if value is None:
+            return None
+        return (
+            value.to(fabric.device, non_blocking=True) if isinstance(value, Tensor) else moved(value, fabric)
+        )
+
+    return replace(batch, **{one.name: there(getattr(batch, one.name)) for one in fields(batch)})
+
+
+def agreed(fabric: Fabric, seconds: float, stop: bool) -> tuple[float, bool]:
+    """What all processes go by: the first one's clock, and whether any of them was told to stop."""
+    if fabric.world_size == 1:
+        return seconds, stop
+    said = fabric.all_gather(torch.tensor([seconds, float(stop)], dtype=torch.float64, device=fabric.device))
+    assert isinstance(said, Tensor), "a tensor was gathered"  # noqa: S101
+    return float(said[0, 0]), bool(said[:, 1].any())
+
+
+def gathered(fabric: Fabric, own: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """What each process has its own of, stacked [processes,...]; of the same shapes in all of them."""
+    stacked: dict[str, Tensor] = {}
+    for name, tensor in own.items():
+        together = fabric.all_gather(tensor)
+        assert isinstance(together, Tensor), "a tensor was gathered"  # noqa: S101
+        stacked[name] = together.reshape(fabric.world_size, *tensor.shape)
+    return stacked
+
+
+def _started_by_torchrun() -> tuple[int, int]:
+    """Its processes on this machine and on all; 0 where it did not start this one."""
+    if "TORCHELASTIC_RUN_ID" not in os.environ:
+        return 0, 0
+    return int(os.environ["LOCAL_WORLD_SIZE"]), int(os.environ["WORLD_SIZE"])
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without Fabric's advice on stderr, about GPUs left unused and services to subscribe to."""
+    logger = logging.getLogger("lightning_fabric")
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(before)
