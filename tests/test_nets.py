@@ -92,7 +92,7 @@ def test_every_parameter_of_a_network_learns(name: str):
 
 
 def test_an_unknown_name_is_refused():
-    with pytest.raises(UsageError, match="choose one of refine-lite"):
+    with pytest.raises(UsageError, match="Choose from: refine-lite"):
         build("refine")
 
 

@@ -19,6 +19,10 @@ _LIVELY: Final = 4.0
 """Inputs are small numbers, most of all M / 6: brought to the size that fresh weights expect."""
 
 
+_AJAR: Final = 0.25
+"""The gate never shuts: shut everywhere, which early training likes, nothing could be learned any more."""
+
+
 class _Hourglass(nn.Module):
     """Features of three grids, added on the way back: [B,inputs,H,W] to [B,widths[0],H,W]; 4 divides H, W.
 
@@ -52,7 +56,7 @@ class LiteRefiner(nn.Module):
     """The warped face's residual.
 
     In [B,9,256,256]: warped face RGB 0..1 with the inner mouth blanked, inner-mouth mask, M / 6, previous
-    residual (0 where there is none). Out [B,3,256,256], -1..1: tanh(r) * sigmoid(gate), to be added.
+    residual (0 where there is none). Out [B,3,256,256], -1..1: tanh(r) * gate, to be added.
 
     The colours are unshuffled by 4; mask, M and the previous residual, which are smooth, are averaged.
     """
@@ -70,7 +74,7 @@ class LiteRefiner(nn.Module):
         colours = functional.pixel_unshuffle(_LIVELY * (x[:, :3] - 0.5), self.FACTOR)
         smooth = functional.avg_pool2d(_LIVELY * x[:, 3:], self.FACTOR)
         out = functional.pixel_shuffle(self.head(self.body(torch.cat([colours, smooth], 1))), self.FACTOR)
-        return torch.tanh(out[:, :3]) * torch.sigmoid(out[:, 3:])
+        return torch.tanh(out[:, :3]) * (_AJAR + (1 - _AJAR) * torch.sigmoid(out[:, 3:]))
 
 
 class LiteMouth(nn.Module):
