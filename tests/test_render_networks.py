@@ -58,7 +58,8 @@ def broken(x: F32) -> F32:
 
 def rectified(motion: object = SPEAKING) -> tuple[Rectified, Deformation]:
     deformation = deform(synthetic.rig(), motion)  # type: ignore[arg-type]
-    return CpuRenderer(synthetic.rig(), SIGMA).rectify(deformation), deformation
+    face = CpuRenderer(synthetic.rig(), SIGMA).rectify(deformation)
+    return replace(face, light=np.ones_like(face.light)), deformation
 
 
 def viewed(crop: MouthCrop, jaw: float = 1.2) -> tuple[MouthView, Deformation, Rig]:
@@ -73,16 +74,17 @@ def viewed(crop: MouthCrop, jaw: float = 1.2) -> tuple[MouthView, Deformation, R
 
 def test_the_lite_refiner_shows_face_mouth_motion_and_no_past_at_first():
     face, deformation = rectified()
+    light = np.linspace(0.7, 1.3, CROP, dtype=np.float32)[None].repeat(CROP, 0)
     network = Seen(flat(0.25))
-    residual = LiteNetworkRefiner(network).refine(face, deformation)
+    residual = LiteNetworkRefiner(network).refine(replace(face, light=light), deformation)
     (x,) = network.inputs
     assert (x.shape, x.dtype) == ((CROP, CROP, 9), np.float32)
-    assert np.array_equal(x[..., :3], face.rgb)
+    assert np.allclose(x[..., :3], face.rgb * light[..., None], atol=1e-6)
     assert np.array_equal(x[..., 3], face.inner_mouth)
     assert np.allclose(x[..., 4:6], face.displacement / 6, atol=1e-6)
     assert np.abs(x[..., 4:6]).max() <= 1
     assert not x[..., 6:].any()
-    assert np.array_equal(residual.rgb, np.full((CROP, CROP, 3), 0.25, np.float32))
+    assert np.allclose(residual.rgb, 0.25 + face.rgb * (light[..., None] - 1), atol=1e-6)
 
 
 def _pasts(*changes: dict[str, object]) -> list[float]:

@@ -10,6 +10,7 @@ from streamfx.render.base import Mode, MouthCrop, MouthView, Rectified, Residual
 from streamfx.render.composite import add_residual, draw_eyes, draw_mouth
 from streamfx.render.kernels import lay_over, rasterise
 from streamfx.render.light import Relighter
+from streamfx.render.network_kernels import blank
 from streamfx.render.rectify import (
     CROP,
     displacement_map,
@@ -78,7 +79,8 @@ class CpuRenderer:
         )
         draw_eyes(crop, self._rig, deformation, affine)
         inner = inner_mouth_mask(deformation, affine, CROP)
-        rgb = crop.astype(np.float32) * ((1 - inner) / 255)[..., None]
+        rgb = np.empty((CROP, CROP, 3), np.float32)
+        blank(crop, inner, rgb)
         moved = displacement_map(deformation, affine, self._sigma, face)
         change = self._relighter.change(deformation)
         light = light_map(deformation, affine, change, face)

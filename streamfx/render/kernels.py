@@ -1,6 +1,7 @@
 """The per-pixel loops, compiled by numba (its only door). Plain arrays in, plain arrays out, no allocation.
 
-Compiled once per machine and cached on disk; they release the GIL, so tracking goes on beside them.
+Compiled once per machine and cached on disk; they release the GIL, so tracking goes on beside them. Here: the
+compiler, sampling, the mesh, and drawing into a picture; mouth_kernels.py and network_kernels.py build on it.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-from streamfx.frames import F32, I32, U8, Mask
+from streamfx.frames import F32, I32, U8
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 _Point = tuple[float, float]
@@ -24,15 +25,15 @@ _FLAT = 1e-6  # px and px^2: smaller edges are level, smaller triangles are skip
 _JUMP = 230  # levels of alpha, summed over four neighbours, that make a hard edge
 _INVISIBLE = 0.003  # of a mask: less is not drawn
 _LINES = 8  # scan lines per pixel row of a coverage mask
-_OVER = 1.8  # over-relaxation: right for a face of some 30 cells
 
 
-def _compiled(function: _F) -> _F:
+def compiled(function: _F) -> _F:
+    """Have numba compile a function of scalars and arrays."""
     jitted: _F = numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")(function)
     return jitted
 
 
-@_compiled
+@compiled
 def _widen(y: int, p: _Point, q: _Point, span: _Point) -> _Point:
     """The span (lowest, highest x) of the scan line `y`, widened to where the edge from p to q meets it."""
     low, high = span
@@ -44,7 +45,7 @@ def _widen(y: int, p: _Point, q: _Point, span: _Point) -> _Point:
     return min(low, x), max(high, x)
 
 
-@_compiled
+@compiled
 def rasterise(corners: F32, values: F32, triangles: I32, out: F32) -> None:
     """Scan-convert triangles in the given order; each pixel gets two values, linear over its triangle.
 
@@ -87,7 +88,7 @@ def rasterise(corners: F32, values: F32, triangles: I32, out: F32) -> None:
                 v += vx
 
 
-@_compiled
+@compiled
 def _around(layer: U8, y: int, x: int, channel: int) -> int:
     """Sum of the four neighbours."""
     beside = np.int32(layer[y, x - 1, channel]) + layer[y, x + 1, channel]
@@ -95,7 +96,7 @@ def _around(layer: U8, y: int, x: int, channel: int) -> int:
     return total
 
 
-@_compiled
+@compiled
 def lay_over(layer: U8, ground: U8) -> None:
     """ground = layer + (1 - alpha) * ground, in place.
 
@@ -132,7 +133,7 @@ def lay_over(layer: U8, ground: U8) -> None:
                 ground[y, x, c] = np.uint8(min(value[c] + ((under + (under >> 8)) >> 8), 255))
 
 
-@_compiled
+@compiled
 def _insert(ordered: _Numbers, count: int, value: float) -> int:
     """Put a value in its place among the first `count`, which are in order; return their new number."""
     i = count
@@ -143,7 +144,7 @@ def _insert(ordered: _Numbers, count: int, value: float) -> int:
     return count + 1
 
 
-@_compiled
+@compiled
 def _cover(row: F32, start: float, end: float) -> None:
     """Count a scan line's span: for the pixels at its ends their share, for those between the whole line."""
     if end <= start:
@@ -159,7 +160,7 @@ def _cover(row: F32, start: float, end: float) -> None:
         row[last] += (end - last) / _LINES
 
 
-@_compiled
+@compiled
 def coverage(polygon: F32, left: int, top: int, out: F32) -> None:
     """Share of each pixel that a closed polygon covers (even-odd): exact along x, _LINES scan lines a row.
 
@@ -188,22 +189,22 @@ def coverage(polygon: F32, left: int, top: int, out: F32) -> None:
                 _cover(out[y], max(0.0, crossings[span]), min(float(width), crossings[span + 1]))
 
 
-@_compiled
-def _through(place: F32, x: float, y: float) -> _Point:
+@compiled
+def through(place: F32, x: float, y: float) -> _Point:
     """A point through a [2,3] map."""
     return place[0, 0] * x + place[0, 1] * y + place[0, 2], place[1, 0] * x + place[1, 1] * y + place[1, 2]
 
 
-@_compiled
-def _within(texture: U8, x: float, y: float) -> bool:
+@compiled
+def within(texture: U8, x: float, y: float) -> bool:
     """Whether a texture has pixels on all sides of a point."""
     height, width = texture.shape[0], texture.shape[1]
     inside: bool = x >= 0 and y >= 0 and x < width - 1 and y < height - 1
     return inside
 
 
-@_compiled
-def _bilinear(texture: U8, x: float, y: float, channel: int) -> float:
+@compiled
+def bilinear(texture: U8, x: float, y: float, channel: int) -> float:
     """A texture's value between its pixels; beyond its border, that of the border."""
     height, width = texture.shape[0], texture.shape[1]
     x = min(max(x, 0.0), width - 1.001)
@@ -216,7 +217,7 @@ def _bilinear(texture: U8, x: float, y: float, channel: int) -> float:
     return value
 
 
-@_compiled
+@compiled
 def draw_eye(
     picture: U8, left: int, top: int, mask: F32, sclera: U8, iris: U8, place: F32, gaze: F32
 ) -> None:
@@ -235,19 +236,19 @@ def draw_eye(
             m = mask[y, x]
             if m <= _INVISIBLE:
                 continue
-            u, v = _through(place, left + x, top + y)
+            u, v = through(place, left + x, top + y)
             iu, iv = u - gaze[0], v - gaze[1]
-            inside = _within(iris, iu, iv)
-            alpha = _bilinear(iris, iu, iv, 3) / 255.0 if inside else 0.0
+            inside = within(iris, iu, iv)
+            alpha = bilinear(iris, iu, iv, 3) / 255.0 if inside else 0.0
             for c in range(3):
-                value = _bilinear(sclera, u, v, c) * (1 - alpha)
+                value = bilinear(sclera, u, v, c) * (1 - alpha)
                 if inside:
-                    value += _bilinear(iris, iu, iv, c)
+                    value += bilinear(iris, iu, iv, c)
                 old = picture[top + y, left + x, c]
                 picture[top + y, left + x, c] = np.uint8(min(max(old + (value - old) * m + 0.5, 0.0), 255.0))
 
 
-@_compiled
+@compiled
 def draw_patch(picture: U8, left: int, top: int, mask: F32, patch: U8, place: F32) -> None:
     """Blend a patch into a picture through a mask, in place.
 
@@ -263,15 +264,15 @@ def draw_patch(picture: U8, left: int, top: int, mask: F32, patch: U8, place: F3
             m = mask[y, x]
             if m <= _INVISIBLE:
                 continue
-            u, v = _through(place, left + x, top + y)
+            u, v = through(place, left + x, top + y)
             for c in range(3):
                 old = picture[top + y, left + x, c]
-                value = old + (_bilinear(patch, u, v, c) - old) * m
+                value = old + (bilinear(patch, u, v, c) - old) * m
                 picture[top + y, left + x, c] = np.uint8(min(max(value + 0.5, 0.0), 255.0))
 
 
-@_compiled
-def _between(image: F32, i: int, j: int, fx: float, fy: float, channel: int) -> float:
+@compiled
+def between(image: F32, i: int, j: int, fx: float, fy: float, channel: int) -> float:
     """An image's value at (i + fx, j + fy), which has pixels on all sides."""
     upper = image[j, i, channel] * (1 - fx) + image[j, i + 1, channel] * fx
     lower = image[j + 1, i, channel] * (1 - fx) + image[j + 1, i + 1, channel] * fx
@@ -279,7 +280,7 @@ def _between(image: F32, i: int, j: int, fx: float, fy: float, channel: int) -> 
     return value
 
 
-@_compiled
+@compiled
 def add_patch(region: U8, patch: F32, weight: F32, place: F32) -> None:
     """region += 255 * patch * weight, in place; what is nothing leaves the region as it is, to the bit.
 
@@ -292,84 +293,14 @@ def add_patch(region: U8, patch: F32, weight: F32, place: F32) -> None:
     last = patch.shape[0] - 1
     for y in range(region.shape[0]):
         for x in range(region.shape[1]):
-            u, v = _through(place, x, y)
+            u, v = through(place, x, y)
             if u < 0 or v < 0 or u >= last or v >= last:
                 continue
             i, j = int(u), int(v)
             fx, fy = u - i, v - j
-            share = 255 * _between(weight, i, j, fx, fy, 0)
+            share = 255 * between(weight, i, j, fx, fy, 0)
             if share <= _INVISIBLE:
                 continue
             for c in range(3):
-                value = region[y, x, c] + share * _between(patch, i, j, fx, fy, c) + 0.5
+                value = region[y, x, c] + share * between(patch, i, j, fx, fy, c) + 0.5
                 region[y, x, c] = np.uint8(min(max(value, 0.0), 255.0))
-
-
-@_compiled
-def relax(cells: F32, known: Mask, sweeps: int) -> None:
-    """Let each unknown cell become the mean of its neighbours (successive over-relaxation), in place.
-
-    Args:
-        cells: f32 [n,n,C]
-        known: bool [n,n]: cells that stay as they are.
-        sweeps: over the whole grid.
-    """
-    height, width, channels = cells.shape
-    for _ in range(sweeps):
-        for y in range(height):
-            above, below = max(y - 1, 0), min(y + 1, height - 1)
-            for x in range(width):
-                if known[y, x]:
-                    continue
-                left, right = max(x - 1, 0), min(x + 1, width - 1)
-                for c in range(channels):
-                    beside = cells[y, left, c] + cells[y, right, c] + cells[above, x, c] + cells[below, x, c]
-                    cells[y, x, c] += _OVER * (beside / 4 - cells[y, x, c])
-
-
-@_compiled
-def paint_mouth(
-    out: U8,
-    mask: F32,
-    shade: F32,
-    cavity: F32,
-    tongue: U8,
-    lower: U8,
-    upper: U8,
-    skull: F32,
-    jaw: F32,
-    rest: F32,
-    dim: F32,
-) -> None:
-    """Paint the inside of a mouth back to front: throat, tongue, lower teeth, upper teeth.
-
-    Args:
-        out: u8 [n,n,3], overwritten where mask > 0.
-        mask: f32 [n,n] 0..1: the opening between the lips.
-        shade: f32 [n,n] 0..1: how much light the lips let in.
-        cavity: f32 [3] RGB.
-        tongue, lower, upper: u8 [h,w,4] premultiplied, all of one size.
-        skull, jaw, rest: f32 [2,3]: out px -> texture px of upper teeth, lower teeth and tongue.
-        dim: f32 [3]: light on tongue, lower and upper teeth.
-    """
-    for y in range(out.shape[0]):
-        for x in range(out.shape[1]):
-            if mask[y, x] <= 0.0:
-                continue
-            su, sv = _through(skull, x, y)
-            ju, jv = _through(jaw, x, y)
-            tu, tv = _through(rest, x, y)
-            in_tongue, in_jaw = _within(upper, tu, tv), _within(upper, ju, jv)
-            in_skull = _within(upper, su, sv)
-            ta = 1 - _bilinear(tongue, tu, tv, 3) / 255 if in_tongue else 1.0
-            la = 1 - _bilinear(lower, ju, jv, 3) / 255 if in_jaw else 1.0
-            ua = 1 - _bilinear(upper, su, sv, 3) / 255 if in_skull else 1.0
-            for c in range(3):
-                value = cavity[c]
-                if in_tongue:
-                    value = value * ta + dim[0] * _bilinear(tongue, tu, tv, c)
-                if in_jaw:
-                    value = value * la + dim[1] * _bilinear(lower, ju, jv, c)
-                if in_skull:
-                    value = value * ua + dim[2] * _bilinear(upper, su, sv, c)
-                out[y, x, c] = np.uint8(min(max(value * shade[y, x] + 0.5, 0.0), 255.0))

@@ -13,7 +13,7 @@ import numpy as np
 
 from streamfx.frames import F32, U8, Deformation, Rig
 from streamfx.render.base import MouthCrop, MouthView
-from streamfx.render.kernels import paint_mouth
+from streamfx.render.mouth_kernels import paint_mouth, paint_own
 
 _TONGUE_SHARE = 0.66  # of the jaw's drop that the tongue follows
 _TEETH_DEPTH = 0.5  # cm behind the lips: parallax under head rotation
@@ -56,14 +56,10 @@ class ProceduralMouth:
 
     def own(self, view: MouthView, deformation: Deformation) -> U8:
         """u8 [n,n]: 255 where `paint` shows teeth of the person that a photo showed; 0 outside the mask."""
-        maps = (self._to_texture(view, deformation, drop) for drop in (0.0, deformation.jaw_drop))
-        shape, flags = view.mask.shape, cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-        rows = [
-            cv2.warpAffine(np.ascontiguousarray(self._rig.mouth.own[..., row]), place, shape, flags=flags)
-            for row, place in enumerate(maps)
-        ]
-        own: U8 = (np.maximum(*rows) * view.mask).astype(np.uint8)
-        return own
+        out = np.zeros(view.mask.shape, np.uint8)
+        skull, jaw = (self._to_texture(view, deformation, drop) for drop in (0.0, deformation.jaw_drop))
+        paint_own(out, view.mask, self._rig.mouth.own, skull, jaw)
+        return out
 
     def _to_texture(self, view: MouthView, deformation: Deformation, drop: float) -> F32:
         """f32 [2,3]: crop px -> texture px for a plane in the head, `drop` cm below its place at rest."""

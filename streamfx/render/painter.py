@@ -10,6 +10,7 @@ import numpy as np
 from streamfx.frames import F32, U8, Deformation, Rig
 from streamfx.render.base import MouthCrop, MouthView, Network
 from streamfx.render.mouth import ProceduralMouth
+from streamfx.render.network_kernels import show_mouth
 from streamfx.render.rectify import LARGEST_DISPLACEMENT
 from streamfx.render.refiner import finite
 
@@ -38,16 +39,9 @@ class LiteNetworkPainter:
         """See base.MouthPainter."""
         drawn = self._procedural.paint(view, deformation)
         own = self._procedural.own(view, deformation)
-        inside = view.mask / np.float32(255)
-        outside = np.float32(1 / 255) - inside
-        planes = [
-            view.rgb * outside[..., None],
-            view.mask,
-            drawn * inside[..., None],
-            own * inside,
-            view.displacement * np.float32(1 / LARGEST_DISPLACEMENT),
-        ]
-        return _to_u8(self._network(cv2.merge(planes, self._input)))
+        unit = LARGEST_DISPLACEMENT
+        show_mouth(self._input, view.rgb, view.mask, drawn, own, view.displacement, unit)
+        return _to_u8(self._network(self._input))
 
 
 class PaperNetworkPainter:

@@ -12,7 +12,7 @@ import numpy as np
 
 from streamfx.frames import F32, Deformation
 from streamfx.render.base import Network, Rectified, Residual
-from streamfx.render.kernels import relax
+from streamfx.render.network_kernels import add_light, relax, show_face
 from streamfx.render.rectify import CROP, LARGEST_DISPLACEMENT
 
 _RIM: Final = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (17, 17))
@@ -48,10 +48,12 @@ class LiteNetworkRefiner:
         """See base.Refiner."""
         if not self._follows(deformation):
             self._last = self._nothing
-        lit = face.rgb * face.light[..., None]
-        planes = [lit, face.inner_mouth, _in_units(face.displacement), self._last]
-        self._last = finite(self._network(cv2.merge(planes, self._input))).copy()
-        return Residual(self._last + (lit - face.rgb))
+        unit = LARGEST_DISPLACEMENT
+        show_face(self._input, face.rgb, face.light, face.inner_mouth, face.displacement, unit, self._last)
+        self._last = finite(self._network(self._input)).copy()
+        whole = np.empty_like(self._last)
+        add_light(self._last, face.rgb, face.light, whole)
+        return Residual(whole)
 
     def _follows(self, deformation: Deformation) -> bool:
         """Whether the last residual still holds; remembers this frame for the next."""

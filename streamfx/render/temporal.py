@@ -8,10 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import cv2
-import numpy as np
 
 from streamfx.frames import F32, U8, Deformation
 from streamfx.render.base import CLOSED_GAP, MouthView
+from streamfx.render.mouth_kernels import blend_along
 
 _SHARE = 0.5  # of the previous mouth where everything agrees
 _SIMILAR = 20.0  # grey levels of difference at which the share falls to 1/e
@@ -68,25 +68,13 @@ class MouthBlender:
         now_grey, last_grey = (cv2.cvtColor(m, cv2.COLOR_RGB2GRAY) for m in (mouth, last.mouth))
         back = self._flow.calc(now_grey, last_grey, None)
         forth = self._flow.calc(last_grey, now_grey, None)
-        source = _grid(mask.shape) + back
-        carried = cv2.remap(last.mouth, source, None, cv2.INTER_LINEAR)
-        error = back + cv2.remap(forth, source, None, cv2.INTER_LINEAR)
-        consistent = np.einsum("hwc,hwc->hw", error, error) < _CONSISTENT**2
-        inside = (mask > 0.5) & (cv2.remap(last.mask, source, None, cv2.INTER_LINEAR) > 0.5)
-        difference = cv2.absdiff(mouth, carried).max(2) / np.float32(_SIMILAR)
-        weight = (_SHARE * np.exp(-(difference**2)) * (consistent & inside)).astype(np.float32)
-        mixed = mouth + (carried.astype(np.float32) - mouth) * weight[..., None]
-        rounded: U8 = (mixed + 0.5).astype(np.uint8)
-        return rounded
+        mixed = mouth.copy()
+        limits = (_SHARE, _SIMILAR, _CONSISTENT)
+        blend_along(mixed, mask, last.mouth, last.mask, back, forth, *limits)
+        return mixed
 
 
 def _agrees(last: _Shown, mouth: U8, view: MouthView, deformation: Deformation) -> bool:
     """Whether the two mouths belong to one motion of the lips."""
     steady = abs(view.gap - last.gap) <= _JUMP * max(last.gap, CLOSED_GAP)
     return steady and last.mouth.shape == mouth.shape and last.epoch == deformation.epoch
-
-
-def _grid(shape: tuple[int, ...]) -> F32:
-    """f32 [h,w,2]: each pixel's own x and y."""
-    y, x = np.mgrid[: shape[0], : shape[1]]
-    return np.dstack([x, y]).astype(np.float32)
