@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
     from streamfx.cli import Subparsers
     from streamfx.lab.evaluation.closure import ClosureRow, Spread
-    from streamfx.lab.evaluation.reenact import Score
     from streamfx.lab.evaluation.rest import RestRow
 
 Thing = TypeVar("Thing")
@@ -39,13 +38,22 @@ the face oval without the inner mouth, beside the copied photo and the warp alon
 REST = "Difference between photo and output at rest, in grey levels of 255, over the whole picture."
 
 
-REFINE_NOTES = """\
+FIGURES = """\
+sharpness: Laplacian energy over the truth's. l1: grey levels of 255. gmsd, features: 0 is best; features is
+a stand-in for LPIPS, made of MediaPipe's landmark network. identity: distance of dlib's embeddings of output
+and truth, to be read beside `copy`, the distance of two real pictures of a person; no threshold fits all."""
+REFINE_NOTES = f"""\
 exact: vertices where the smile has them; motion: where the product puts them, unsmoothed. copy: the photo put
-where the true head is; warp: no network. gain: over the warp. sharpness: Laplacian energy over the truth's.
-l1: grey levels. gmsd: 0 is best. features: a stand-in for LPIPS, of MediaPipe's landmark network; 0 is best.
-identity: distance of dlib's embeddings of output and real smile, to be read beside `copy`, the distance of
-the person's two real photos; no threshold fits everyone. skin: by the typology angle (ITA) of the cheeks as
-photographed: light above 41 degrees, dark below 10."""
+where the true head is; warp: no network. Both d: gain over the warp.
+{FIGURES}
+skin: by the typology angle (ITA) of the cheeks as photographed: light above 41 degrees, dark below 10."""
+REENACT_NOTES = f"""\
+shown: vertices where the product puts them; motion: the same without smoothing; exact: where the clip has
+them. copy: the rest picture put where the true head is; warp: no network. Both d: gain over the warp.
+{FIGURES}
+aim: wanted from true landmarks, akd: found in the output from wanted, in percent of the distance between
+the outer eye corners. temporal: what optical flow does not explain of a picture's change, over the same of
+the real clip."""
 WEIGHTS = "judge these weights (safetensors) instead of the shipped ones; may be repeated"
 
 
@@ -73,7 +81,7 @@ def add_parser(subparsers: Subparsers) -> None:
         one.add_argument("--data", type=Path, metavar="DIR", help="the evaluation data")
         add_json(one)
         one.set_defaults(run=run, measure=measure)
-        if name == "refine":
+        if measure in (refine, reenact):
             one.add_argument("--weights", action="append", default=[], metavar="[NETWORK=]FILE", help=WEIGHTS)
 
 
@@ -88,7 +96,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def refine(data: Path, arguments: argparse.Namespace) -> None:
     """Print one row per sitter, placing and method, then means over all and over groups of skin tone."""
-    from streamfx.lab.evaluation.contenders import parse_weights, refiners
+    from streamfx.lab.evaluation.contenders import contender, refining
     from streamfx.lab.evaluation.likeness import open_judge
     from streamfx.lab.evaluation.methods import WARP_ONLY
     from streamfx.lab.evaluation.people import sittings, unseen_pairs
@@ -97,7 +105,7 @@ def refine(data: Path, arguments: argparse.Namespace) -> None:
     from streamfx.lab.evaluation.stage import open_studio
     from streamfx.models.store import Store
 
-    methods = [WARP_ONLY, *refiners([parse_weights(text) for text in arguments.weights])]
+    methods = [WARP_ONLY, *refining([contender(text) for text in arguments.weights])]
     store, pairs = Store.default(), unseen_pairs(data)
     judge = open_judge(data, store)
     with open_studio(store) as studio, frame_bar("judging", len(pairs)) as step:
@@ -124,26 +132,22 @@ def print_rows(rows: Sequence[DataclassInstance], as_json: bool, notes: str) -> 
 
 
 def reenact(data: Path, arguments: argparse.Namespace) -> None:
-    """Print one row per clip and method, then the means over all pictures."""
-    from streamfx.lab.evaluation.clips import track_clip
-    from streamfx.lab.evaluation.reenact import averages
-    from streamfx.lab.evaluation.reenact import reenact as measured
+    """Print one row per clip, placing and method, then means over all, and every network's worst clip."""
+    from streamfx.lab.evaluation import reenact as reenacting
+    from streamfx.lab.evaluation.clips import Driver, track_clip
+    from streamfx.lab.evaluation.contenders import complete, contender, refining
+    from streamfx.lab.evaluation.likeness import open_judge
+    from streamfx.lab.evaluation.stage import open_studio
     from streamfx.models.store import Store
 
-    rows = averages(measured(data, Store.default(), track_clip))
-    if arguments.json:
-        print_json([_document(row) for row in rows])
-        return
-    print_columns(
-        [("CLIP", "METHOD", "PSNR dB", "SSIM", "SHARPNESS", "LANDMARKS %", "AKD %"), *map(_score, rows)]
-    )
-    print("unmoved: the photo as it is; pipeline: what the product shows; unfiltered: without smoothing;")
-    print("exact: the warp with the true landmarks. Landmark distances in percent of the eyes' distance.")
-
-
-def _score(row: Score) -> Sequence[str]:
-    figures = (f"{row.psnr:.2f}", f"{row.ssim:.3f}", f"{row.sharpness:.2f}", f"{row.landmarks:.2f}")
-    return row.clip, row.method.value, *figures, "-" if math.isnan(row.akd) else f"{row.akd:.2f}"
+    named = [contender(text) for text in arguments.weights]
+    store, paths = Store.default(), reenacting.all_clips(data)
+    judge = open_judge(data, store)
+    with open_studio(store) as studio, frame_bar("reenacting", len(paths)) as step:
+        driver = Driver(studio.geometry.vertices, studio.geometry.rms)
+        clips = watched(reenacting.tracked_clips(paths, store, track_clip), step)
+        rows = list(reenacting.reenact(clips, driver, studio, [*refining(named), *complete(named)], judge))
+    print_rows([*rows, *reenacting.summary(rows)], arguments.json, REENACT_NOTES)
 
 
 def closure(data: Path, arguments: argparse.Namespace) -> None:
@@ -212,7 +216,7 @@ def _rest(row: RestRow) -> Sequence[str]:
     return row.portrait, f"{row.layer:.3f}", f"{row.sheet:.3f}", str(row.worst), f"{row.mouth_closed:.3f}"
 
 
-def _document(row: Score | ClosureRow | RestRow) -> dict[str, object]:
+def _document(row: ClosureRow | RestRow) -> dict[str, object]:
     """The row's fields; what was not measured is null, for JSON knows no nan."""
     return {
         name: None if isinstance(value, float) and math.isnan(value) else value

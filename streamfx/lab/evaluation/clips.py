@@ -1,9 +1,14 @@
-"""Clips for evaluation: the shared data, a clip's tracks, chosen pictures, and motions from them."""
+"""Clips for evaluation: the shared data, a clip's tracks, chosen pictures, and motions from them.
+
+A clip is a video, or a folder of pictures that ../index.csv lists with their times.
+"""
 
 from __future__ import annotations
 
+import csv
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -11,9 +16,10 @@ from typing import Final
 import numpy as np
 
 from streamfx.errors import SourceMissing, SourceUnreadable
-from streamfx.frames import F32, U8, FaceTrack, Motion
+from streamfx.frames import F32, U8, FaceTrack, Frame, Motion
 from streamfx.geometry import F64, fit_pose, vertex_weights
 from streamfx.pipeline import LOOKAHEAD
+from streamfx.portrait.photo import load_photo
 from streamfx.source import open_source
 from streamfx.topology import FACE_VERTICES
 from streamfx.track.landmarker import FaceTracker
@@ -56,6 +62,8 @@ class Clip:
 
     path: Path
     looks: tuple[Look, ...] = field(repr=False)
+    rest: int | None = None
+    """Running number of the picture marked as rest, where one is."""
 
     @property
     def name(self) -> str:
@@ -72,9 +80,9 @@ def track_clip(path: Path, task: Path) -> Clip:
     Raises:
         SourceMissing, SourceUnreadable: the clip cannot be read; ModelError: the landmarker fails.
     """
-    with open_source(path) as source, FaceTracker(task) as tracker:
-        looks = [Look(f.captured_ns, f.seq, f.epoch, tracker.track(f)) for f in source]
-    return Clip(path, tuple(looks))
+    with _opened(path) as frames, FaceTracker(task) as tracker:
+        looks = [Look(f.captured_ns, f.seq, f.epoch, tracker.track(f)) for f in frames]
+    return Clip(path, tuple(looks), _marked_rest(path) if path.is_dir() else None)
 
 
 def pictures(path: Path, wanted: Collection[int]) -> dict[int, U8]:
@@ -84,8 +92,8 @@ def pictures(path: Path, wanted: Collection[int]) -> dict[int, U8]:
         SourceUnreadable: the clip ends before.
     """
     found: dict[int, U8] = {}
-    with open_source(path) as source:
-        for frame in source:
+    with _opened(path) as frames:
+        for frame in frames:
             if frame.seq in wanted:
                 found[frame.seq] = frame.rgb
             if len(found) == len(wanted):
@@ -93,6 +101,43 @@ def pictures(path: Path, wanted: Collection[int]) -> dict[int, U8]:
     raise SourceUnreadable(
         f"{path.name} lacks {len(wanted) - len(found)} of its pictures", "Fetch the data again"
     )
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Iterator[Frame]]:
+    """The frames of a video or of a folder's pictures."""
+    if path.is_dir():
+        yield _folder_frames(path)
+        return
+    with open_source(path) as source:
+        yield source
+
+
+def _folder_frames(folder: Path) -> Iterator[Frame]:
+    for seq, row in enumerate(_listed(folder)):
+        rgb = load_photo(folder.parent / row["file"]).rgb
+        yield Frame(rgb, round(float(row["t"]) * 1e9), seq)
+
+
+def _marked_rest(folder: Path) -> int | None:
+    return next((seq for seq, row in enumerate(_listed(folder)) if row["is_rest"] == "1"), None)
+
+
+def _listed(folder: Path) -> list[dict[str, str]]:
+    """The rows of ../index.csv with this folder's pictures.
+
+    Raises:
+        SourceMissing: there is no index, or it lists none of them.
+    """
+    index = folder.parent / "index.csv"
+    try:
+        with index.open(newline="", encoding="utf-8") as file:
+            rows = [row for row in csv.DictReader(file) if row["file"].startswith(f"{folder.name}/")]
+    except OSError as error:
+        raise SourceMissing(f"{index} cannot be read ({error.strerror})", "Fetch the data again") from error
+    if not rows:
+        raise SourceMissing(f"{index} lists no picture of {folder.name}", "Fetch the data again")
+    return rows
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,73 +2,80 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from streamfx.errors import UsageError
-from streamfx.frames import F32, Deformation
+from streamfx.frames import Rig
 from streamfx.lab.evaluation.methods import Method
-from streamfx.render.base import Network, Rectified, Refiner, Residual
-from streamfx.render.rectify import LARGEST_DISPLACEMENT
+from streamfx.render.base import MouthPainter, Network, Refiner
+from streamfx.render.painter import LiteNetworkPainter, PaperNetworkPainter
+from streamfx.render.refiner import LiteNetworkRefiner, PaperNetworkRefiner
 
-NETWORKS: Final = ("refine-lite", "refine-paper", "mouth-lite", "mouth-paper")
+REFINERS: Final[dict[str, Callable[[Network], Refiner]]] = {
+    "refine-lite": LiteNetworkRefiner,
+    "refine-paper": PaperNetworkRefiner,
+}
+PAINTERS: Final[dict[str, Callable[[Network, Rig], MouthPainter]]] = {
+    "mouth-lite": LiteNetworkPainter,
+    "mouth-paper": lambda network, _: PaperNetworkPainter(network),
+}
 
 
 @dataclass(frozen=True, slots=True)
-class Weights:
-    """Weights on trial."""
+class Contender:
+    """A network on trial."""
 
     network: str
-    """One of NETWORKS."""
-    path: Path
+    """A key of REFINERS or PAINTERS."""
     label: str
-    """Names them in tables."""
+    """Names it in tables."""
+    run: Network
+
+    def refiner(self) -> Refiner:
+        """A refiner without a past."""
+        return REFINERS[self.network](self.run)
+
+    def painter(self, rig: Rig) -> MouthPainter:
+        """A painter of one portrait's mouth."""
+        return PAINTERS[self.network](self.run, rig)
 
 
-def parse_weights(text: str) -> Weights:
-    """`[NETWORK=]FILE.safetensors`; without a network, the file's name must begin with one.
+def contender(text: str) -> Contender:
+    """Of `[NETWORK=]FILE.safetensors`; without a network, the file's name must begin with one.
 
     Raises:
         UsageError: it names no network.
+        ModelMissing, ModelCorrupt: there is no such file, or it holds other tensors.
     """
-    named, mark, file = text.rpartition("=")
-    path = Path(file)
-    network = named if mark else next((one for one in NETWORKS if path.stem.startswith(one)), "")
-    if network not in NETWORKS:
-        raise UsageError(
-            f"{text} does not say which network it is of", f"Write NETWORK={file}, of {', '.join(NETWORKS)}"
-        )
-    return Weights(network, path, path.stem)
-
-
-def refiners(weights: Sequence[Weights]) -> list[Method]:
-    """A method for each refiner among the weights."""
-    return [_refining(one) for one in weights if one.network.startswith("refine")]
-
-
-def _refining(weights: Weights) -> Method:
     from streamfx.lab.evaluation.torch_nets import TorchNetwork
 
-    network = TorchNetwork(weights.network, weights.path)
-    return Method(weights.label, refiner=lambda: _Lite(network))
-
-
-class _Lite(Refiner):
-    def __init__(self, network: Network) -> None:
-        self._network = network
-
-    def refine(self, face: Rectified, deformation: Deformation) -> Residual:
-        import numpy as np
-
-        x: F32 = np.concatenate(
-            [
-                face.rgb,
-                face.inner_mouth[..., None],
-                face.displacement / LARGEST_DISPLACEMENT,
-                np.zeros_like(face.rgb),
-            ],
-            axis=2,
+    named, mark, file = text.rpartition("=")
+    path, known = Path(file), (*REFINERS, *PAINTERS)
+    network = named if mark else next((one for one in known if path.stem.startswith(one)), "")
+    if network not in known:
+        raise UsageError(
+            f"{text} does not say which network it is of",
+            f"Write NETWORK={file}, with one of {', '.join(known)}",
         )
-        return Residual(self._network(x))
+    return Contender(network, path.stem, TorchNetwork(network, path))
+
+
+def refining(contenders: Sequence[Contender]) -> list[Method]:
+    """A method for each refiner among them."""
+    return [Method(one.label, refiner=one.refiner) for one in contenders if one.network in REFINERS]
+
+
+def complete(contenders: Sequence[Contender]) -> list[Method]:
+    """A method for each refiner with the first painter of its profile, refiner and mouth together."""
+    painters = {one.network.partition("-")[2]: one for one in contenders if one.network in PAINTERS}
+    pairs = [
+        (one, painters.get(one.network.partition("-")[2])) for one in contenders if one.network in REFINERS
+    ]
+    return [
+        Method(f"{refiner.label} + {painter.label}", refiner.refiner, painter.painter)
+        for refiner, painter in pairs
+        if painter is not None
+    ]

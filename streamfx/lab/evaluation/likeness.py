@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated
 
 from streamfx.frames import F32, U8
 from streamfx.lab.evaluation.identity import Identity, apart
 from streamfx.lab.evaluation.metrics import Mask, gmsd, laplacian_energy, mean_difference, psnr, ssim
 from streamfx.lab.evaluation.perceptual import LandmarkFeatures
 from streamfx.lab.evaluation.stage import View
+from streamfx.lab.evaluation.tables import Column
 from streamfx.models.store import Store
 
 
@@ -18,18 +20,30 @@ from streamfx.models.store import Store
 class Likeness:
     """A picture beside the truth, over the face oval without the inner mouth of either."""
 
-    psnr: float
-    """dB"""
-    ssim: float
-    sharpness: float
+    psnr: Annotated[float, Column("PSNR dB", ".2f")]
+    ssim: Annotated[float, Column("SSIM", ".4f")]
+    sharpness: Annotated[float, Column("SHARPNESS", ".2f")]
     """Laplacian energy over the truth's: below 1 is blurred, above 1 adds noise or edges."""
-    l1: float
+    l1: Annotated[float, Column("L1", ".2f")]
     """Grey levels of 255."""
-    gmsd: float
-    perceptual: float
+    gmsd: Annotated[float, Column("GMSD", ".4f")]
+    perceptual: Annotated[float, Column("FEATURES", ".2f")]
     """perceptual.LandmarkFeatures: a stand-in for LPIPS."""
-    identity: float
+    identity: Annotated[float, Column("IDENTITY", ".3f")]
     """Distance of the embeddings of output and truth; nan where that was not asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gain:
+    """How much nearer to the truth than something else."""
+
+    psnr_gain: Annotated[float, Column("dPSNR", "+.2f")]
+    ssim_gain: Annotated[float, Column("dSSIM", "+.4f")]
+
+    @staticmethod
+    def over(other: Likeness, one: Likeness) -> Gain:
+        """Of one over the other."""
+        return Gain(one.psnr - other.psnr, one.ssim - other.ssim)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,12 +84,13 @@ class Trial:
     owner: F32 | None = field(repr=False)
     """f32 [128]: the truth's embedding."""
 
-    def likeness(self, picture: U8, wanted: F32) -> Likeness:
+    def likeness(self, picture: U8, wanted: F32, whose: bool = True) -> Likeness:
         """All figures.
 
         Args:
             picture: u8 [H,W,3], finished, in the frame.
             wanted: f32 [>=468,2] px: where its landmarks are meant to be.
+            whose: identity too, if the judge measures it.
         """
         shown, truth, mask = self.view.crop(picture), self.view.truth, self.view.mask(wanted)
         return Likeness(
@@ -85,7 +100,7 @@ class Trial:
             l1=mean_difference(shown, truth, mask),
             gmsd=gmsd(shown, truth, mask),
             perceptual=self.features.distance(shown, truth, mask),
-            identity=self._identity(picture, wanted),
+            identity=self._identity(picture, wanted) if whose else math.nan,
         )
 
     def _identity(self, picture: U8, wanted: F32) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Final
 
 from streamfx.frames import U8, Deformation, Rig
@@ -17,6 +18,17 @@ COPY: Final = "copy"
 """The photo as it is, put where the true head is."""
 WARP: Final = "warp"
 """The pipeline without networks."""
+
+
+class Placing(StrEnum):
+    """Where a method's vertices lie."""
+
+    SHOWN = "shown"
+    """Where the product puts them."""
+    MOTION = "motion"
+    """The same without the smoothing of motion."""
+    EXACT = "exact"
+    """Where the truth has them: what no motion can surpass."""
 
 
 @dataclass(frozen=True, slots=True)

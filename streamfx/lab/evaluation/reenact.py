@@ -1,299 +1,274 @@
-"""Self-reenactment: a clip's rest frame as the photo, its other frames as driver and truth.
+"""Self-reenactment: a clip's rest picture as the photo, its other pictures as driver and truth.
 
-The rest frame is the picture nearest to the neutral that the pipeline finds. Its own track is the neutral
-(MotionEstimator.prime with that track alone). Output and truth are both brought to the frame as the photo is,
-turned upright by the truth's head pose into the 256 px crop, and compared over the face oval without the
-inner mouth of either (ALGORITHM b, i).
+The rest picture is the one so marked, or the one nearest to the neutral that the pipeline finds. Its own
+track is the neutral (MotionEstimator.prime with that track alone). Output and truth are both brought to the
+frame as the photo is, turned upright by the truth's head pose into the 256 px crop, and compared over the
+face oval without the inner mouth of either (ALGORITHM b, i).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from enum import StrEnum
+from itertools import pairwise
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final
 
-import cv2
 import numpy as np
 
-from streamfx.errors import PhotoUnsuitable
-from streamfx.frames import F32, U8, Deformation, FaceTrack, Motion, Rig
+from streamfx.errors import PhotoUnsuitable, SourceMissing
+from streamfx.frames import F32, U8, Deformation, FaceTrack, Motion
 from streamfx.lab.evaluation.clips import Clip, Driver, Look, pictures
-from streamfx.lab.evaluation.metrics import Mask, hull, laplacian_energy, polygon, psnr, ssim
-from streamfx.models.face_basis import load_face_basis
-from streamfx.models.face_model import load_face_model
+from streamfx.lab.evaluation.likeness import Gain, Judge, Likeness, Trial
+from streamfx.lab.evaluation.methods import COPY, WARP, WARP_ONLY, Method, Placing, Show
+from streamfx.lab.evaluation.stage import Stage, Studio, View, vertex_distance
+from streamfx.lab.evaluation.tables import Column, mean
+from streamfx.lab.evaluation.temporal import temporal_error
+from streamfx.models.face_basis import Part, load_face_basis
 from streamfx.models.store import Store
-from streamfx.pipeline import Animator
-from streamfx.portrait.checks import choose_face
 from streamfx.portrait.deform import deform
-from streamfx.portrait.fill import to_u8
-from streamfx.portrait.framing import Framing, frame_portrait, framed
-from streamfx.portrait.photo import Photo
-from streamfx.portrait.rig import FaceGeometry, solve_rig
-from streamfx.render.cpu import CpuRenderer
-from streamfx.render.rectify import CROP, face_affine, move
-from streamfx.topology import EYES, FACE_OVAL, FACE_VERTICES, INNER_MOUTH, INTEROCULAR
-from streamfx.track.photo import PhotoAnalyser
+from streamfx.topology import FACE_VERTICES, INTEROCULAR
 
-CLIPS: Final = ("lp_d0", "lp_d3", "lp_d10", "lp_d13", "lp_d18", "lp_d19", "lp_d6")
-FRAMES: Final = 9
-"""Compared per clip, evenly spread over its tracked pictures."""
-SIZE: Final = (640, 480)
-
-
-class Method(StrEnum):
-    """What is compared with the truth."""
-
-    UNMOVED = "unmoved"
-    """The photo as it is."""
-    PIPELINE = "pipeline"
-    """What the product shows."""
-    UNFILTERED = "unfiltered"
-    """The same without the smoothing of motion."""
-    CEILING = "exact"
-    """The warp with the truth's own landmarks: what no motion can surpass."""
+CLIPS: Final = (
+    "lp_d0",
+    "lp_d3",
+    "lp_d10",
+    "lp_d13",
+    "lp_d18",
+    "lp_d19",
+    "lp_d6",
+    "lp_d12",
+    "lp_d14",
+    "lp_d20",
+)
+"""Of driving/: the first seven are those that the warp was tuned on."""
+JUDGED: Final = 9
+"""Pictures compared per clip, evenly spread over its tracked pictures."""
+RUN: Final = 5
+"""Pictures in a row that end with each of these: networks that remember get a past, films show flicker."""
 
 
 @dataclass(frozen=True, slots=True)
-class Score:
-    """One picture of one method."""
+class Figures:
+    """What is measured beside likeness; nan where it was not."""
 
-    clip: str
-    seq: int
-    method: Method
-    psnr: float
-    """dB"""
-    ssim: float
-    sharpness: float
-    """Laplacian energy over the truth's: below 1 is blurred."""
-    landmarks: float
-    """Mean distance of the wanted to the true landmarks, in percent of that between the outer eye corners."""
-    akd: float
-    """The same of the landmarks found in the output to the wanted ones; nan where it was not tracked."""
+    aim: Annotated[float, Column("AIM %", ".2f")]
+    """Mean distance of wanted to true landmarks, in percent of that between the outer eye corners."""
+    akd: Annotated[float, Column("AKD %", ".2f")]
+    """The same of the landmarks found in the output to the wanted ones."""
+    mouth_akd: Annotated[float, Column("MOUTH", ".2f")]
+    """AKD of the mouth's landmarks alone."""
+    temporal: Annotated[float, Column("TEMPORAL", ".2f")]
+    """Temporal error over that of the real clip."""
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
-    """A clip's rest frame as a portrait."""
+class ReenactRow:
+    """One method on one picture, or a mean."""
+
+    clip: Annotated[str, Column("CLIP")]
+    placing: Annotated[str, Column("PLACING")]
+    method: Annotated[str, Column("METHOD")]
+    gain: Gain
+    """Over the warp of the same placing."""
+    likeness: Likeness
+    figures: Figures
+
+
+@dataclass(frozen=True, slots=True)
+class Footage:
+    """A clip and the portrait made of its rest picture."""
 
     clip: Clip
-    rest: FaceTrack
-    framing: Framing
-    rig: Rig
-    geometry: FaceGeometry
+    stage: Stage
+    motions: dict[int, Motion] = field(repr=False)
+    """By running number, as the product smooths them."""
+    runs: tuple[tuple[Look, ...], ...] = field(repr=False)
+    """Pictures in a row; the last of each is judged."""
+    pictures: dict[int, U8] = field(repr=False)
+    """By running number, those of the runs."""
 
-    def framed(self, picture: U8) -> U8:
-        """u8 [H,W,3]: a picture of the clip, framed as the photo is."""
-        pad, (width, height) = self.framing.pad, self.framing.size
-        return to_u8(framed(picture, self.framing)[pad : pad + height, pad : pad + width])
+    def view(self, look: Look) -> View:
+        """The true picture."""
+        return View.of(self.stage, tracked(look), self.pictures[look.seq])
+
+    def placed(self, look: Look, placing: Placing) -> Deformation:
+        """Where everything goes."""
+        if placing is Placing.SHOWN:
+            return deform(self.stage.rig, self.motions[look.seq])
+        face = tracked(look)
+        return self.stage.matched(face) if placing is Placing.EXACT else self.stage.moved(face)
 
 
-def set_stage(clip: Clip, driver: Driver, analyser: PhotoAnalyser, geometry: FaceGeometry) -> Stage:
-    """Make the clip's rest frame a portrait, as the pipeline makes one of a photo.
+def open_footage(clip: Clip, driver: Driver, studio: Studio, runs: Sequence[Sequence[Look]]) -> Footage:
+    """Make the clip's rest picture a portrait.
 
     Raises:
         PhotoUnsuitable: no face in the clip.
     """
     rest = rest_look(clip, driver)
-    assert rest.track is not None, "rest_look picks a tracked picture"  # noqa: S101
-    rgb = pictures(clip.path, {rest.seq})[rest.seq]
-    photo = Photo(rgb, f"{clip.name}:{rest.seq}", clip.path.name)
-    face = choose_face(analyser.faces(rgb), photo.name)
-    rig = solve_rig(photo, face, analyser.person_mask(rgb, face), geometry, SIZE)
-    framing = frame_portrait(photo.size, face.landmarks[list(FACE_OVAL), :2], SIZE)
-    return Stage(clip, rest.track, framing, rig, geometry)
+    found = pictures(clip.path, {rest.seq} | {look.seq for run in runs for look in run})
+    stage = studio.stage(found[rest.seq], f"{clip.name}:{rest.seq}", rest.track)
+    motions = {motion.seq: motion for motion in driver.motions(clip, rest.track)}
+    return Footage(clip, stage, motions, tuple(map(tuple, runs)), found)
 
 
 def rest_look(clip: Clip, driver: Driver) -> Look:
-    """The tracked picture nearest to the clip's neutral, head and expression together.
+    """The picture marked as rest; else the tracked one nearest to the clip's neutral, head and expression.
 
     Raises:
         PhotoUnsuitable: no face in the clip.
     """
     neutral = driver.neutral(clip)
-    tracked = [look for look in clip.looks if look.track is not None]
-    if neutral is None or not tracked:
+    seen = [look for look in clip.looks if look.track is not None]
+    if neutral is None or not seen:
         raise PhotoUnsuitable(f"no face was found in {clip.path.name}", "choose another clip")
     wanted = neutral.pose.to_image(neutral.face)
-    return min(tracked, key=lambda look: float(np.square(_landmarks(look) - wanted).sum()))
+    marked = [look for look in seen if look.seq == clip.rest]
+    return min(marked or seen, key=lambda look: float(np.square(tracked(look).landmarks - wanted).sum()))
 
 
-def _landmarks(look: Look) -> F32:
+def tracked(look: Look) -> FaceTrack:
+    """The face of a picture that has one."""
     assert look.track is not None, "asked only of tracked pictures"  # noqa: S101
-    return look.track.landmarks
+    return look.track
 
 
-def chosen_looks(clip: Clip, count: int = FRAMES) -> list[Look]:
+def chosen_looks(clip: Clip, count: int = JUDGED) -> list[Look]:
     """`count` tracked pictures, evenly spread, each in the middle of its stretch."""
-    tracked = [look for look in clip.looks if look.track is not None]
-    at = (np.arange(count) + 0.5) * len(tracked) / count
-    return [tracked[i] for i in np.unique(at.astype(int))]
+    seen = [look for look in clip.looks if look.track is not None]
+    at = (np.arange(count) + 0.5) * len(seen) / count
+    return [seen[i] for i in np.unique(at.astype(int))]
 
 
-@dataclass(frozen=True, slots=True)
-class Attempt:
-    """What a method shows for one picture, and where it wanted the landmarks f32 [468,2] px."""
-
-    picture: U8 = field(repr=False)
-    wanted: F32 = field(repr=False)
-
-
-class Reenactor:
-    """Renders one stage by all methods."""
-
-    def __init__(self, stage: Stage, driver: Driver) -> None:
-        self._stage, self._driver = stage, driver
-        self._animator = Animator(stage.rig)
-        self._renderer = CpuRenderer(stage.rig, load_face_basis().sigma)
-        self._motions = {m.seq: m for m in driver.motions(stage.clip, stage.rest)}
-
-    def attempts(self, look: Look) -> dict[Method, Attempt]:
-        """All methods for one tracked picture."""
-        rig, exact = self._stage.rig, self._driver.unfiltered(look, self._stage.rest)
-        pad, (width, height) = rig.pad, rig.size
-        photo = rig.photo[pad : pad + height, pad : pad + width]
-        return {
-            Method.UNMOVED: Attempt(photo, rig.landmarks[:FACE_VERTICES, :2]),
-            Method.PIPELINE: self._animated(self._motions[look.seq]),
-            Method.UNFILTERED: self._animated(exact),
-            Method.CEILING: self._exact(look, exact),
-        }
-
-    def _animated(self, motion: Motion) -> Attempt:
-        wanted = deform(self._stage.rig, motion).vertices[:FACE_VERTICES]
-        return Attempt(self._animator.animate(motion).rgb, wanted)
-
-    def _exact(self, look: Look, motion: Motion) -> Attempt:
-        truth = self._stage.framing.points(_landmarks(look))[:, :2]
-        deformation = _with_landmarks(deform(self._stage.rig, motion), truth)
-        return Attempt(self._renderer.warp(deformation), truth[:FACE_VERTICES])
-
-
-def _with_landmarks(deformation: Deformation, landmarks: F32) -> Deformation:
-    """The deformation with the face's vertices where landmarks f32 [478,2] px are."""
-    vertices = deformation.vertices.copy()
-    vertices[:FACE_VERTICES] = landmarks[:FACE_VERTICES]
-    lids = (vertices[list(EYES[0])], vertices[list(EYES[1])])
-    return replace(deformation, vertices=vertices, inner_mouth=vertices[list(INNER_MOUTH)], lids=lids)
-
-
-def score_clip(stage: Stage, driver: Driver, retrack: Callable[[U8], F32 | None]) -> list[Score]:
-    """All methods on the chosen pictures of one clip.
-
-    Args:
-        stage, driver: the clip.
-        retrack: finds landmarks f32 [478,3] in a finished picture, or None.
-    """
-    looks = chosen_looks(stage.clip)
-    truths = pictures(stage.clip.path, {look.seq for look in looks})
-    reenactor = Reenactor(stage, driver)
-    scores = []
-    for look in looks:
-        view = _View.of(stage, look, truths[look.seq])
-        for method, attempt in reenactor.attempts(look).items():
-            found = retrack(attempt.picture) if method is Method.PIPELINE else None
-            scores.append(view.score(stage.clip.name, method, attempt, found))
-    return scores
-
-
-@dataclass(frozen=True, slots=True)
-class _View:
-    """One true picture in the upright crop."""
-
-    seq: int
-    landmarks: F32
-    affine: F32
-    truth: U8
-
-    @staticmethod
-    def of(stage: Stage, look: Look, picture: U8) -> _View:
-        landmarks = stage.framing.points(_landmarks(look))
-        pose = stage.geometry.pose(landmarks)
-        posed = replace(
-            deform(stage.rig, Motion.rest()),
-            rotation=pose.rotation.astype(np.float32),
-            translation=pose.translation.astype(np.float32),
-            scale=float(pose.scale),
-        )
-        affine = face_affine(posed)
-        return _View(look.seq, landmarks, affine, _crop(stage.framed(picture), affine))
-
-    def score(self, clip: str, method: Method, attempt: Attempt, found: F32 | None) -> Score:
-        shown, mask = _crop(attempt.picture, self.affine), self._mask(attempt.wanted)
-        eyes = float(np.linalg.norm(self.landmarks[INTEROCULAR[0], :2] - self.landmarks[INTEROCULAR[1], :2]))
-        return Score(
-            clip,
-            self.seq,
-            method,
-            psnr(shown, self.truth, mask),
-            ssim(shown, self.truth, mask),
-            laplacian_energy(shown, mask) / laplacian_energy(self.truth, mask),
-            _distance(attempt.wanted, self.landmarks) / eyes * 100,
-            float("nan") if found is None else _distance(attempt.wanted, found) / eyes * 100,
-        )
-
-    def _mask(self, wanted: F32) -> Mask:
-        """The true face oval without the inner mouth of truth and output."""
-        oval = hull(move(self.landmarks[list(FACE_OVAL), :2], self.affine), (CROP, CROP))
-        for mouth in (self.landmarks[list(INNER_MOUTH), :2], wanted[list(INNER_MOUTH)]):
-            oval &= ~polygon(move(mouth, self.affine), (CROP, CROP))
-        return oval
-
-
-def _crop(picture: U8, affine: F32) -> U8:
-    out: U8 = cv2.warpAffine(
-        picture, affine, (CROP, CROP), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-    )
-    return out
-
-
-def _distance(a: F32, b: F32) -> float:
-    """Mean distance of the face's vertices, px."""
-    return float(np.linalg.norm(a[:FACE_VERTICES, :2] - b[:FACE_VERTICES, :2], axis=1).mean())
+def run_up(clip: Clip, last: Look, length: int = RUN) -> list[Look]:
+    """At most `length` tracked pictures in a row that end with `last`."""
+    run: list[Look] = []
+    for look in reversed(clip.looks[: last.seq + 1]):
+        if look.track is None or len(run) == length:
+            break
+        run.append(look)
+    return run[::-1]
 
 
 def reenact(
-    data: Path, store: Store, track: Callable[[Path, Path], Clip], names: Iterable[str] = CLIPS
-) -> list[Score]:
-    """Score every method on every clip.
+    clips: Iterable[Clip], driver: Driver, studio: Studio, methods: Sequence[Method], judge: Judge
+) -> Iterator[ReenactRow]:
+    """Every method on every clip, one row each: means over the clip's judged pictures.
 
     Args:
-        data: see clips.data_folder.
-        store: the models.
-        track: clips.track_clip, or one that remembers.
-        names: clips of `data`/driving.
+        clips: tracked.
+        driver: makes their motions.
+        studio: makes portraits, and finds landmarks in what is shown.
+        methods: networks; the warp alone and the copied photo are always compared.
+        judge: measures.
 
     Raises:
-        SourceError, PhotoError, ModelError: a clip or a model is missing or unfit.
+        PhotoUnsuitable: a clip without a face.
     """
+    for clip in clips:
+        footage = open_footage(clip, driver, studio, [run_up(clip, look) for look in chosen_looks(clip)])
+        rows = [row for run in footage.runs for row in _Round(footage, run, studio, judge).rows(methods)]
+        yield from means(rows)
+
+
+class _Round:
+    """All methods on one run of a clip."""
+
+    def __init__(self, footage: Footage, run: Sequence[Look], studio: Studio, judge: Judge) -> None:
+        self._footage, self._run, self._studio = footage, run, studio
+        self._views = [footage.view(look) for look in run]
+        self._trial: Trial = judge.trial(self._views[-1])
+        self._mask = self._views[-1].mask(self._views[-1].landmarks)
+        self._real = self._unrest([view.truth for view in self._views])
+        self._eyes = float(np.linalg.norm(np.diff(self._views[-1].landmarks[list(INTEROCULAR), :2], axis=0)))
+
+    def rows(self, methods: Sequence[Method]) -> Iterator[ReenactRow]:
+        """One per placing and method; unsmoothed motion is of interest for the warp alone."""
+        picture, landmarks = self._trial.view.carried(self._footage.stage)
+        copied = self._trial.likeness(picture, landmarks)
+        found = {(placing, WARP): self._shown(placing, WARP_ONLY) for placing in Placing}
+        found |= {
+            (placing, method.name): self._shown(placing, method)
+            for placing in (Placing.SHOWN, Placing.EXACT)
+            for method in methods
+        }
+        aim = Figures(self._off(landmarks, self._trial.view.landmarks), math.nan, math.nan, math.nan)
+        yield self._row(Placing.SHOWN, COPY, copied, aim, found[Placing.SHOWN, WARP][0])
+        for (placing, name), (likeness, figures) in found.items():
+            yield self._row(placing, name, likeness, figures, found[placing, WARP][0])
+
+    def _row(
+        self, placing: Placing, method: str, likeness: Likeness, figures: Figures, warp: Likeness
+    ) -> ReenactRow:
+        name = self._footage.clip.name
+        return ReenactRow(name, placing.value, method, Gain.over(warp, likeness), likeness, figures)
+
+    def _shown(self, placing: Placing, method: Method) -> tuple[Likeness, Figures]:
+        """The run by one method, and the figures of its last picture."""
+        show = Show(self._footage.stage.rig, method)
+        places = [self._footage.placed(look, placing) for look in self._run]
+        shown = [show.picture(place) for place in places]
+        wanted = places[-1].vertices
+        likeness = self._trial.likeness(shown[-1], wanted, whose=placing is Placing.SHOWN)
+        aim = self._off(wanted, self._trial.view.landmarks)
+        if placing is not Placing.SHOWN:
+            return likeness, Figures(aim, math.nan, math.nan, math.nan)
+        unrest = self._unrest([view.crop(one) for view, one in zip(self._views, shown, strict=True)])
+        found = self._studio.retrack(shown[-1])
+        if found is None:
+            return likeness, Figures(aim, math.nan, math.nan, unrest / self._real)
+        akd, mouth = self._off(wanted, found), self._off(wanted, found, _mouth_vertices())
+        return likeness, Figures(aim, akd, mouth, unrest / self._real)
+
+    def _off(self, a: F32, b: F32, vertices: Sequence[int] = range(FACE_VERTICES)) -> float:
+        return vertex_distance(a, b, vertices) / self._eyes * 100
+
+    def _unrest(self, crops: Sequence[U8]) -> float:
+        """Grey levels: mean temporal error of a run; nan of a single picture."""
+        errors = [temporal_error(a, b, self._mask) for a, b in pairwise(crops)]
+        return float(np.mean(errors)) if errors else math.nan
+
+
+def _mouth_vertices() -> list[int]:
+    return np.flatnonzero(load_face_basis().parts == Part.MOUTH).tolist()
+
+
+def means(rows: Sequence[ReenactRow], **named: object) -> list[ReenactRow]:
+    """The mean of every placing and method, in order of appearance."""
+    groups: dict[tuple[str, str], list[ReenactRow]] = {}
+    for row in rows:
+        groups.setdefault((row.placing, row.method), []).append(row)
+    return [mean(group, **named) for group in groups.values()]
+
+
+def summary(rows: Sequence[ReenactRow]) -> list[ReenactRow]:
+    """Means over all clips; then, for every network, the clip on which it gains least over the warp."""
+    average = means(rows, clip="all")
+    worst = []
+    for one in average:
+        if one.method in (COPY, WARP):
+            continue
+        of_it = [row for row in rows if (row.placing, row.method) == (one.placing, one.method)]
+        least = min(of_it, key=lambda row: row.gain.psnr_gain)
+        worst.append(replace(least, clip=f"worst: {least.clip}"))
+    return average + worst
+
+
+def all_clips(data: Path) -> list[Path]:
+    """The clips that show one person whose film is whole: CLIPS of driving/, and all of eval_sequences/.
+
+    Raises:
+        SourceMissing: there are no sequences.
+    """
+    sequences = sorted(path.parent for path in (data / "eval_sequences").glob("*/0000.jpg"))
+    if not sequences:
+        raise SourceMissing(f"There are no sequences in {data / 'eval_sequences'}", "Fetch the data again")
+    return [*(data / "driving" / f"{name}.mp4" for name in CLIPS), *sequences]
+
+
+def tracked_clips(paths: Iterable[Path], store: Store, track: Callable[[Path, Path], Clip]) -> Iterator[Clip]:
+    """The clips, tracked one by one by clips.track_clip, or by one that remembers."""
     task = store.path("face_landmarker")
-    model, basis = load_face_model(task), load_face_basis()
-    geometry = FaceGeometry(model.vertices, model.triangles, basis.rms, basis.smile, basis.smile_at_rest)
-    driver = Driver(model.vertices, basis.rms)
-    scores: list[Score] = []
-    with PhotoAnalyser(task, store.path("selfie_segmentation")) as analyser:
-
-        def retrack(rgb: U8) -> F32 | None:
-            faces = analyser.faces(rgb)
-            return faces[0].landmarks if faces else None
-
-        for name in names:
-            clip = track(data / "driving" / f"{name}.mp4", task)
-            scores += score_clip(set_stage(clip, driver, analyser, geometry), driver, retrack)
-    return scores
-
-
-def averages(scores: Iterable[Score]) -> list[Score]:
-    """The mean of every method over each clip's pictures, then over all pictures (clip `all`)."""
-    listed = list(scores)
-    everywhere = [replace(score, clip="all") for score in listed]
-    groups: dict[tuple[str, Method], list[Score]] = {}
-    for score in listed + everywhere:
-        groups.setdefault((score.clip, score.method), []).append(score)
-    return [_mean(group) for group in groups.values()]
-
-
-def _mean(group: list[Score]) -> Score:
-    columns = [(one.psnr, one.ssim, one.sharpness, one.landmarks, one.akd) for one in group]
-    return Score(group[0].clip, -1, group[0].method, *np.mean(columns, axis=0).tolist())
+    return (track(path, task) for path in paths)

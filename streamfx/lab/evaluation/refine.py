@@ -10,43 +10,30 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from itertools import product
+from typing import Annotated, Final
 
 from streamfx.frames import Deformation
-from streamfx.lab.evaluation.likeness import Judge, Likeness
-from streamfx.lab.evaluation.methods import COPY, WARP, Method, Show
+from streamfx.lab.evaluation.likeness import Gain, Judge, Likeness
+from streamfx.lab.evaluation.methods import COPY, WARP, Method, Placing, Show
 from streamfx.lab.evaluation.people import Sitting
 from streamfx.lab.evaluation.stage import View
-from streamfx.lab.evaluation.tables import column, mean
+from streamfx.lab.evaluation.tables import Column, mean
 
-
-class Placing(StrEnum):
-    """Where the vertices lie."""
-
-    EXACT = "exact"
-    """Where the truth has them."""
-    MOTION = "motion"
-    """Where the product puts them, unsmoothed: clamped, relief scaled."""
+PLACINGS: Final = (Placing.EXACT, Placing.MOTION)
 
 
 @dataclass(frozen=True, slots=True)
 class RefineRow:
     """One method on one sitter, or a mean."""
 
-    sitter: str = column("SITTER")
-    skin: str = column("SKIN")
-    placing: str = column("PLACING")
-    method: str = column("METHOD")
-    psnr: float = column("PSNR dB", ".2f")
-    gain: float = column("GAIN", "+.2f")
-    ssim: float = column("SSIM", ".4f")
-    ssim_gain: float = column("GAIN", "+.4f")
-    sharpness: float = column("SHARPNESS", ".2f")
-    l1: float = column("L1", ".2f")
-    gmsd: float = column("GMSD", ".4f")
-    perceptual: float = column("FEATURES", ".3f")
-    identity: float = column("IDENTITY", ".3f")
+    sitter: Annotated[str, Column("SITTER")]
+    skin: Annotated[str, Column("SKIN")]
+    placing: Annotated[str, Column("PLACING")]
+    method: Annotated[str, Column("METHOD")]
+    gain: Gain
+    """Over the warp."""
+    likeness: Likeness
 
 
 def refine(sittings: Iterable[Sitting], methods: Sequence[Method], judge: Judge) -> Iterator[RefineRow]:
@@ -61,7 +48,7 @@ def refine(sittings: Iterable[Sitting], methods: Sequence[Method], judge: Judge)
         stage = sitting.stage
         trial = judge.trial(View.of(stage, sitting.face, sitting.smile))
         copied = trial.likeness(*trial.view.carried(stage))
-        for placing in Placing:
+        for placing in PLACINGS:
             deformation = _placed(sitting, placing)
             found = {COPY: copied}
             for method in methods:
@@ -76,21 +63,7 @@ def _placed(sitting: Sitting, placing: Placing) -> Deformation:
 
 
 def _row(sitting: Sitting, placing: Placing, method: str, one: Likeness, warp: Likeness) -> RefineRow:
-    return RefineRow(
-        sitter=sitting.person,
-        skin=sitting.group.value,
-        placing=placing.value,
-        method=method,
-        psnr=one.psnr,
-        gain=one.psnr - warp.psnr,
-        ssim=one.ssim,
-        ssim_gain=one.ssim - warp.ssim,
-        sharpness=one.sharpness,
-        l1=one.l1,
-        gmsd=one.gmsd,
-        perceptual=one.perceptual,
-        identity=one.identity,
-    )
+    return RefineRow(sitting.person, sitting.group.value, placing.value, method, Gain.over(warp, one), one)
 
 
 def summary(rows: Sequence[RefineRow]) -> list[RefineRow]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Final
@@ -185,6 +185,7 @@ def _crop(picture: U8, affine: F32) -> U8:
     return out
 
 
-def vertex_distance(a: F32, b: F32) -> float:
-    """Mean distance of the face's vertices, px."""
-    return float(np.linalg.norm(a[:FACE_VERTICES, :2] - b[:FACE_VERTICES, :2], axis=1).mean())
+def vertex_distance(a: F32, b: F32, vertices: Sequence[int] = range(FACE_VERTICES)) -> float:
+    """px: mean distance of some of the face's vertices in two sets of landmarks f32 [>=468,>=2]."""
+    chosen = list(vertices)
+    return float(np.linalg.norm(a[chosen, :2] - b[chosen, :2], axis=1).mean())

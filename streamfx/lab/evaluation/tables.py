@@ -1,11 +1,12 @@
-"""Rows of figures: frozen dataclasses whose fields say how they are headed and printed."""
+"""Rows of figures: frozen dataclasses whose fields say how they are printed; rows may hold rows."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, field, fields, replace
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, fields, is_dataclass, replace
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final, TypeVar, get_type_hints
 
 import numpy as np
 
@@ -13,47 +14,80 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 MISSING: Final = "-"
+"""Shown for what was not measured (nan)."""
 Row = TypeVar("Row", bound="DataclassInstance")
 
 
-def column(head: str, form: str = "") -> Any:  # noqa: ANN401  # what dataclasses.field returns
-    """A field of a row: the head of its column and how its value is formatted."""
-    return field(metadata={"head": head, "form": form})
+@dataclass(frozen=True, slots=True)
+class Column:
+    """How a field of a row is printed: `psnr: Annotated[float, Column("PSNR dB", ".2f")]`."""
+
+    head: str
+    form: str = ""
+    """As for `format`."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Cell:
+    name: str
+    column: Column
+    value: object
+
+    def text(self) -> str:
+        missing = isinstance(self.value, float) and math.isnan(self.value)
+        return MISSING if missing else format(self.value, self.column.form)
+
+
+def _cells_of(row: DataclassInstance) -> Iterator[_Cell]:
+    """The row's fields; those of rows inside it stand in their place."""
+    columns = _columns(type(row))
+    for one in fields(row):
+        value = getattr(row, one.name)
+        if one.name in columns:
+            yield _Cell(one.name, columns[one.name], value)
+        else:
+            yield from _cells_of(value)
+
+
+@cache
+def _columns(kind: type[DataclassInstance]) -> dict[str, Column]:
+    """The columns of a kind of row by field; rows inside it have none."""
+    hints = get_type_hints(kind, include_extras=True)
+    return {name: hint.__metadata__[0] for name, hint in hints.items() if hasattr(hint, "__metadata__")}
 
 
 def cells(rows: Sequence[DataclassInstance]) -> list[list[str]]:
-    """The head, then every row, as text; what was not measured (nan) shows as a dash."""
-    if not rows:
-        return []
-    head = [one.metadata["head"] for one in fields(rows[0])]
-    return [head, *(_texts(row) for row in rows)]
-
-
-def _texts(row: DataclassInstance) -> list[str]:
-    return [_text(getattr(row, one.name), one.metadata["form"]) for one in fields(row)]
-
-
-def _text(value: object, form: str) -> str:
-    return MISSING if isinstance(value, float) and math.isnan(value) else format(value, form)
+    """The head, then every row, as text."""
+    head = [cell.column.head for row in rows[:1] for cell in _cells_of(row)]
+    return [head, *([cell.text() for cell in _cells_of(row)] for row in rows)]
 
 
 def documents(rows: Iterable[DataclassInstance]) -> list[dict[str, object]]:
-    """The rows' fields for JSON, which knows no nan: what was not measured is null."""
-    return [{name: _known(value) for name, value in asdict(row).items()} for row in rows]
+    """The rows for JSON, which knows no nan: what was not measured is null."""
+    return [{cell.name: _known(cell.value) for cell in _cells_of(row)} for row in rows]
 
 
 def _known(value: object) -> object:
-    return None if isinstance(value, float) and math.isnan(value) else value
+    return value if not isinstance(value, float) or math.isfinite(value) else None
 
 
 def mean(rows: Sequence[Row], **named: object) -> Row:
-    """A row of the means of all float fields; other fields are the first row's unless `named`.
+    """A row of the means of all floats, those in rows inside it too; other fields are the first row's.
 
     What was not measured (nan) does not count; where nothing was, the mean is nan.
+
+    Args:
+        rows: at least one.
+        named: fields to set instead.
     """
-    floats = [one.name for one in fields(rows[0]) if isinstance(getattr(rows[0], one.name), float)]
-    figures: dict[str, Any] = {name: _mean([getattr(row, name) for row in rows]) for name in floats}
-    return replace(rows[0], **figures, **named)
+    means: dict[str, Any] = {}
+    for one in fields(rows[0]):
+        values = [getattr(row, one.name) for row in rows]
+        if isinstance(values[0], float):
+            means[one.name] = _mean(values)
+        elif is_dataclass(values[0]):
+            means[one.name] = mean(values)
+    return replace(rows[0], **means | named)
 
 
 def _mean(values: Sequence[float]) -> float:
