@@ -11,16 +11,21 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields, is_dataclass, replace
+from datetime import timedelta
 from typing import Final, Literal, TypeVar
 
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.strategies.ddp import DDPStrategy
 from torch import Tensor
 
 from streamfx.errors import UsageError
 
 Precision = Literal["32", "bf16-mixed"]
 PRECISIONS: Final[tuple[Precision, ...]] = ("32", "bf16-mixed")
+
+_PATIENCE: Final = timedelta(hours=12)
+"""How long processes wait for the first one, which builds the crops alone."""
 
 B = TypeVar("B")
 
@@ -38,18 +43,21 @@ def open_fabric(devices: int | None, precision: Precision = "32", accelerator: s
         UsageError: there are not so many devices.
     """
     here, everywhere = _started_by_torchrun()
+    count = here or devices or max(1, torch.cuda.device_count() if accelerator == "auto" else 1)
+    together = DDPStrategy(timeout=_PATIENCE) if max(count, everywhere) > 1 else "auto"
     with _quiet():
         try:
             fabric = Fabric(
                 accelerator=accelerator,
-                devices=here or devices or "auto",
-                num_nodes=max(1, everywhere // max(1, here)),
+                strategy=together,
+                devices=count,
+                num_nodes=max(1, everywhere // count),
                 precision=precision,
             )
             fabric.launch()
         except (ValueError, RuntimeError) as error:
             raise UsageError(
-                f"{devices or 'The'} devices cannot be used: {error}", "Ask for fewer: --devices 1"
+                f"{count} devices cannot be used: {error}", "Ask for fewer by --devices"
             ) from error
     # The same seed then gives the same run on one machine; the search for the fastest kernels does not.
     torch.backends.cudnn.deterministic = True

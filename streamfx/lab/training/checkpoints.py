@@ -5,6 +5,7 @@ A checkpoint is replaced atomically: whatever interrupts a save, the one before 
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -98,14 +99,15 @@ def save_weights(path: Path, weights: Tensors, facts: Mapping[str, object]) -> N
     _write(path, weights, {_KEY: json.dumps(facts, sort_keys=True)})
 
 
-def load_weights(path: Path, into: torch.nn.Module) -> None:
-    """Give a network the weights of a file; every tensor must be there, of its shape.
+def read_weights(path: Path) -> tuple[Tensors, str]:
+    """A network's weights and the sha256 of their file.
 
     Raises:
         ModelMissing: there is no such file.
-        ModelCorrupt: it is damaged, or of another network.
+        ModelCorrupt: it is damaged.
     """
-    fill(into, _parsed(read_bytes(path, _LARGEST, WEIGHTS), path, WEIGHTS), path)
+    data = read_bytes(path, _LARGEST, WEIGHTS)
+    return _parsed(data, path, WEIGHTS), hashlib.sha256(data).hexdigest()
 
 
 def fill(network: torch.nn.Module, weights: Tensors, path: Path) -> None:

@@ -182,7 +182,7 @@ class Engine(Generic[B]):
                 f"Resume from the checkpoint of step {max(self._saved, 0)}, or begin with another --seed",
             )
         if self._fabric.is_global_zero:
-            self._folder.log({"step": self._step, "seconds": round(self._seconds(), 3), "losses": means})
+            self._folder.log(self._facts() | {"losses": means})
 
     def _report(self, progress: float) -> Report:
         now = perf_counter()
@@ -200,8 +200,8 @@ class Engine(Generic[B]):
         if self._fabric.is_global_zero:
             result = score(self._views())
             gain, best = result.gain, self._recipe.complete and result.gain > self._best
-            facts = {"step": self._step, "validation": asdict(result) | {"gain": gain}}
-            self._folder.log(facts | {"seconds": round(self._seconds(), 3)})
+            facts = self._facts() | {"validation": asdict(result) | {"gain": gain}}
+            self._folder.log(facts)
             title = f"{self._recipe.network}, step {self._step}: gain {gain:+.2f}"
             self._folder.sheet(self._step, draw_samples(self._views(), title))
             if best:
@@ -234,10 +234,18 @@ class Engine(Generic[B]):
             inputs, masks = (
                 np.concatenate([one.cpu().numpy() for one in side]) for side in zip(*pairs, strict=True)
             )
-            facts = {"step": self._step, "minutes": round(self._seconds() / 60, 1)}
-            path = self._folder.finish(recipe.shipped.state_dict(), facts, inputs, masks > 0.5)
+            weights = recipe.shipped.state_dict()
+            path = self._folder.finish(recipe.network, weights, self._facts(), inputs, masks > 0.5)
         self._fabric.barrier()
         return path
+
+    def _facts(self) -> dict[str, object]:
+        return {
+            "network": self._recipe.network,
+            "seed": self._plan.seed,
+            "step": self._step,
+            "seconds": round(self._seconds(), 3),
+        }
 
     def _seconds(self) -> float:
         return self._before + perf_counter() - self._started

@@ -49,7 +49,18 @@ class FaceShares:
 
 @dataclass(frozen=True, slots=True)
 class MouthShares:
-    """How often mouths are drawn that show detail, and that do not."""
+    """How often each kind of row is drawn (see mouths.Tier); soft rows are of any tier."""
+
+    drawn: float = 0.35
+    own: float = 0.35
+    wide: float = 0.1
+    soft: float = 0.2
+    """Of mouths too small to show teeth one by one."""
+
+
+@dataclass(frozen=True, slots=True)
+class HoleShares:
+    """How often faces are drawn that show detail, and that do not."""
 
     sharp: float = 0.7
     soft: float = 0.3
@@ -170,7 +181,9 @@ class MouthLessons(Lessons[MouthPair]):
         self, crops: MouthCrops, batch: int, shares: MouthShares = MouthShares(), pairs: float = 0.0
     ) -> None:
         learned, sharp = crops.split == "train", crops.sharp > 0
-        groups = [Group(learned & sharp, shares.sharp), Group(learned & ~sharp, shares.soft)]
+        by_tier = {"drawn": shares.drawn, "own": shares.own, "wide": shares.wide}
+        groups = [Group(learned & sharp & (crops.tier == tier), share) for tier, share in by_tier.items()]
+        groups.append(Group(learned & ~sharp, shares.soft))
         validated = _validated(crops.subject, _unseen(crops))
         super().__init__(RowDraw(crops.subject, groups), validated, batch)
         self._sampler, self._plainly = MouthSampler(crops), MouthSampler(crops, NONE)
@@ -195,7 +208,7 @@ class CompletionLessons(Lessons[CompletionBatch]):
         shares: of the kinds of rows.
     """
 
-    def __init__(self, crops: FaceCrops, batch: int, shares: MouthShares = MouthShares()) -> None:
+    def __init__(self, crops: FaceCrops, batch: int, shares: HoleShares = HoleShares()) -> None:
         true = np.isin(crops.tier, ("matched", "same")) & _open(crops)
         learned, sharp = true & (crops.split == "train"), crops.sharp > 0
         groups = [Group(learned & sharp, shares.sharp), Group(learned & ~sharp, shares.soft)]

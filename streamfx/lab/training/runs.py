@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Final
 
@@ -25,6 +25,7 @@ from streamfx import __version__
 from streamfx.errors import UsageError
 from streamfx.files import atomic_output, read_bytes, write_failure
 from streamfx.frames import F32, U8
+from streamfx.lab.training.accelerate import Precision
 from streamfx.lab.training.checkpoints import (
     Checkpoint,
     Tensors,
@@ -35,68 +36,108 @@ from streamfx.lab.training.checkpoints import (
 from streamfx.sink.sheet import save_sheet
 
 _LARGEST_TEXT: Final = 1 << 28
-_ANOTHER: Final = "Name another folder by --out, or leave the option away to go on as it began"
+_ANOTHER: Final = "Name another folder by --out"
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What makes a run what it is."""
+    """What makes a run what it is; how long it takes may change when it is resumed."""
 
     network: str
+    seed: int
     batch: int
     """Of each process."""
-    seed: int
-    precision: str
+    precision: Precision
+    changed: tuple[str, ...]
+    """Settings of the recipe that were given, NAME=VALUE."""
+    recipe: Mapping[str, object] = field(repr=False)
+    """All settings of the recipe, as JSON says them."""
     begun_from: str
     """sha256 of the weights it began from; empty for fresh ones."""
-    recipe: Mapping[str, object] = field(repr=False)
-    """The recipe's configuration, as JSON can say it."""
+    steps: int | None
+    minutes: float | None
 
 
 class RunFolder:
     """Reads and writes one run's files. Every file is written whole or not at all, but the log, by lines."""
 
-    def __init__(self, path: Path, settings: Settings) -> None:
-        self.path, self.settings = path, settings
-        self.data = path / "data"
+    def __init__(self, path: Path) -> None:
+        self.path = path
 
-    @property
-    def begun(self) -> bool:
-        """Whether the folder holds a run."""
-        return (self.path / "run.json").exists()
-
-    def begin(self) -> None:
-        """Make the folder and write down the settings.
+    def check_free(self) -> None:
+        """See whether a run may begin here.
 
         Raises:
-            UsageError: it holds a run already.
-            OutputError: it cannot be made, or not be written.
+            UsageError: it holds one already.
         """
-        if self.begun:
+        if self._record.exists():
+            told = self.settings()
             raise UsageError(
-                f"{self.path} holds a run already ({_told(self._recorded())})",
-                "Go on with it by --resume, or name another folder",
+                f"{self.path} holds a run of {told.network} already (seed {told.seed})",
+                "Go on with it by --resume, or name another folder by --out",
             )
-        self._make(self.path / "sheets")
-        record = {"streamfx": __version__} | asdict(self.settings)
+
+    def settings(self) -> Settings:
+        """Of the run that is here.
+
+        Raises:
+            UsageError: there is none, or its record is damaged.
+        """
+        if not self._record.exists():
+            raise UsageError(f"{self.path} holds no run to resume", "Leave --resume away to begin one")
+        try:
+            record = json.loads(read_bytes(self._record, _LARGEST_TEXT))
+            told = Settings(**{one.name: record[one.name] for one in fields(Settings)})
+            return replace(told, changed=tuple(told.changed))
+        except (ValueError, KeyError, TypeError) as error:
+            raise UsageError(f"{self._record} is damaged", _ANOTHER) from error
+
+    def check_same(self, asked: Settings) -> None:
+        """See whether the run that is here may go on.
+
+        Raises:
+            UsageError: it has other settings than are asked for.
+        """
+        told = self.settings()
+        for one in ("network", "seed", "batch", "precision", "changed", "begun_from"):
+            if getattr(told, one) != getattr(asked, one):
+                cause = f"has {one} {getattr(told, one)!r}, and {getattr(asked, one)!r} is asked for"
+                raise UsageError(f"The run in {self.path} {cause}", f"Leave the option away. {_ANOTHER}")
+        recipe = json.loads(json.dumps(asked.recipe))
+        if told.recipe != recipe:
+            name = next(key for key in {**told.recipe, **recipe} if told.recipe.get(key) != recipe.get(key))
+            before, now = told.recipe.get(name), recipe.get(name)
+            raise UsageError(
+                f"The run in {self.path} began with the setting {name} = {before}, and now it is {now}",
+                "Resume with the version of streamfx that began it, or name another folder by --out",
+            )
+
+    def write_settings(self, settings: Settings) -> None:
+        """Make the folder, if need be, and write the settings down. Raises OutputError."""
+        try:
+            (self.path / "sheets").mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise write_failure(self.path, error) from error
+        record = {"streamfx": __version__} | asdict(settings)
         self._write("run.json", json.dumps(record, indent=1).encode())
 
-    def resume(self) -> Checkpoint:
-        """Where the run stands; forgets what the log says of later steps.
+    def checkpoint(self) -> Checkpoint | None:
+        """Where the run stands; None where it was killed before its first checkpoint.
 
         Raises:
-            UsageError: there is no run, or one of other settings.
-            ModelMissing, ModelCorrupt: its checkpoint is missing or damaged.
+            ModelCorrupt: it is damaged.
         """
-        if not self.begun:
-            raise UsageError(f"{self.path} holds no run to resume", "Leave --resume away to begin one")
-        told, asked = self._recorded(), json.loads(json.dumps(asdict(self.settings)))
-        for name in asked:
-            if told.get(name) != asked[name]:
-                raise UsageError(_difference(self.path, name, told.get(name), asked[name]), _ANOTHER)
-        checkpoint = load_checkpoint(self.path / "checkpoint.safetensors")
-        self._cut_log(checkpoint.step)
-        return checkpoint
+        path = self.path / "checkpoint.safetensors"
+        return load_checkpoint(path) if path.exists() else None
+
+    def forget_after(self, step: int) -> None:
+        """Take out of the log what it says of later steps, which will be done again."""
+        path = self.path / "log.jsonl"
+        if not path.exists():
+            return
+        lines = read_bytes(path, _LARGEST_TEXT).decode("utf-8", "replace").splitlines()
+        kept = [line for line in lines if _step_of(line) <= step]
+        self._write("log.jsonl", "".join(f"{line}\n" for line in kept).encode())
 
     def save(self, checkpoint: Checkpoint) -> None:
         """Write where the run stands. Raises OutputError."""
@@ -117,17 +158,23 @@ class RunFolder:
 
     def best(self, weights: Tensors, facts: Mapping[str, object]) -> None:
         """Keep weights that did better than those before. Raises OutputError."""
-        save_weights(self.path / "best.safetensors", weights, self._facts() | dict(facts))
+        save_weights(self.path / "best.safetensors", weights, facts)
 
     def finish(
-        self, weights: Tensors, facts: Mapping[str, object], inputs: F32, mask: npt.NDArray[np.bool_]
+        self,
+        network: str,
+        weights: Tensors,
+        facts: Mapping[str, object],
+        inputs: F32,
+        mask: npt.NDArray[np.bool_],
     ) -> Path:
         """Write what the run was for; the path of the weights.
 
         Args:
+            network: its name.
             weights: of the network that ships.
             facts: what to say about them in the file.
-            inputs: f32 [N,C,H,W] that it may be shown.
+            inputs: f32 [N,C,H,W] that it may be shown; kept as f16.
             mask: bool [N,1,H,W] where its output counts.
 
         Raises:
@@ -135,41 +182,17 @@ class RunFolder:
         """
         with atomic_output(self.path / "samples.npz") as part, part.open("wb") as file:
             np.savez_compressed(file, inputs=inputs.astype(np.float16), mask=mask)
-        path = self.path / f"{self.settings.network}.safetensors"
-        save_weights(path, weights, self._facts() | dict(facts))
+        path = self.path / f"{network}.safetensors"
+        save_weights(path, weights, facts)
         return path
 
-    def _facts(self) -> dict[str, object]:
-        return {"streamfx": __version__, "network": self.settings.network, "seed": self.settings.seed}
-
-    def _recorded(self) -> dict[str, object]:
-        path = self.path / "run.json"
-        try:
-            record = json.loads(read_bytes(path, _LARGEST_TEXT))
-        except ValueError as error:
-            raise UsageError(f"{path} is damaged", "Name another folder by --out") from error
-        if not isinstance(record, dict):
-            raise UsageError(f"{path} is no record of a run", "Name another folder by --out")
-        return record
-
-    def _cut_log(self, step: int) -> None:
-        path = self.path / "log.jsonl"
-        if not path.exists():
-            return
-        lines = read_bytes(path, _LARGEST_TEXT).decode("utf-8", "replace").splitlines()
-        kept = [line for line in lines if _step_of(line) <= step]
-        self._write("log.jsonl", "".join(f"{line}\n" for line in kept).encode())
+    @property
+    def _record(self) -> Path:
+        return self.path / "run.json"
 
     def _write(self, name: str, data: bytes) -> None:
         with atomic_output(self.path / name) as part:
             part.write_bytes(data)
-
-    @staticmethod
-    def _make(folder: Path) -> None:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise write_failure(folder, error) from error
 
 
 def _step_of(line: str) -> float:
@@ -178,14 +201,3 @@ def _step_of(line: str) -> float:
         return float(json.loads(line)["step"])
     except (ValueError, KeyError, TypeError):
         return float("inf")
-
-
-def _told(record: Mapping[str, object]) -> str:
-    return f"{record.get('network')}, seed {record.get('seed')}, batch {record.get('batch')}"
-
-
-def _difference(path: Path, name: str, told: object, asked: object) -> str:
-    if isinstance(told, dict) and isinstance(asked, dict):
-        changed = next(key for key in {**told, **asked} if told.get(key) != asked.get(key))
-        name, told, asked = f"{name}'s {changed}", told.get(changed), asked.get(changed)
-    return f"The run in {path} has {name} {told!r}, and now {asked!r} is asked for"

@@ -18,7 +18,7 @@ from streamfx.lab.training.perceptual import Perceptual
 from streamfx.lab.training.recipes.base import Loss, Moment, Pace, Recipe, Terms, Turn, View
 from streamfx.lab.training.recipes.terms import Game, lost_energy, unsteady, worth_a_look
 from streamfx.lab.training.sampling import MouthBatch
-from streamfx.nets import build
+from streamfx.nets.catalogue import build
 from streamfx.nets.critics import MouthCritic
 
 _GENTLE: Final = Policy(brightness=0.1, saturation=0.2, contrast=0.2, cutout=0.0)

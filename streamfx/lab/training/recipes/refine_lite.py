@@ -18,7 +18,7 @@ from streamfx.lab.training.perceptual import Perceptual
 from streamfx.lab.training.recipes.base import Loss, Moment, Pace, Recipe, Terms, Turn, View
 from streamfx.lab.training.recipes.terms import Game, Window, lost_energy, unsteady, worth_a_look
 from streamfx.lab.training.sampling import FaceBatch
-from streamfx.nets import build
+from streamfx.nets.catalogue import build
 from streamfx.nets.critics import PatchCritic
 
 _GENTLE: Final = Policy(brightness=0.1, saturation=0.2, contrast=0.2, cutout=0.0)
@@ -56,6 +56,8 @@ class RefineLiteConfig:
     """False: the photo as it is takes the warped face's place (ablation W-)."""
     see_motion: bool = True
     """False: M is 0 (ablation M-)."""
+    with_mouth: bool = False
+    """The inner mouth is asked for too: one network for both tasks (ablation, the paper's figure 7)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +171,7 @@ class RefineLite(Recipe[FacePair]):
         now = batch.now
         base = self._base(now)
         after = base + self.average(self._inputs(now, torch.zeros_like(now.truth)))
-        return View(now.photo, base, after.clamp(0, 1), now.truth, now.face > 0.5)
+        return View(now.photo, now.warped, after.clamp(0, 1), now.truth, now.face > 0.5)
 
     @torch.no_grad()
     def example(self, batch: FacePair) -> tuple[Tensor, Tensor]:

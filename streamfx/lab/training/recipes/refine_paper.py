@@ -24,7 +24,7 @@ from streamfx.lab.training.losses import (
 )
 from streamfx.lab.training.recipes.base import Loss, Moment, Recipe, Terms, Turn, View
 from streamfx.lab.training.sampling import FaceBatch
-from streamfx.nets import build
+from streamfx.nets.catalogue import build
 from streamfx.nets.critics import PaperCritic
 from streamfx.render.rectify import CROP
 
@@ -98,7 +98,7 @@ class RefinePaper(Recipe[FacePair]):
         inside = now.face
         base = now.inputs[:, :3]
         after = self.average(_inputs(now)) * inside + base * (1 - inside)
-        return View(now.photo, base, after.clamp(0, 1), now.truth, inside > 0.5)
+        return View(now.photo, now.warped, after.clamp(0, 1), now.truth, inside > 0.5)
 
     def example(self, batch: FacePair) -> tuple[Tensor, Tensor]:
         return _inputs(batch.now), batch.now.face
