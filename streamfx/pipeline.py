@@ -8,7 +8,7 @@ picture. The two never share a picture: the driver's camera cannot reach the out
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import chain, islice
@@ -24,6 +24,7 @@ from streamfx.portrait.cache import RigCache
 from streamfx.portrait.checks import Finding, bystanders, check_face, check_size, choose_face
 from streamfx.portrait.deform import FAITHFUL, Gains, deform
 from streamfx.portrait.photo import load_photo
+from streamfx.portrait.reference import Sitter
 from streamfx.portrait.rig import FaceGeometry, rig_digest, solve_rig
 from streamfx.realtime import ahead
 from streamfx.render.base import Mode, MouthPainter, Refiner, Renderer
@@ -52,26 +53,44 @@ class Portrait:
     """Of the photo's bytes."""
 
 
-def load_portrait(path: Path, size: tuple[int, int], store: Store, cache: RigCache | None = None) -> Portrait:
-    """photo -> face -> checks -> rig; from the cache when the same photo was solved before.
+def load_portrait(
+    path: Path,
+    size: tuple[int, int],
+    store: Store,
+    cache: RigCache | None = None,
+    references: Sequence[Path] = (),
+) -> Portrait:
+    """photo -> face -> checks -> rig; from the cache when the same photos were solved before.
+
+    Args:
+        path: the photo.
+        size: (width, height) px of the frame.
+        store: the models.
+        cache: where solved rigs are kept.
+        references: other photos of the person, whose teeth the mouth shows.
 
     Raises:
         PhotoUnreadable, PhotoUnsuitable, RigUnsolvable, ModelError.
     """
-    photo = load_photo(path)
-    digest = rig_digest(photo, size)
+    photo, others = load_photo(path), [load_photo(reference) for reference in references]
+    digest = rig_digest(photo, size, others)
     if cache is not None and (cached := cache.load(digest)) is not None:
         return Portrait(*cached, photo.sha256)
     check_size(photo.size, photo.name)
     task = store.path("face_landmarker")
+    geometry = _face_geometry(task)
     with PhotoAnalyser(task, store.path("selfie_segmentation")) as analyser:
         faces = analyser.faces(photo.rgb)
         face = choose_face(faces, photo.name)
+        pose = geometry.pose(face.landmarks)
+        checked = check_face(face, pose, photo.size, photo.name)
         person = analyser.person_mask(photo.rgb, face)
-    geometry = _face_geometry(task)
-    checked = check_face(face, geometry.pose(face.landmarks), photo.size, photo.name)
-    findings = (*bystanders(faces), *checked)
-    rig = solve_rig(photo, face, person, geometry, size)
+        sitter = Sitter.of(photo.rgb, face, pose, geometry.weights)
+        seen = [
+            sitter.reference(other, choose_face(analyser.faces(other.rgb), other.name)) for other in others
+        ]
+    findings = (*bystanders(faces), *checked, *(finding for one in seen for finding in one.findings))
+    rig = solve_rig(photo, face, person, geometry, size, seen)
     if cache is not None:
         cache.save(rig, findings)
     return Portrait(rig, findings, photo.sha256)

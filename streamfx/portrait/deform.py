@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 
 from streamfx.frames import F32, Deformation, Motion, Rig
-from streamfx.geometry import F64, rotation_matrix, rotation_vector
+from streamfx.geometry import F64, Real, rotation_matrix, rotation_vector
 from streamfx.models.face_basis import share_of
 from streamfx.topology import (
     CHIN,
@@ -41,7 +41,8 @@ _LIPS_APART = 0.3  # cm of gap below which the lips' offsets in x and z fade awa
 _JAW_SHARE = 0.92  # of the chin's drop that the lower incisors follow
 _BARED = 0.22  # cm: the most that a lowered lip shows of the lower teeth
 _CHIN_POINTS = [CHIN, 148, 377, 175, 199]
-_LOWER_LIP = 14  # its inner edge, in the middle
+_LIPS = (13, 14)  # their inner edges, in the middle
+_LOWER_LIP = _LIPS[1]
 _UPPERS, _LOWERS = list(LIP_UPPER), list(LIP_LOWER)
 _OVAL, _MOUTH = list(FACE_OVAL), list(INNER_MOUTH)
 
@@ -89,7 +90,7 @@ def deform(rig: Rig, motion: Motion, gains: Gains = FAITHFUL) -> Deformation:
         scale=scale,
         inner_mouth=vertices[_MOUTH],
         mouth_gap=float(gaps.mean()),
-        jaw_drop=_jaw_drop(rig, expression),
+        jaw_drop=jaw_drop(rig.shape, expression),
         lids=(vertices[list(EYES[0])], vertices[list(EYES[1])]),
         lid_closure=motion.lid_closure,
         gaze=motion.gaze * np.float32(gains.gaze),
@@ -101,10 +102,16 @@ def deform(rig: Rig, motion: Motion, gains: Gains = FAITHFUL) -> Deformation:
     )
 
 
-def _jaw_drop(rig: Rig, expression: F32) -> float:
-    """cm that the lower teeth sank: with the chin, and never so little that the lip would bare the gum."""
+def jaw_drop(shape: F32, expression: Real) -> float:
+    """cm that the lower teeth sank: with the chin, and never so little that the lip would bare the gum.
+
+    Args:
+        shape: f32 [478,3] cm: the portrait's face at rest.
+        expression: [468,3] cm: how its vertices moved.
+    """
     chin = _JAW_SHARE * float(expression[_CHIN_POINTS, 1].mean())
-    lip = float(rig.shape[_LOWER_LIP, 1] + expression[_LOWER_LIP, 1] - rig.mouth.centre[1])
+    at_rest = float(shape[list(_LIPS), 1].mean())
+    lip = float(shape[_LOWER_LIP, 1] + expression[_LOWER_LIP, 1]) - at_rest
     return max(0.0, chin, lip - _BARED)
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 
-from streamfx.frames import F32, I32, U8, FaceTrack, Rig
-from streamfx.geometry import Pose, fit_pose, vertex_weights
+from streamfx.frames import F32, I32, U8, FaceTrack, MouthLayer, Rig
+from streamfx.geometry import F64, Pose, fit_pose, vertex_weights
 from streamfx.portrait.deform import RELIEF
 from streamfx.portrait.eyes import eye_layer
 from streamfx.portrait.framing import Framing, border_fade, frame_portrait, framed
@@ -18,10 +19,11 @@ from streamfx.portrait.masks import polygon
 from streamfx.portrait.mesh import Mesh, build_mesh
 from streamfx.portrait.mouth import mouth_layer, without_mouth
 from streamfx.portrait.photo import Photo
+from streamfx.portrait.reference import Reference
 from streamfx.portrait.skin import solve_skin, spread_lids, spread_lips
 from streamfx.topology import FACE_OVAL, FACE_VERTICES, LIP_LOWER, LIP_UPPER
 
-VERSION = 7
+VERSION = 8
 """Raise it when a change here makes cached rigs stale."""
 
 _SOFTNESS = 1.5  # px of the person's outline in a frame 480 px high
@@ -47,9 +49,14 @@ class FaceGeometry:
     smile_at_rest: float
     """Mean score of neutral photos."""
 
+    @property
+    def weights(self) -> F64:
+        """f64 [468]: how much each vertex counts in a pose fit."""
+        return vertex_weights(self.rms)
+
     def pose(self, landmarks: F32) -> Pose:
         """The head pose of landmarks f32 [478,3]."""
-        return fit_pose(self.vertices, landmarks, vertex_weights(self.rms))
+        return fit_pose(self.vertices, landmarks, self.weights)
 
     def shown_smile(self, face: FaceTrack) -> F32:
         """f32 [468,3] cm: the smile that a photo's face shows, by its blendshape scores.
@@ -62,14 +69,21 @@ class FaceGeometry:
         return np.asarray(amount * self.smile, np.float32)
 
 
-def rig_digest(photo: Photo, size: tuple[int, int]) -> str:
-    """Name of the rig in the cache: changes with the photo's bytes, the frame's size and this code."""
-    text = f"{photo.sha256} {size[0]}x{size[1]} rig{VERSION}"
+def rig_digest(photo: Photo, size: tuple[int, int], references: Sequence[Photo] = ()) -> str:
+    """Name of the rig in the cache: changes with the photos' bytes, the frame's size and this code."""
+    text = " ".join(
+        [photo.sha256, f"{size[0]}x{size[1]}", f"rig{VERSION}", *(one.sha256 for one in references)]
+    )
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def solve_rig(
-    photo: Photo, face: FaceTrack, person: F32, geometry: FaceGeometry, size: tuple[int, int]
+    photo: Photo,
+    face: FaceTrack,
+    person: F32,
+    geometry: FaceGeometry,
+    size: tuple[int, int],
+    references: Sequence[Reference] = (),
 ) -> Rig:
     """Solve everything about one photo.
 
@@ -79,6 +93,7 @@ def solve_rig(
         person: f32 [H,W] 0..1: person mask of the photo.
         geometry: the canonical face.
         size: (width, height) px of the output frame, both even.
+        references: other photos of the person.
 
     Raises:
         RigUnsolvable: the mesh cannot be joined.
@@ -117,9 +132,19 @@ def solve_rig(
         smile=geometry.shown_smile(face),
         lid_spread=spread_lids(geometry.triangles),
         eyes=(eye_layer(layers.photo, landmarks, pad, 0), eye_layer(layers.photo, landmarks, pad, 1)),
-        mouth=mouth_layer(layers.photo, landmarks, shape, pose, pad),
-        digest=rig_digest(photo, size),
+        mouth=_mouth(layers.photo, landmarks, shape, pose, pad, references),
+        digest=rig_digest(photo, size, [one.photo for one in references]),
     )
+
+
+def _mouth(
+    texture: U8, landmarks: F32, shape: F32, pose: Pose, pad: int, references: Sequence[Reference]
+) -> MouthLayer:
+    """The mouth's layer; landmarks and pose are of the frame, which lies `pad` px inside the texture."""
+    shift = np.array([pad, pad, 0], np.float32)
+    moved = replace(pose, translation=pose.translation + shift)
+    own = [one.teeth for one in references if one.teeth is not None]
+    return mouth_layer(texture, landmarks + shift, shape, moved, own)
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,12 +21,14 @@ SIZE: Final = (308, 194)
 """(width, height) px of a texture: 7.0 x 4.4 cm."""
 WIDTH: Final = SIZE[0] / DENSITY
 """cm across a texture."""
+DEPTH: Final = 0.5
+"""cm behind the lips at which render/mouth.py lays textures: it makes the parallax of a turning head."""
 _SHARPER = 2  # drawn finer, then averaged
 
-ENAMEL: Final = np.array([1.0, 0.965, 0.885])
-"""Colour of teeth under white light, RGB 0..1."""
-_GUM = np.array([0.70, 0.36, 0.36])
-_TONGUE = np.array([0.66, 0.33, 0.33])
+ENAMEL: Final = np.array([0.99, 0.985, 0.965])
+"""Colour of teeth under white light, RGB 0..1: the mean of 42 sitters, where white is that of tones.py."""
+_GUM = np.array([0.65, 0.33, 0.33])
+_TONGUE = np.array([0.61, 0.31, 0.31])
 
 _CURVE = 0.028  # per cm: how the row of edges rises to the sides
 _CORNER = 0.05  # cm by which a crown is rounded at its corners
@@ -49,7 +51,7 @@ class Row:
     """The side on which the roots are: -1 above, 1 below."""
 
 
-UPPER: Final = Row((0.84, 0.66, 0.72, 0.56, 0.46, 0.36), (1.02, 0.92, 1.00, 0.86, 0.78, 0.70), 0.16, -1)
+UPPER: Final = Row((0.84, 0.66, 0.72, 0.56, 0.46, 0.36), (1.02, 0.92, 1.00, 0.86, 0.78, 0.70), 0.24, -1)
 LOWER: Final = Row((0.52, 0.56, 0.62, 0.54, 0.46, 0.36), (0.86, 0.88, 0.94, 0.82, 0.74, 0.66), -0.06, 1)
 
 
@@ -61,7 +63,7 @@ def draw_teeth(row: Row, enamel: Real, white: F32) -> F32:
         enamel: [3] RGB 0..255: colour of its teeth in the photo's light.
         white: f32 [3] RGB 0..255: white in the photo's light.
     """
-    x, y = _grid(_SHARPER)
+    x, y = grid(_SHARPER)
     side, up = np.abs(x), row.up
     tooth, across = _tooth(row, side)
     # The arch rises to the sides; each crown is rounded at its corners and longer in its middle.
@@ -98,7 +100,7 @@ def draw_tongue(white: F32) -> F32:
     Args:
         white: f32 [3] RGB 0..255: white in the photo's light.
     """
-    x, y = _grid(_SHARPER)
+    x, y = grid(_SHARPER)
     top = -0.42 + 0.07 * np.exp(-((x / 0.30) ** 2))
     body = smooth_step(1 - (x / 2.0) ** 2 - ((y - top - 1.3) / 1.3) ** 2, 0.10)
     groove = 1 - 0.15 * np.exp(-((x / 0.17) ** 2))
@@ -107,8 +109,8 @@ def draw_tongue(white: F32) -> F32:
     return _averaged(np.dstack([rgb, 255 * body]))
 
 
-def _grid(finer: int) -> tuple[F32, F32]:
-    """x and y in cm of each texture px, f32 [h,w] each."""
+def grid(finer: int = 1) -> tuple[F32, F32]:
+    """x and y in cm of each texture px, f32 [h,w] each; `finer` px for one of a texture."""
     density = DENSITY * finer
     x, y = ((np.arange(n * finer, dtype=np.float32) + 0.5) / density - n / (2 * DENSITY) for n in SIZE)
     gx, gy = np.meshgrid(x, y)

@@ -1,0 +1,118 @@
+"""Which part of an open mouth is teeth: what is bright and hardly red, judged by the mouth's own enamel."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+
+from streamfx.frames import F32, Mask
+from streamfx.geometry import Real
+from streamfx.portrait.flat_mouth import FlatMouth
+from streamfx.portrait.teeth import DENSITY, smooth_step
+from streamfx.portrait.tones import Tones
+
+_LEAST_OPEN = 0.10  # cm^2 of open mouth that it takes to look for teeth
+_LEAST_TEETH = 0.20  # cm^2 of teeth that make them worth taking
+_LEAST_SHARE = 0.25  # of the open mouth that teeth must fill
+_DARKEST = 0.45  # of the skin's brightness: less is no enamel, even in the lips' shadow
+_RED_AS_SKIN = 0.02  # log of red over green by which enamel is less red than skin
+_PALE, _BRIGHT = 0.20, 0.50  # redder than the enamel by this log, or darker by this share: no tooth
+_BACKMOST = 0.45  # of the front teeth's brightness that those farthest back have
+_ROW_CM = 0.30  # over which brightness changes along the row
+_THINNEST_CM = 0.10  # narrower bright spots are wet lips
+_CORRIDOR = 0.40  # of the enamel's brightness: darker, beside the teeth, is the cheek's shadow
+_SOFT_CM = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class ToothMap:
+    """A flat mouth (see flat_mouth.py), taken apart."""
+
+    bright: F32 = field(repr=False)
+    """f32 [h,w]: brightness over that of the enamel at that place of the row."""
+    tooth: F32 = field(repr=False)
+    """f32 [h,w] 0..1"""
+    corridor: F32 = field(repr=False)
+    """f32 [h,w] 0..1: the dark between the outermost teeth and the corners of the mouth."""
+
+
+def map_teeth(mouth: FlatMouth, tones: Tones) -> ToothMap | None:
+    """Where a mouth shows teeth; None where it shows too few.
+
+    Args:
+        mouth: laid flat; its colours are the photo's own.
+        tones: of that photo.
+    """
+    opening = cv2.erode(mouth.opening, np.ones((3, 3), np.uint8))
+    if area(opening) < _LEAST_OPEN:
+        return None
+    bright, red = _soft(mouth.rgb.mean(2)), _redness(mouth.rgb)
+    enamel = _Enamel.of(bright, red, opening > 0.5)
+    if enamel.level < _DARKEST * tones.skin.mean() or enamel.is_skin(tones):
+        return None
+    pale = smooth_step(enamel.red + _PALE - red, 0.06) * opening
+    relative = bright / _level_along(bright * pale, enamel.level)
+    tooth = _without_specks(smooth_step(relative - _BRIGHT, 0.12) * pale)
+    if area(tooth) < max(_LEAST_TEETH, _LEAST_SHARE * area(opening)):
+        return None
+    dark = smooth_step(_CORRIDOR - bright / np.float32(enamel.level), 0.10)
+    return ToothMap(relative, tooth, (dark * opening * _beside(tooth)).astype(np.float32))
+
+
+@dataclass(frozen=True, slots=True)
+class _Enamel:
+    """How bright teeth are in a photo, 0..255, and the log of their red over green."""
+
+    level: float
+    red: float
+
+    @staticmethod
+    def of(bright: F32, red: F32, inside: Mask) -> _Enamel:
+        """The brightest of the paler part of what lies between the lips."""
+        pale = inside & (red <= np.percentile(red[inside], 60))
+        level = max(float(np.percentile(bright[pale], 90)), 1.0)
+        return _Enamel(level, float(np.median(red[pale & (bright >= 0.8 * level)])))
+
+    def is_skin(self, tones: Tones) -> bool:
+        """Whether it is as red as skin: lips and tongue, no teeth. Grey photos cannot tell."""
+        return not tones.are_grey and self.red > tones.redness - _RED_AS_SKIN
+
+
+def _level_along(bright: F32, level: float) -> F32:
+    """f32 [1,w]: brightness of the enamel along the row: those farther back lie in the cheek's shadow."""
+    brightest = np.clip(bright.max(0, keepdims=True), _BACKMOST * level, level)
+    return np.asarray(cv2.GaussianBlur(brightest, (0, 0), _ROW_CM * DENSITY), np.float32)
+
+
+def _without_specks(tooth: F32) -> F32:
+    return np.asarray(cv2.morphologyEx(tooth, cv2.MORPH_OPEN, disc(_THINNEST_CM)), np.float32)
+
+
+def _beside(tooth: F32) -> F32:
+    """f32 [1,w] 0..1: columns beyond the outermost teeth."""
+    x, columns = np.arange(tooth.shape[1]), np.flatnonzero((tooth > 0.5).any(0))
+    beyond = np.maximum(columns[0] - x, x - columns[-1])
+    return smooth_step(beyond[None] / DENSITY, _SOFT_CM)
+
+
+def area(mask: Real) -> float:
+    """cm^2 that a mask [h,w] 0..1 covers."""
+    return float(mask.sum()) / DENSITY**2
+
+
+def disc(diameter: float) -> Real:
+    """A disc so many cm wide, to grow or shrink masks with."""
+    side = round(diameter * DENSITY) | 1
+    element: Real = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
+    return element
+
+
+def _soft(image: Real) -> F32:
+    return np.asarray(cv2.GaussianBlur(image.astype(np.float32), (0, 0), 0.8), np.float32)
+
+
+def _redness(rgb: F32) -> F32:
+    """f32 [h,w]: log of red over green; the noise of dark px is held down."""
+    return _soft(np.log((rgb[..., 0] + 4) / (rgb[..., 1] + 4)))
