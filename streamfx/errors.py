@@ -14,7 +14,8 @@ StreamfxError
 ├── OutputError            the file cannot be written: folder, permission, space, encoder
 ├── ModelError             the model files
 │   ├── ModelMissing       not in the store, and not allowed or able to fetch
-│   └── ModelCorrupt       the bytes do not have the hash that the manifest names
+│   ├── ModelCorrupt       the bytes do not have the hash that the manifest names
+│   └── ModelUnusable      the right bytes, but this machine's OpenVINO cannot run them
 ├── RigUnsolvable          the photo's mesh could not be solved
 └── Interrupted            the person pressed Ctrl-C                                   exit 130
 """
@@ -100,6 +101,10 @@ class ModelMissing(ModelError):
 
 class ModelCorrupt(ModelError):
     """The model's bytes do not have the hash that the manifest names."""
+
+
+class ModelUnusable(ModelError):
+    """The right bytes, but OpenVINO as installed cannot run them on this machine."""
 
 
 class RigUnsolvable(StreamfxError):
