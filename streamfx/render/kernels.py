@@ -89,6 +89,28 @@ def rasterise(corners: F32, values: F32, triangles: I32, out: F32) -> None:
 
 
 @compiled
+def normals(vertices: F32, triangles: I32, out: F32) -> None:
+    """Unit normals of a surface at its vertices, on the side of (c - a) x (b - a) of its triangles (a, b, c).
+
+    Args:
+        vertices: f32 [V,3].
+        triangles: i32 [T,3]: each counts by its area.
+        out: f32 [V,3], overwritten.
+    """
+    out[:] = 0.0
+    for t in range(triangles.shape[0]):
+        a, b, c = vertices[triangles[t, 0]], vertices[triangles[t, 1]], vertices[triangles[t, 2]]
+        for k in range(3):
+            m, n = (k + 1) % 3, (k + 2) % 3
+            across = (c[m] - a[m]) * (b[n] - a[n]) - (c[n] - a[n]) * (b[m] - a[m])
+            for corner in range(3):
+                out[triangles[t, corner], k] += across
+    for v in range(out.shape[0]):
+        length = np.sqrt(out[v, 0] ** 2 + out[v, 1] ** 2 + out[v, 2] ** 2)
+        out[v] /= max(length, 1e-9)
+
+
+@compiled
 def _around(layer: U8, y: int, x: int, channel: int) -> int:
     """Sum of the four neighbours."""
     beside = np.int32(layer[y, x - 1, channel]) + layer[y, x + 1, channel]
@@ -134,6 +156,18 @@ def lay_over(layer: U8, ground: U8) -> None:
 
 
 @compiled
+def _edges_at(polygon: F32, y: int, near: I32) -> int:
+    """Note the edges that touch a pixel row; their number. Edge i leads from point i to the next."""
+    count, found = polygon.shape[0], 0
+    for i in range(count):
+        y0, y1 = polygon[i, 1], polygon[i + 1 if i + 1 < count else 0, 1]
+        if min(y0, y1) <= y + 1 and max(y0, y1) >= y - 1:
+            near[found] = i
+            found += 1
+    return found
+
+
+@compiled
 def _insert(ordered: _Numbers, count: int, value: float) -> int:
     """Put a value in its place among the first `count`, which are in order; return their new number."""
     i = count
@@ -171,15 +205,17 @@ def coverage(polygon: F32, left: int, top: int, out: F32) -> None:
     """
     height, width = out.shape
     count = polygon.shape[0]
-    crossings = np.empty(count, np.float64)
+    crossings, near = np.empty(count, np.float64), np.empty(count, np.int32)
     out[:] = 0.0
     first = max(0, floor(polygon[:, 1].min() - top + 0.5))
     last = min(height - 1, ceil(polygon[:, 1].max() - top + 0.5))
     for y in range(first, last + 1):
+        edges = _edges_at(polygon, top + y, near)
         for line in range(_LINES):
             scan = top + y - 0.5 + (line + 0.5) / _LINES
             found = 0
-            for i in range(count):
+            for edge in range(edges):
+                i = near[edge]
                 j = i + 1 if i + 1 < count else 0
                 y0, y1 = polygon[i, 1], polygon[j, 1]
                 if (y0 <= scan) != (y1 <= scan):

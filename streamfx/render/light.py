@@ -16,6 +16,7 @@ import numpy as np
 from streamfx.frames import F32, I32, Deformation, Rig
 from streamfx.geometry import F64, Real
 from streamfx.models.face_basis import Part, load_face_basis
+from streamfx.render.kernels import normals
 from streamfx.topology import FACE_VERTICES
 
 COEFFICIENTS: Final = 9
@@ -49,23 +50,21 @@ class Relighter:
 
 
 class _Surface:
-    """Normals and averages on the face's mesh, as products with matrices made once."""
+    """Normals and averages on the face's mesh."""
 
     def __init__(self, triangles: I32) -> None:
         self._triangles = triangles
-        rows = np.arange(len(triangles)).repeat(3)
-        self._incident = np.zeros((FACE_VERTICES, len(triangles)), np.float32)
-        self._incident[triangles.ravel(), rows] = 1
-        near = (self._incident @ self._incident.T > 0).astype(np.float32)
+        near = np.eye(FACE_VERTICES, dtype=np.float32)
+        near[triangles[:, [0, 1, 2]], triangles[:, [1, 2, 0]]] = 1
+        near[triangles[:, [1, 2, 0]], triangles[:, [0, 1, 2]]] = 1
         once = near / near.sum(1, keepdims=True)
         self._smoothing = np.linalg.matrix_power(once, _SMOOTHINGS)
 
     def normals(self, vertices: F32) -> F32:
         """f32 [468,3], of length 1, out of the face: z is negative where it looks at the viewer."""
-        a, b, c = (vertices[self._triangles[:, k]] for k in range(3))
-        summed = -self._incident @ np.cross(b - a, c - a)
-        length = np.linalg.norm(summed, axis=1, keepdims=True)
-        return np.asarray(summed / np.maximum(length, 1e-9), np.float32)
+        out = np.empty_like(vertices)
+        normals(vertices, self._triangles, out)
+        return out
 
     def smoothed(self, values: F32) -> F32:
         """f32 [468], averaged with their neighbours."""
