@@ -20,6 +20,7 @@ from streamfx.frames import U8, Deformation, FaceTrack, Motion, Rendered, Rig
 from streamfx.models.face_basis import load_face_basis
 from streamfx.models.face_model import load_face_model
 from streamfx.models.store import Store
+from streamfx.models.weights import NetworkName, Profile
 from streamfx.portrait.cache import RigCache
 from streamfx.portrait.checks import Finding, bystanders, check_face, check_size, choose_face
 from streamfx.portrait.deform import FAITHFUL, Gains, deform
@@ -27,10 +28,12 @@ from streamfx.portrait.photo import load_photo
 from streamfx.portrait.reference import Sitter
 from streamfx.portrait.rig import FaceGeometry, rig_digest, solve_rig
 from streamfx.realtime import ahead
-from streamfx.render.base import Mode, MouthPainter, Refiner, Renderer
+from streamfx.render.base import Mode, MouthPainter, Network, Refiner, Renderer
 from streamfx.render.composite import finish
 from streamfx.render.cpu import CpuRenderer
 from streamfx.render.mouth import ProceduralMouth
+from streamfx.render.painter import LiteNetworkPainter, PaperNetworkPainter
+from streamfx.render.refiner import LiteNetworkRefiner, PaperNetworkRefiner
 from streamfx.render.temporal import MouthBlender
 from streamfx.source import Source
 from streamfx.telemetry import StageTimer
@@ -168,6 +171,51 @@ class FaceDriver:
             with self._timer.measure("motion"):
                 motion = self._estimator.update(one.track, one.captured_ns, one.seq, one.epoch)
             yield motion
+
+
+@dataclass(frozen=True, slots=True)
+class Networks:
+    """Which networks take part in an animation."""
+
+    refine: Profile | None = None
+    """None: the face stays as it was warped."""
+    mouth: Profile | None = None
+    """None: the procedural mouth."""
+
+    @property
+    def names(self) -> tuple[NetworkName, ...]:
+        """Of the networks that run."""
+        chosen = (("refine", self.refine), ("mouth", self.mouth))
+        return tuple(NetworkName(f"{place}-{profile}") for place, profile in chosen if profile)
+
+    def refiner(self) -> Refiner | None:
+        """Load the network that refines the face, if one is to.
+
+        Raises:
+            ModelError: it is not shipped, or damaged.
+        """
+        if self.refine is None:
+            return None
+        network = _load(f"refine-{self.refine}")
+        return LiteNetworkRefiner(network) if self.refine is Profile.LITE else PaperNetworkRefiner(network)
+
+    def painter(self, rig: Rig) -> MouthPainter:
+        """Whatever paints the inside of a rig's mouth, loaded.
+
+        Raises:
+            ModelError: the network is not shipped, or damaged.
+        """
+        if self.mouth is None:
+            return ProceduralMouth(rig)
+        network = _load(f"mouth-{self.mouth}")
+        is_lite = self.mouth is Profile.LITE
+        return LiteNetworkPainter(network, rig) if is_lite else PaperNetworkPainter(network)
+
+
+def _load(name: str) -> Network:
+    from streamfx.models.network import Network as Loaded  # OpenVINO takes a third of a second to import
+
+    return Loaded(name)
 
 
 class Animator:

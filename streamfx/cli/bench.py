@@ -40,6 +40,7 @@ def add_parser(subparsers: Subparsers) -> None:
     add("--driver", type=Path, metavar="VIDEO", help="video that drives (one made from the demo)")
     add("--size", type=options.frame_size, action="append", metavar="WxH", help="px; may be repeated")
     add("--frames", type=options.count(20, 4000), default=300, metavar="N", help="per pass (300)")
+    options.add_networks(parser)
     add_json(parser)
     parser.set_defaults(run=run)
 
@@ -49,18 +50,20 @@ def run(arguments: argparse.Namespace) -> int:
     from streamfx.cli.film import fetch_models, prepare
     from streamfx.lab.speed import measure
 
+    networks = options.networks(arguments)
     store = fetch_models("astronaut")
     photo = arguments.portrait or store.path("astronaut")
     with _clip(arguments.driver) as clip:
         found = []
         for size in arguments.size or SIZES:
-            portrait = prepare(photo, size, store)
-            found.append(measure(portrait.rig, clip, store, arguments.frames))
+            portrait = prepare(photo, size, store, arguments.reference)
+            found.append(measure(portrait.rig, networks, clip, store, arguments.frames))
     driver = arguments.driver.name if arguments.driver else DEMO
     if arguments.json:
-        print_json(_document(found, photo.name, driver))
+        print_json(_document(found, photo.name, driver) | options.describe(networks))
     else:
         _show(found, photo.name, driver)
+        print(options.networks_line(arguments, networks))
     return 0
 
 
@@ -98,8 +101,12 @@ def _show(found: list[Speed], photo: str, driver: str) -> None:
     for speed in found:
         width, height = speed.size
         print(f"\n{width}x{height}: {speed.fps:.1f} frames a second, decode to finished frame")
-        rows = [*speed.stages, speed.geometry, speed.whole, speed.interval, speed.baseline]
-        print_columns([("", "MEDIAN", "P95"), *map(_row, rows)])
+        whole = [speed.geometry, speed.whole, speed.interval, speed.baseline]
+        beside = {time.stage: time for time in speed.beside}
+        rows = [(*_row(time), *_row(beside[time.stage])[1:]) for time in speed.stages]
+        print_columns(
+            [("", "MEDIAN", "P95", "PIPELINED", "P95"), *rows, *((*_row(time), "", "") for time in whole)]
+        )
         print(f"  memory, at most so far: {speed.peak_mb:.0f} MB")
     print("\ngeometry is motion + deform + warp; whole frame is all stages in one thread;")
     print(BASELINE)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from streamfx.cli import Subparsers
     from streamfx.cli.driver import Driver
     from streamfx.cli.film import Production
-    from streamfx.pipeline import Portrait
+    from streamfx.pipeline import Networks, Portrait
     from streamfx.telemetry import StageTimer
 
 SIZE: Final = (640, 480)
@@ -36,6 +36,7 @@ def add_parser(subparsers: Subparsers) -> None:
     text = "animate a free photo by a motion that ships with streamfx"
     parser = subparsers.add_parser("demo", help=text, description=f"{text[0].upper()}{text[1:]}.")
     parser.add_argument("-o", "--output", type=Path, default=Path("out"), metavar="FOLDER", help="(out)")
+    options.add_networks(parser)
     parser.set_defaults(run=run)
 
 
@@ -46,15 +47,17 @@ def run(arguments: argparse.Namespace) -> int:
     from streamfx.telemetry import StageTimer
 
     film, sheet = (_folder(arguments.output) / f"demo{suffix}" for suffix in (".mp4", ".png"))
-    options.check_outputs([(film, (".mp4",)), (sheet, (".png",))], [])
+    options.check_outputs([(film, (".mp4",)), (sheet, (".png",))], arguments.reference)
+    networks = options.networks(arguments)
     store, timer = fetch_models(PHOTO), StageTimer()
     photo = store.path(PHOTO)
-    portrait = prepare(photo, SIZE, store)
+    portrait = prepare(photo, SIZE, store, arguments.reference)
     with open_driver(str(config.demo_motion_file()), store, timer, fps=FPS) as driver:
-        made = _animate(film, portrait, driver, timer)
+        made = _animate(film, portrait, driver, networks, timer)
     write_sheet(sheet, photo, made, TITLE)
     print(made_line(film, portrait, made))
     print(f"made {sheet}: the photo, {len(made.variety.shots())} frames of the film, the stage times")
+    print(options.networks_line(arguments, networks))
     for line in speed_lines(made):
         print(line)
     print(NEXT)
@@ -71,11 +74,14 @@ def _folder(path: Path) -> Path:
     return path
 
 
-def _animate(film: Path, portrait: Portrait, driver: Driver, timer: StageTimer) -> Production:
+def _animate(
+    film: Path, portrait: Portrait, driver: Driver, networks: Networks, timer: StageTimer
+) -> Production:
     from streamfx.cli.film import produce
     from streamfx.pipeline import Animator
     from streamfx.sink.film import FilmWriter
 
-    animator = Animator(portrait.rig, timer=timer)
+    refiner, painter = networks.refiner(), networks.painter(portrait.rig)
+    animator = Animator(portrait.rig, refiner=refiner, painter=painter, timer=timer)
     with FilmWriter(film, SIZE, FPS) as writer, frame_bar("rendering", driver.expected) as tick:
         return produce(driver, animator, timer, writer.write, tick)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -59,9 +59,14 @@ def fetch_models(*more: str) -> Store:
     return store
 
 
-def prepare(photo: Path, size: tuple[int, int], store: Store) -> Portrait:
-    """The photo, ready to be animated; solved once, kept in the cache folder."""
-    return load_portrait(photo, size, store, RigCache(config.cache_folder() / "rigs"))
+def prepare(photo: Path, size: tuple[int, int], store: Store, references: Sequence[Path] = ()) -> Portrait:
+    """The photo, ready to be animated; solved once, kept in the cache folder.
+
+    Args:
+        photo, size, store: what to animate, how large, by which models.
+        references: other photos of the person, whose teeth the mouth shows.
+    """
+    return load_portrait(photo, size, store, RigCache(config.cache_folder() / "rigs"), references)
 
 
 def produce(

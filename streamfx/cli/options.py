@@ -5,15 +5,25 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from streamfx.errors import UsageError
 from streamfx.files import check_writable, same_file
+
+if TYPE_CHECKING:
+    from streamfx.models.weights import Profile
+    from streamfx.pipeline import Networks
 
 SIZES: Final = (64, 4096)
 """px: smallest and largest side of a film."""
 RATES: Final = (1.0, 240.0)
 """Frames per second."""
+PROFILES: Final = ("lite", "paper")
+"""`--refine` and `--mouth`: which network; in words, for importing the list would make `--help` slow."""
+OFF: Final = "off"
+"""`--refine`: no network."""
+PROCEDURAL: Final = "procedural"
+"""`--mouth`: no network."""
 
 
 def frame_size(text: str) -> tuple[int, int]:
@@ -61,6 +71,52 @@ def count(low: int, high: int) -> Callable[[str], int]:
 fps = number(*RATES)
 gain = number(0.0, 1.5)
 seconds = number(0.04, 24 * 3600)
+
+
+def add_networks(parser: argparse.ArgumentParser) -> None:
+    """Give a command that animates its choice of networks and its reference photos."""
+    add = parser.add_argument
+    add("--refine", choices=(*PROFILES, OFF), help="network that refines the face (lite)")
+    add("--mouth", choices=(*PROFILES, PROCEDURAL), help="what paints the inside of the mouth (lite)")
+    what = "another photo of the person, for their own teeth; may be repeated"
+    add("--reference", type=Path, action="append", default=[], metavar="PHOTO", help=what)
+
+
+def networks(arguments: argparse.Namespace) -> Networks:
+    """The networks that were asked for; unasked, the lite ones as far as they ship.
+
+    Raises:
+        ModelError: one was asked for that does not ship, or what ships is damaged.
+    """
+    from streamfx.pipeline import Networks
+
+    return Networks(_profile("refine", arguments.refine), _profile("mouth", arguments.mouth))
+
+
+def _profile(task: str, asked: str | None) -> Profile | None:
+    from streamfx.models.weights import NetworkName, Profile, shipped_weights
+
+    if asked in (OFF, PROCEDURAL):
+        return None
+    profile = Profile(asked or Profile.LITE)
+    name = NetworkName(f"{task}-{profile}")
+    if not asked and not shipped_weights().has(name):
+        return None
+    shipped_weights().find(name)
+    return profile
+
+
+def describe(networks: Networks) -> dict[str, str]:
+    """The networks in the words of the options."""
+    return {"refine": networks.refine or OFF, "mouth": networks.mouth or PROCEDURAL}
+
+
+def networks_line(arguments: argparse.Namespace, networks: Networks) -> str:
+    """Which networks take part; and which of the default ones cannot, since they do not ship."""
+    used = describe(networks)
+    absent = [f"{task}-lite" for task in used if not (getattr(arguments, task) or getattr(networks, task))]
+    why = f" (this version ships without {' and '.join(absent)})" if absent else ""
+    return f"networks: refine {used['refine']}, mouth {used['mouth']}{why}"
 
 
 def check_outputs(outputs: Sequence[tuple[Path, Sequence[str]]], inputs: Sequence[Path]) -> None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from streamfx.cli.driver import Driver
     from streamfx.cli.film import Production
     from streamfx.frames import Frame, Rendered
-    from streamfx.pipeline import Portrait
+    from streamfx.pipeline import Networks, Portrait
     from streamfx.source import Source
     from streamfx.telemetry import StageTimer
 
@@ -56,6 +56,7 @@ def add_parser(subparsers: Subparsers) -> None:
     add("--mode", choices=("layer", "sheet"), default="layer", help="still background (layer), or all moves")
     for name, what in (("expression", "of the face"), ("head", "of the head"), ("gaze", "of the eyes")):
         add(f"--{name}", type=options.gain, default=1.0, metavar="GAIN", help=f"motion {what}, 0 to 1.5 (1)")
+    options.add_networks(parser)
     add_json(parser)
     parser.set_defaults(run=run)
 
@@ -68,12 +69,14 @@ def run(arguments: argparse.Namespace) -> int:
     from streamfx.telemetry import StageTimer
 
     _check(arguments)
+    networks = options.networks(arguments)
     store, timer = fetch_models(), StageTimer()
     limits = {"fps": arguments.fps, "duration_s": arguments.duration}
     with open_driver(arguments.driver, store, timer, **limits) as driver:
-        portrait = prepare(arguments.portrait, arguments.size, store)
-        made = _animate(arguments, driver, portrait, timer)
-        report = film_report(made, driver, portrait, store, _settings(arguments), arguments.output)
+        portrait = prepare(arguments.portrait, arguments.size, store, arguments.reference)
+        made = _animate(arguments, driver, portrait, networks, timer)
+        settings = _settings(arguments, networks)
+        report = film_report(made, driver, portrait, store, networks, settings, arguments.output)
         if arguments.sheet:
             write_sheet(
                 arguments.sheet, arguments.portrait, made, f"{arguments.portrait.name} by {driver.name}"
@@ -83,7 +86,7 @@ def run(arguments: argparse.Namespace) -> int:
         if arguments.json:
             print_json(report)
         else:
-            _tell(arguments, driver, portrait, made)
+            _tell(arguments, driver, portrait, networks, made)
     return 0
 
 
@@ -99,8 +102,10 @@ def _check(arguments: argparse.Namespace) -> None:
             raise UsageError(
                 f"--{name} needs a video, and the driver is a {kind.value}", f"Leave out --{name}"
             )
-    check_readable(arguments.portrait, PHOTO)
-    inputs = [arguments.portrait, *([] if kind is Kind.CAMERA else [Path(arguments.driver)])]
+    for photo in (arguments.portrait, *arguments.reference):
+        check_readable(photo, PHOTO)
+    driver = [] if kind is Kind.CAMERA else [Path(arguments.driver)]
+    inputs = [arguments.portrait, *arguments.reference, *driver]
     extra = ((arguments.sheet, (".png",)), (arguments.report, (".json",)))
     wanted = [(arguments.output, tuple(CONTAINERS)), *((path, kinds) for path, kinds in extra if path)]
     options.check_outputs(wanted, inputs)
@@ -109,7 +114,11 @@ def _check(arguments: argparse.Namespace) -> None:
 
 
 def _animate(
-    arguments: argparse.Namespace, driver: Driver, portrait: Portrait, timer: StageTimer
+    arguments: argparse.Namespace,
+    driver: Driver,
+    portrait: Portrait,
+    networks: Networks,
+    timer: StageTimer,
 ) -> Production:
     from streamfx.cli.film import produce
     from streamfx.pipeline import Animator
@@ -117,7 +126,14 @@ def _animate(
     from streamfx.render.base import Mode
 
     gains = Gains(head=arguments.head, expression=arguments.expression, gaze=arguments.gaze)
-    animator = Animator(portrait.rig, mode=Mode(arguments.mode), gains=gains, timer=timer)
+    animator = Animator(
+        portrait.rig,
+        mode=Mode(arguments.mode),
+        gains=gains,
+        refiner=networks.refiner(),
+        painter=networks.painter(portrait.rig),
+        timer=timer,
+    )
     with _writer(arguments, driver.fps) as write, frame_bar("rendering", driver.expected) as tick:
         return produce(driver, animator, timer, write, tick)
 
@@ -161,12 +177,19 @@ class PicturesByTime:
         return self._shown
 
 
-def _settings(arguments: argparse.Namespace) -> dict[str, object]:
+def _settings(arguments: argparse.Namespace, networks: Networks) -> dict[str, object]:
     names = ("fps", "duration", "audio", "compare", "mode", "expression", "head", "gaze")
-    return {"size": list(arguments.size)} | {name: getattr(arguments, name) for name in names}
+    return {
+        "size": list(arguments.size),
+        **{name: getattr(arguments, name) for name in names},
+        **options.describe(networks),
+        "references": [str(photo) for photo in arguments.reference],
+    }
 
 
-def _tell(arguments: argparse.Namespace, driver: Driver, portrait: Portrait, made: Production) -> None:
+def _tell(
+    arguments: argparse.Namespace, driver: Driver, portrait: Portrait, networks: Networks, made: Production
+) -> None:
     """What was made, how well, and what to do next."""
     from streamfx.cli.film import driver_line, made_line, quality_line, speed_lines
 
@@ -176,6 +199,7 @@ def _tell(arguments: argparse.Namespace, driver: Driver, portrait: Portrait, mad
             print(f"made {path}, the {name}")
     print(driver_line(driver, made))
     print(quality_line(made))
+    print(options.networks_line(arguments, networks))
     for line in speed_lines(made):
         print(line)
     for finding in portrait.findings:

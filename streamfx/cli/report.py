@@ -14,7 +14,8 @@ from streamfx.cli.machine import machine, versions
 from streamfx.files import atomic_output
 from streamfx.frames import Quality
 from streamfx.models.store import Store
-from streamfx.pipeline import Portrait
+from streamfx.models.weights import shipped_weights
+from streamfx.pipeline import Networks, Portrait
 from streamfx.telemetry import peak_bytes
 
 VERSION: Final = 1
@@ -26,6 +27,7 @@ def film_report(
     driver: Driver,
     portrait: Portrait,
     store: Store,
+    networks: Networks,
     settings: Mapping[str, object],
     output: Path,
 ) -> dict[str, object]:
@@ -70,6 +72,10 @@ def film_report(
             {"name": row.name, "version": row.version, "sha256": row.sha256}
             for row in store.rows
             if row.name in MODELS
+        ],
+        "networks": [
+            {"name": row.name, "version": row.version, "sha256": row.safetensors.sha256}
+            for row in map(shipped_weights().find, networks.names)
         ],
         "machine": machine(),
     }

@@ -15,7 +15,7 @@ from streamfx.frames import Motion, Rig
 from streamfx.lab.baseline import ThinPlateWarp
 from streamfx.lab.looped import LoopedSource
 from streamfx.models.store import Store
-from streamfx.pipeline import Animator, FaceDriver
+from streamfx.pipeline import Animator, FaceDriver, Networks
 from streamfx.portrait.deform import deform
 from streamfx.telemetry import StageTime, StageTimer, peak_bytes, summary
 
@@ -33,6 +33,8 @@ class Speed:
     size: tuple[int, int]
     stages: tuple[StageTime, ...]
     """Of the frame-by-frame pass."""
+    beside: tuple[StageTime, ...]
+    """Of the pipelined pass: the same stages while tracking goes on beside them."""
     geometry: StageTime
     """Per-frame sum of the stages GEOMETRY."""
     whole: StageTime
@@ -50,20 +52,24 @@ class Speed:
         return 1e3 / self.interval.median_ms
 
 
-def measure(rig: Rig, clip: Path, store: Store, frames: int) -> Speed:
+def measure(rig: Rig, networks: Networks, clip: Path, store: Store, frames: int) -> Speed:
     """Time `frames` frames of `clip`, looped, on a rig, in each pass.
 
     Raises:
         SourceError: the clip cannot be opened.
+        ModelError: a network is not shipped, or damaged.
     """
-    timer, motions = StageTimer(), list[Motion]()
-    with _animation(rig, clip, store, frames, timer, depth=0, seen=motions.append) as animated:
+    timer, beside, motions = StageTimer(), StageTimer(), list[Motion]()
+    animator = _animator(rig, networks, timer)
+    with _animation(animator, clip, store, frames, timer, depth=0, seen=motions.append) as animated:
         whole = _intervals("whole frame", animated, after_warm_up=timer.clear)
-    with _animation(rig, clip, store, frames, StageTimer(), depth=8) as animated:
-        interval = _intervals("pipelined interval", animated)
+    animator = _animator(rig, networks, beside)
+    with _animation(animator, clip, store, frames, beside, depth=8) as animated:
+        interval = _intervals("pipelined interval", animated, after_warm_up=beside.clear)
     return Speed(
         size=rig.size,
         stages=tuple(timer.times()),
+        beside=tuple(beside.times()),
         geometry=timer.together("geometry", GEOMETRY),
         whole=whole,
         interval=interval,
@@ -72,9 +78,13 @@ def measure(rig: Rig, clip: Path, store: Store, frames: int) -> Speed:
     )
 
 
+def _animator(rig: Rig, networks: Networks, timer: StageTimer) -> Animator:
+    return Animator(rig, refiner=networks.refiner(), painter=networks.painter(rig), timer=timer)
+
+
 @contextmanager
 def _animation(
-    rig: Rig,
+    animator: Animator,
     clip: Path,
     store: Store,
     frames: int,
@@ -84,7 +94,6 @@ def _animation(
     seen: Callable[[Motion], None] = lambda _: None,
 ) -> Iterator[Iterator[object]]:
     """The pipeline as an iterator of finished frames. No lookahead: every frame pays for its own tracking."""
-    animator = Animator(rig, timer=timer)
     with LoopedSource(clip, WARM_UP + frames) as source:
         driver = FaceDriver(source, store, timer, lookahead=0, depth=depth)
         with closing(driver.motions()) as motions:
