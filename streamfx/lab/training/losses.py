@@ -19,6 +19,7 @@ PAPER_ALPHA: Final = 0.004
 """Weight of L1 in the paper's objective; for Reduction.SUM (for a mean it would be next to nothing)."""
 PAPER_CLIP: Final = 0.01
 """Largest weight of a Wasserstein critic (Arjovsky et al. 2017, algorithm 1)."""
+_SSIM_C1, _SSIM_C2 = 0.01**2, 0.03**2
 COMPLETION_ALPHA: Final = 0.0004
 """Weight of the game in the completion net's objective (Iizuka et al. 2017, section 3.4)."""
 
@@ -37,6 +38,45 @@ def l1(
 ) -> Tensor:
     """Absolute difference, of all pixels or of those inside the mask."""
     return _reduced((made - truth).abs(), mask, reduction)
+
+
+def soft_l1(made: Tensor, truth: Tensor, mask: Tensor | None = None, knee: float = 0.03) -> Tensor:
+    """Absolute difference that is square below the knee (Charbonnier et al. 1994), mean.
+
+    Two photos never match pixel by pixel, and where most of a small difference is chance its median is
+    nothing: L1 learns to leave the picture alone, the square's mean learns the shading.
+    """
+    error = made - truth
+    return _reduced((error.square() + knee**2).sqrt() - knee, mask, Reduction.MEAN)
+
+
+def coarse_l1(
+    made: Tensor, truth: Tensor, mask: Tensor, cells: Sequence[int] = (4, 16), knee: float = 0.01
+) -> Tensor:
+    """soft_l1 between means over cells of so many px, summed over the sizes: chance averages out there."""
+    error, size = (made - truth) * mask, (mask.sum() * made.shape[1]).clamp_min(1.0)
+    total = made.new_zeros(())
+    for cell in cells:
+        mean = functional.avg_pool2d(error, cell)
+        total = total + ((mean.square() + knee**2).sqrt() - knee).sum() * cell**2 / size
+    return total
+
+
+def structure(made: Tensor, truth: Tensor, mask: Tensor, window: int = 6) -> Tensor:
+    """1 - SSIM of the luma (Wang et al. 2004), in square windows half a window apart, mean over the mask."""
+    x, y = (_luma(one) for one in (made, truth))
+    means = functional.avg_pool2d(torch.cat([x, y, x * x, y * y, x * y], 1), window, window // 2)
+    counted = functional.avg_pool2d(mask, window, window // 2)
+    mean_x, mean_y, square_x, square_y, product = (means[:, k : k + 1] for k in range(5))
+    spread = square_x - mean_x.square() + square_y - mean_y.square()
+    alike = (2 * mean_x * mean_y + _SSIM_C1) * (2 * (product - mean_x * mean_y) + _SSIM_C2)
+    alike = alike / ((mean_x.square() + mean_y.square() + _SSIM_C1) * (spread + _SSIM_C2))
+    out: Tensor = ((1 - alike) * counted).sum() / counted.sum().clamp_min(1e-6)
+    return out
+
+
+def _luma(pictures: Tensor) -> Tensor:
+    return (pictures * pictures.new_tensor((0.299, 0.587, 0.114)).view(1, 3, 1, 1)).sum(1, keepdim=True)
 
 
 def gradient_l1(made: Tensor, truth: Tensor, mask: Tensor | None = None) -> Tensor:

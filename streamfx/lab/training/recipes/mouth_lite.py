@@ -13,10 +13,10 @@ from torch import Tensor
 
 from streamfx.lab.training.diffaugment import Augmentation, Policy
 from streamfx.lab.training.lessons import MouthPair
-from streamfx.lab.training.losses import LazyR1, gradient_l1, l1
+from streamfx.lab.training.losses import LazyR1, coarse_l1, gradient_l1, soft_l1, structure
 from streamfx.lab.training.perceptual import Perceptual
 from streamfx.lab.training.recipes.base import Loss, Moment, Pace, Recipe, Terms, Turn, View
-from streamfx.lab.training.recipes.terms import Game, lost_energy, unsteady, worth_a_look
+from streamfx.lab.training.recipes.terms import Game, energy_gap, unsteady, worth_a_look
 from streamfx.lab.training.sampling import MouthBatch
 from streamfx.nets.catalogue import build
 from streamfx.nets.critics import MouthCritic
@@ -25,15 +25,24 @@ _GENTLE: Final = Policy(brightness=0.1, saturation=0.2, contrast=0.2, cutout=0.0
 """The critic may see that colours differ, but not learn any one picture by heart."""
 
 
+_CELLS: Final = (4, 12)
+"""px: sides of the cells over which coarse_l1 compares means."""
+
+
 @dataclass(frozen=True, slots=True)
 class MouthLiteConfig:
     """Weights of the terms, all inside the mouth, and rates."""
 
-    l1: float = 1.0
+    value: float = 1.0
+    """soft_l1"""
     gradient: float = 1.0
-    energy: float = 0.0
-    perceptual: float = 0.1
-    adversarial: float = 0.02
+    coarse: float = 1.0
+    """coarse_l1"""
+    structure: float = 0.1
+    energy: float = 0.05
+    """Against blur and against false detail; see terms.energy_gap."""
+    perceptual: float = 0.2
+    adversarial: float = 0.01
     matching: float = 0.2
     temporal: float = 0.5
     pairs: float = 0.5
@@ -95,11 +104,13 @@ class MouthLite(Recipe[MouthPair]):
         weights, batch = self.config, pair.now
         picture = _laid(self.net(batch.inputs), batch)
         terms = Terms()
-        terms.add("l1", weights.l1, l1(picture, batch.truth, batch.mask))
+        terms.add("value", weights.value, soft_l1(picture, batch.truth, batch.mask))
         terms.add("gradient", weights.gradient, gradient_l1(picture, batch.truth, batch.mask))
+        terms.add("coarse", weights.coarse, coarse_l1(picture, batch.truth, batch.mask, _CELLS))
+        terms.add("structure", weights.structure, structure(picture, batch.truth, batch.mask))
         if weights.energy:
-            lost = lost_energy(picture, batch.truth, batch.mask) * batch.sharp.flatten()
-            terms.add("energy", weights.energy, lost.mean())
+            apart = energy_gap(picture, batch.truth, batch.mask) * batch.sharp.flatten()
+            terms.add("energy", weights.energy, apart.mean())
         if weights.temporal and pair.before is not None:
             before, mask = _laid(self.net(pair.before.inputs), pair.before), batch.mask * pair.before.mask
             change = unsteady(picture, before, batch.truth, pair.before.truth, mask)

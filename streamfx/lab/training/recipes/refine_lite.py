@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import ClassVar, Final
@@ -13,10 +13,10 @@ from torch import Tensor
 
 from streamfx.lab.training.diffaugment import Augmentation, Policy
 from streamfx.lab.training.lessons import FacePair
-from streamfx.lab.training.losses import LazyR1, gradient_l1, l1
+from streamfx.lab.training.losses import LazyR1, coarse_l1, gradient_l1, soft_l1, structure
 from streamfx.lab.training.perceptual import Perceptual
 from streamfx.lab.training.recipes.base import Loss, Moment, Pace, Recipe, Terms, Turn, View
-from streamfx.lab.training.recipes.terms import Game, Window, lost_energy, unsteady, worth_a_look
+from streamfx.lab.training.recipes.terms import Game, Window, energy_gap, unsteady, worth_a_look
 from streamfx.lab.training.sampling import FaceBatch
 from streamfx.nets.catalogue import build
 from streamfx.nets.critics import PatchCritic
@@ -25,17 +25,30 @@ _GENTLE: Final = Policy(brightness=0.1, saturation=0.2, contrast=0.2, cutout=0.0
 """The critic may see that colours differ, but not learn any one picture by heart."""
 
 
+_DISTANCES: Final[Mapping[str, Callable[[Tensor, Tensor, Tensor], Tensor]]] = {
+    "value": soft_l1,
+    "gradient": gradient_l1,
+    "coarse": coarse_l1,
+    "structure": structure,
+}
+"""By their weights' names."""
+
+
 @dataclass(frozen=True, slots=True)
 class RefineLiteConfig:
     """Weights of the terms, and rates."""
 
-    l1: float = 1.0
+    value: float = 1.0
+    """soft_l1"""
     gradient: float = 1.0
-    energy: float = 0.0
-    """Against blur; see terms.lost_energy."""
-    perceptual: float = 0.1
-    adversarial: float = 0.02
-    matching: float = 0.2
+    coarse: float = 2.0
+    """coarse_l1: the shading."""
+    structure: float = 0.3
+    energy: float = 0.04
+    """Against blur and against false detail; see terms.energy_gap."""
+    perceptual: float = 0.05
+    adversarial: float = 0.002
+    matching: float = 0.05
     """Of the critic's features."""
     temporal: float = 0.5
     previous: float = 0.7
@@ -70,7 +83,7 @@ class _Drawn:
 
 
 class RefineLite(Recipe[FacePair]):
-    """L1, gradient L1, perceptual, hinge critic on windows with R1 and feature matching, temporal."""
+    """Distances at several scales, structure, perceptual, hinge critic on windows, temporal."""
 
     network: ClassVar[str] = "refine-lite"
 
@@ -111,11 +124,11 @@ class RefineLite(Recipe[FacePair]):
         previous = self._residual_before(pair)
         picture = self._base(batch) + self.net(self._inputs(batch, previous))
         terms = Terms()
-        terms.add("l1", weights.l1, l1(picture, batch.truth, batch.face))
-        terms.add("gradient", weights.gradient, gradient_l1(picture, batch.truth, batch.face))
+        for name, distance in _DISTANCES.items():
+            terms.add(name, getattr(weights, name), distance(picture, batch.truth, batch.face))
         if weights.energy:
-            lost = lost_energy(picture, batch.truth, batch.face) * batch.sharp.flatten()
-            terms.add("energy", weights.energy, lost.mean())
+            apart = energy_gap(picture, batch.truth, batch.face) * batch.sharp.flatten()
+            terms.add("energy", weights.energy, apart.mean())
         if weights.temporal and pair.before is not None:
             before, mask = self._base(pair.before) + previous, batch.face * pair.before.face
             change = unsteady(picture, before, batch.truth, pair.before.truth, mask)

@@ -15,6 +15,7 @@ from streamfx.lab.training.losses import LazyR1, feature_matching, hinge_critic,
 from streamfx.nets.critics import Verdict
 
 _LAPLACIAN: Final = ((0.0, 1.0, 0.0), (1.0, -4.0, 1.0), (0.0, 1.0, 0.0))
+_TOLERATED: Final = 0.05
 _DARK: Final = 1e-4
 """Energy per picture under which none is missed."""
 
@@ -80,15 +81,15 @@ def worth_a_look(sharp: Tensor) -> tuple[Tensor, Tensor]:
     return torch.arange(len(sharp), device=sharp.device), sharp.new_zeros(())
 
 
-def lost_energy(made: Tensor, truth: Tensor, mask: Tensor) -> Tensor:
-    """[B]: how much Laplacian energy a picture lacks, as a logarithm; 0 where it has the truth's or more."""
+def energy_gap(made: Tensor, truth: Tensor, mask: Tensor) -> Tensor:
+    """[B]: logarithm of the ratio of Laplacian energies beyond a tolerance: less is blur, more is noise."""
     kernel = torch.tensor(_LAPLACIAN, device=made.device).view(1, 1, 3, 3)
 
     def energy(pictures: Tensor) -> Tensor:
         luma = pictures.float().mean(1, keepdim=True)
         return (functional.conv2d(luma, kernel, padding=1).square() * mask).sum((1, 2, 3)) + _DARK
 
-    return functional.relu(torch.log(energy(truth) / energy(made)))
+    return functional.relu(torch.log(energy(truth) / energy(made)).abs() - _TOLERATED)
 
 
 def unsteady(now: Tensor, before: Tensor, truth: Tensor, truth_before: Tensor, mask: Tensor) -> Tensor:
