@@ -17,7 +17,7 @@ from typing import Final, Literal, TypeVar
 import torch
 from lightning_fabric import Fabric
 from lightning_fabric.strategies.ddp import DDPStrategy
-from torch import Tensor
+from torch import Tensor, distributed
 
 from streamfx.errors import UsageError
 
@@ -82,21 +82,21 @@ def moved(batch: B, fabric: Fabric) -> B:
 
 def agreed(fabric: Fabric, seconds: float, stop: bool) -> tuple[float, bool]:
     """What all processes go by: the first one's clock, and whether any of them was told to stop."""
-    if fabric.world_size == 1:
-        return seconds, stop
-    said = fabric.all_gather(torch.tensor([seconds, float(stop)], dtype=torch.float64, device=fabric.device))
-    assert isinstance(said, Tensor), "a tensor was gathered"  # noqa: S101
+    said = _from_all(fabric, torch.tensor([seconds, float(stop)], dtype=torch.float64, device=fabric.device))
     return float(said[0, 0]), bool(said[:, 1].any())
 
 
 def gathered(fabric: Fabric, own: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """What each process has its own of, stacked [processes,...]; of the same shapes in all of them."""
-    stacked: dict[str, Tensor] = {}
-    for name, tensor in own.items():
-        together = fabric.all_gather(tensor)
-        assert isinstance(together, Tensor), "a tensor was gathered"  # noqa: S101
-        stacked[name] = together.reshape(fabric.world_size, *tensor.shape)
-    return stacked
+    return {name: _from_all(fabric, tensor) for name, tensor in own.items()}
+
+
+def _from_all(fabric: Fabric, tensor: Tensor) -> Tensor:
+    if fabric.world_size == 1:
+        return tensor[None]
+    said = [torch.empty_like(tensor) for _ in range(fabric.world_size)]
+    distributed.all_gather(said, tensor)  # Fabric's own way goes by a function that torch gives up
+    return torch.stack(said)
 
 
 def _started_by_torchrun() -> tuple[int, int]:

@@ -5,7 +5,6 @@ A checkpoint is replaced atomically: whatever interrupts a save, the one before 
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -99,15 +98,23 @@ def save_weights(path: Path, weights: Tensors, facts: Mapping[str, object]) -> N
     _write(path, weights, {_KEY: json.dumps(facts, sort_keys=True)})
 
 
-def read_weights(path: Path) -> tuple[Tensors, str]:
-    """A network's weights and the sha256 of their file.
+def read_weights(path: Path) -> bytes:
+    """The bytes of a file of weights.
 
     Raises:
         ModelMissing: there is no such file.
-        ModelCorrupt: it is damaged.
+        ModelCorrupt: it is empty or far too large.
     """
-    data = read_bytes(path, _LARGEST, WEIGHTS)
-    return _parsed(data, path, WEIGHTS), hashlib.sha256(data).hexdigest()
+    return read_bytes(path, _LARGEST, WEIGHTS)
+
+
+def parse_weights(data: bytes, path: Path) -> Tensors:
+    """A network's weights; `path` is where the bytes came from.
+
+    Raises:
+        ModelCorrupt: they are damaged.
+    """
+    return _parsed(data, path, WEIGHTS)
 
 
 def fill(network: torch.nn.Module, weights: Tensors, path: Path) -> None:

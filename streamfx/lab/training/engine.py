@@ -32,8 +32,6 @@ from streamfx.realtime import ahead
 
 B = TypeVar("B")
 
-SAMPLES: Final = 128
-"""Rows written for calibration."""
 _LOGGED: Final = 20
 """Steps whose losses make a line of the log."""
 _AHEAD: Final = 2
@@ -52,6 +50,8 @@ class Plan:
     steps: int | None = None
     """Where the run ends; None: by time."""
     minutes: float | None = None
+    samples: int = 128
+    """Rows written for calibration of the exported network."""
 
     def progress(self, step: int, seconds: float) -> float:
         """0 at the start, 1 at the end."""
@@ -197,6 +197,8 @@ class Engine(Generic[B]):
 
     def _look_up(self) -> None:
         """Validate, draw a sheet, keep what is best, and save."""
+        if self._meter.waiting:
+            self._log_losses()
         if self._fabric.is_global_zero:
             result = score(self._views())
             gain, best = result.gain, self._recipe.complete and result.gain > self._best
@@ -216,6 +218,8 @@ class Engine(Generic[B]):
             yield self._recipe.view(moved(batch, self._fabric))
 
     def _save(self) -> None:
+        if self._meter.waiting:
+            self._log_losses()  # what is no number any more must not take the checkpoint's place
         tensors = {f"all/{name}": tensor for name, tensor in self._recipe.state().items()}
         own = gathered(self._fabric, self._recipe.own_state())
         tensors |= {f"each/{name}": stacked for name, stacked in own.items()}
@@ -229,7 +233,7 @@ class Engine(Generic[B]):
         """Write what the run was for."""
         recipe, path = self._recipe, self._folder.path
         if self._fabric.is_global_zero:
-            batches = self._lessons.examples(SAMPLES, self._plan.seed)
+            batches = self._lessons.examples(self._plan.samples, self._plan.seed)
             pairs = [recipe.example(moved(batch, self._fabric)) for batch in batches]
             inputs, masks = (
                 np.concatenate([one.cpu().numpy() for one in side]) for side in zip(*pairs, strict=True)
@@ -264,6 +268,11 @@ class Meter:
         """What was read last."""
         self._sums: dict[str, Tensor] = {}
         self._counts: dict[str, int] = {}
+
+    @property
+    def waiting(self) -> bool:
+        """Whether anything was taken since the last reading."""
+        return bool(self._sums)
 
     def add(self, terms: Mapping[str, Tensor]) -> None:
         """Take one step's terms, of those that it had."""
