@@ -46,8 +46,8 @@ need_environment() {
         [ "$(cat ".venv/made-for-$made" 2>/dev/null)" != "$(stamp "$made")" ] || return 0
     done
     case $1 in
-        core) what=. ; size="250 MB of packages" ;;
-        dev) what=".[dev]" ; size="300 MB of packages" ;;
+        core) what=. ; size="310 MB of packages" ;;
+        dev) what=".[dev,train]" ; size="900 MB of packages, torch among them" ;;
     esac
     say "installing streamfx and what it needs ($size; a minute or two)"
     .venv/bin/python -m pip install -qq --disable-pip-version-check -c constraints.txt -e "$what" ||
