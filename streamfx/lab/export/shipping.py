@@ -1,0 +1,209 @@
+"""Makes all files of a network, holds them to the network as trained, and enters them in the manifest."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+
+from streamfx.errors import ModelCorrupt
+from streamfx.files import atomic_output, check_writable
+from streamfx.frames import F32
+from streamfx.lab.export.int8 import Representation, to_int8
+from streamfx.lab.export.onnx_file import to_onnx
+from streamfx.lab.export.samples import Picture, Samples, fidelity, load_samples
+from streamfx.lab.training.checkpoints import fill, parse_weights, read_weights, save_weights
+from streamfx.models.face_basis import load_face_basis
+from streamfx.models.network import CompiledGraph, Precision
+from streamfx.models.weights import (
+    FORMAT,
+    MANIFEST,
+    Fidelity,
+    Int8Files,
+    NetworkName,
+    NetworkRow,
+    Weights,
+    WeightsFile,
+)
+from streamfx.nets import build
+
+INPUTS: Final[Mapping[NetworkName, tuple[int, int, int]]] = MappingProxyType(
+    {
+        NetworkName.REFINE_LITE: (9, 256, 256),
+        NetworkName.REFINE_PAPER: (5, 256, 256),
+        NetworkName.MOUTH_LITE: (10, 96, 96),
+        NetworkName.MOUTH_PAPER: (4, 256, 256),
+    }
+)
+"""C, H, W as the renderer gives them."""
+
+LIMITS: Final[Mapping[NetworkName, float]] = MappingProxyType(
+    {
+        NetworkName.REFINE_LITE: 0.5 / 255,
+        NetworkName.REFINE_PAPER: 2 / 255,
+        NetworkName.MOUTH_LITE: 2 / 255,
+        NetworkName.MOUTH_PAPER: 2 / 255,
+    }
+)
+"""The mean error with which int8 ships. Residuals are a grey level or two: half of one is their most."""
+
+_BASIS: Final = "basis"
+"""Key among the facts in the header of a safetensors file."""
+_HALVED: Final = frozenset({NetworkName.REFINE_PAPER, NetworkName.MOUTH_PAPER})
+"""Networks whose safetensors hold f16: they are large. The others can be trained on without loss."""
+
+
+def export(name: NetworkName, weights: Path, samples: Path, folder: Path, version: str) -> NetworkRow:
+    """Write the files of one network into `folder`, and its row into the manifest there.
+
+    Args:
+        name: which network.
+        weights: safetensors of the network as trained.
+        samples: npz of what it sees in use (see samples.load_samples).
+        folder: of the shipped networks; its manifest keeps the rows of the others.
+        version: what to call these weights.
+
+    Raises:
+        ModelMissing, ModelCorrupt: the weights are not there, damaged, or another network's.
+        UsageError: the samples are unfit.
+        OutputError: the folder cannot be written.
+    """
+    check_writable(folder / MANIFEST)
+    _require_basis(weights)
+    network = build(name).eval()
+    fill(network, parse_weights(read_weights(weights), weights), weights)
+    seen = load_samples(samples, INPUTS[name])
+    others = _other_rows(folder, name)
+    row = _write_network(folder, name, version, network, _converted(name, network, seen))
+    _write_manifest(folder, [*others, row])
+    return row
+
+
+@dataclass(frozen=True, slots=True)
+class _Converted:
+    """A network in the forms that OpenVINO runs."""
+
+    onnx: bytes
+    onnx_fidelity: Fidelity
+    int8: Representation
+    int8_fidelity: Fidelity
+    output_shape: tuple[int, int, int]
+    """C, H, W."""
+
+
+def _converted(name: NetworkName, network: nn.Module, seen: Samples) -> _Converted:
+    onnx_file = to_onnx(network, INPUTS[name])
+    quantised = to_int8(onnx_file, seen.calibration)
+    exact = CompiledGraph(onnx_file, precision=Precision.F32)
+    int8 = CompiledGraph(*quantised, precision=Precision.INT8)
+    trained, judges = _by_torch(network), seen.judges
+    height, width, channels = exact.output_shape
+    return _Converted(
+        onnx=onnx_file,
+        onnx_fidelity=fidelity(name, exact, trained, judges),
+        int8=quantised,
+        int8_fidelity=fidelity(name, int8, trained, judges),
+        output_shape=(channels, height, width),
+    )
+
+
+def _write_network(
+    folder: Path, name: NetworkName, version: str, network: nn.Module, made: _Converted
+) -> NetworkRow:
+    basis = load_face_basis().sha256
+    facts = {"network": str(name), "version": version, _BASIS: basis}
+    return NetworkRow(
+        name=name,
+        version=version,
+        architecture=type(network).__name__,
+        input_shape=INPUTS[name],
+        output_shape=made.output_shape,
+        basis=basis,
+        safetensors=_write_safetensors(folder, name, network, facts),
+        onnx=_write(folder / f"{name}.onnx", made.onnx),
+        onnx_fidelity=made.onnx_fidelity,
+        int8=_write_int8(folder, name, made.int8, ships=made.int8_fidelity.mean_error <= LIMITS[name]),
+        int8_fidelity=made.int8_fidelity,
+        int8_limit=LIMITS[name],
+    )
+
+
+def _require_basis(weights: Path) -> None:
+    """Refuse weights that say of themselves that they were trained with another expression basis."""
+    try:
+        with safe_open(weights, "pt") as file:
+            facts = json.loads((file.metadata() or {}).get("streamfx", "{}"))
+    except (OSError, ValueError, SafetensorError):
+        return  # reading them will tell
+    basis = load_face_basis().sha256
+    if facts.get(_BASIS, basis) != basis:
+        raise ModelCorrupt(
+            f"{weights} was trained with the expression basis {facts[_BASIS][:12]}…, not with {basis[:12]}…",
+            "Train it with this version of streamfx",
+        )
+
+
+def _by_torch(network: nn.Module) -> Picture:
+    """The network as trained, channels last."""
+
+    def run(x: F32) -> F32:
+        with torch.inference_mode():
+            out: Tensor = network(torch.from_numpy(np.ascontiguousarray(x.transpose(2, 0, 1)))[None])
+        return np.asarray(out[0].numpy().transpose(1, 2, 0), np.float32)
+
+    return run
+
+
+def _write_safetensors(
+    folder: Path, name: NetworkName, network: nn.Module, facts: Mapping[str, str]
+) -> WeightsFile:
+    """Means and variances of batch norms stay f32: squares of small activations leave the range of f16."""
+    tensors = {
+        key: tensor.half() if name in _HALVED and tensor.dim() > 1 else tensor
+        for key, tensor in network.state_dict().items()
+    }
+    path = folder / f"{name}.safetensors"
+    save_weights(path, tensors, {"network": name, **facts})
+    return _entry(path, path.read_bytes())
+
+
+def _write_int8(folder: Path, name: NetworkName, files: Representation, *, ships: bool) -> Int8Files | None:
+    graph, constants = folder / f"{name}.int8.xml", folder / f"{name}.int8.bin"
+    if ships:
+        return Int8Files(_write(graph, files.graph), _write(constants, files.constants))
+    graph.unlink(missing_ok=True)
+    constants.unlink(missing_ok=True)
+    return None
+
+
+def _write(path: Path, data: bytes) -> WeightsFile:
+    with atomic_output(path) as part:
+        part.write_bytes(data)
+    return _entry(path, data)
+
+
+def _entry(path: Path, data: bytes) -> WeightsFile:
+    return WeightsFile(path.name, hashlib.sha256(data).hexdigest(), len(data))
+
+
+def _other_rows(folder: Path, name: NetworkName) -> list[NetworkRow]:
+    """What the manifest lists beside this network; a new folder has none yet."""
+    if not (folder / MANIFEST).exists():
+        return []
+    return [row for row in Weights(folder).rows if row.name is not name]
+
+
+def _write_manifest(folder: Path, rows: Sequence[NetworkRow]) -> None:
+    order = list(NetworkName)
+    networks = [asdict(row) for row in sorted(rows, key=lambda row: order.index(row.name))]
+    with atomic_output(folder / MANIFEST) as part:
+        part.write_text(json.dumps({"format": FORMAT, "networks": networks}, indent=2) + "\n", "utf-8")
