@@ -50,13 +50,19 @@ def show_face(out: F32, face: F32, light: F32, mouth: F32, displacement: F32, un
 
 
 @compiled
-def add_light(residual: F32, face: F32, light: F32, out: F32) -> None:
-    """out = residual + face * (light - 1), of f32 [h,w,3], [h,w,3] and [h,w]."""
+def with_light(answer: F32, face: F32, light: F32, mouth: F32, out: F32) -> None:
+    """What is to be added to the face where it is seen: the network's answer and the change of light.
+
+    Args:
+        answer: f32 [n,n,3].
+        face, light, mouth: as in `show_face`.
+        out: f32 [n,n,3], overwritten; 0 inside the mouth, where the network was never judged.
+    """
     for y in range(out.shape[0]):
         for x in range(out.shape[1]):
-            change = light[y, x] - 1
+            seen, change = 1 - mouth[y, x], light[y, x] - 1
             for c in range(3):
-                out[y, x, c] = residual[y, x, c] + face[y, x, c] * change
+                out[y, x, c] = seen * (answer[y, x, c] + face[y, x, c] * change)
 
 
 @compiled

@@ -12,7 +12,7 @@ import numpy as np
 
 from streamfx.frames import F32, Deformation
 from streamfx.render.base import Network, Rectified, Residual
-from streamfx.render.network_kernels import add_light, relax, show_face
+from streamfx.render.network_kernels import relax, show_face, with_light
 from streamfx.render.rectify import CROP, LARGEST_DISPLACEMENT
 
 _RIM: Final = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (17, 17))
@@ -52,7 +52,7 @@ class LiteNetworkRefiner:
         show_face(self._input, face.rgb, face.light, face.inner_mouth, face.displacement, unit, self._last)
         self._last = finite(self._network(self._input)).copy()
         whole = np.empty_like(self._last)
-        add_light(self._last, face.rgb, face.light, whole)
+        with_light(self._last, face.rgb, face.light, face.inner_mouth, whole)
         return Residual(whole)
 
     def _follows(self, deformation: Deformation) -> bool:
