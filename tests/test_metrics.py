@@ -8,11 +8,23 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import synthetic
 
 from streamfx.errors import SourceMissing
 from streamfx.lab.evaluation.clips import data_folder
 from streamfx.lab.evaluation.closure import Spread, jitter, still
-from streamfx.lab.evaluation.metrics import hull, laplacian_energy, luma, mean_difference, polygon, psnr, ssim
+from streamfx.lab.evaluation.metrics import (
+    gmsd,
+    hull,
+    laplacian_energy,
+    luma,
+    mean_difference,
+    polygon,
+    psnr,
+    ssim,
+)
+from streamfx.lab.evaluation.skin import SkinGroup, cheek_colour, skin_group, typology_angle
+from streamfx.lab.evaluation.temporal import flicker, temporal_error
 
 RNG = np.random.default_rng(3)
 NOISE = RNG.integers(0, 256, (64, 80, 3), dtype=np.uint8)
@@ -59,6 +71,42 @@ def test_blur_lowers_the_laplacian_energy():
     assert laplacian_energy(FLAT, ALL) == pytest.approx(0)
 
 
+def test_gmsd_sees_moved_edges_but_no_offset():
+    smooth = cv2.GaussianBlur(NOISE, (0, 0), 2)
+    moved = np.roll(smooth, 2, axis=1)
+    assert gmsd(smooth, smooth, ALL) == 0
+    assert gmsd(np.clip(smooth, 0, 200) + np.uint8(5), np.clip(smooth, 0, 200), ALL) < 0.01
+    assert gmsd(moved, smooth, ALL) > 0.05
+
+
+def test_motion_is_no_temporal_error_but_flicker_is():
+    texture = cv2.GaussianBlur(RNG.integers(0, 256, (96, 96, 3), dtype=np.uint8), (0, 0), 4)
+    texture = cv2.normalize(texture, None, 0, 255, cv2.NORM_MINMAX)
+    inside = np.zeros((96, 96), bool)
+    inside[20:-20, 20:-20] = True
+    moved = np.roll(texture, 2, axis=1)
+    lit = np.clip(moved.astype(int) + 12, 0, 255).astype(np.uint8)
+    assert temporal_error(texture, moved, inside) < 3
+    assert temporal_error(texture, lit, inside) > temporal_error(texture, moved, inside) + 5
+
+
+def test_an_even_rise_does_not_flicker():
+    assert flicker(np.linspace(0, 90, 30)) == pytest.approx(0, abs=1e-9)
+    assert flicker(np.array([0.0, 10.0] * 8)) == pytest.approx(20)
+    assert math.isnan(flicker(np.array([1.0, 2.0, math.nan, 3.0, 4.0])))
+
+
+@pytest.mark.parametrize(
+    ("rgb", "group"),
+    [((240, 215, 200), SkinGroup.LIGHT), ((200, 150, 120), SkinGroup.MEDIUM), ((90, 60, 45), SkinGroup.DARK)],
+)
+def test_skin_is_grouped_by_the_cheeks(rgb: tuple[int, int, int], group: SkinGroup):
+    points = synthetic.landmarks()
+    photo = np.full((synthetic.FRAME[1], synthetic.FRAME[0], 3), rgb, np.uint8)
+    assert skin_group(typology_angle(photo, points)) is group
+    assert cheek_colour(photo, points).tolist() == list(rgb)
+
+
 def test_luma_weighs_the_channels():
     assert luma(np.array([[[255, 0, 0], [0, 255, 0], [0, 0, 255]]], np.uint8))[0] == pytest.approx(
         [76.245, 149.685, 29.07]
@@ -72,7 +120,7 @@ def test_a_polygon_covers_its_pixels_and_a_hull_fills_its_dents():
     assert polygon(dented, (40, 40))[20, 12]
 
 
-@pytest.mark.parametrize("measure", [psnr, ssim, mean_difference])
+@pytest.mark.parametrize("measure", [psnr, ssim, gmsd, mean_difference])
 def test_foreign_shapes_and_empty_masks_are_refused(measure):
     with pytest.raises(ValueError, match="shapes differ"):
         measure(NOISE[:-1], NOISE, ALL)

@@ -10,17 +10,19 @@ from typing import Final
 from streamfx.errors import UsageError
 from streamfx.frames import Rig
 from streamfx.lab.evaluation.methods import Method
+from streamfx.models.network import Network as ShippedNetwork
+from streamfx.models.weights import NetworkName, Profile, shipped_weights
 from streamfx.render.base import MouthPainter, Network, Refiner
 from streamfx.render.painter import LiteNetworkPainter, PaperNetworkPainter
 from streamfx.render.refiner import LiteNetworkRefiner, PaperNetworkRefiner
 
-REFINERS: Final[dict[str, Callable[[Network], Refiner]]] = {
-    "refine-lite": LiteNetworkRefiner,
-    "refine-paper": PaperNetworkRefiner,
+REFINERS: Final[dict[NetworkName, Callable[[Network], Refiner]]] = {
+    NetworkName.REFINE_LITE: LiteNetworkRefiner,
+    NetworkName.REFINE_PAPER: PaperNetworkRefiner,
 }
-PAINTERS: Final[dict[str, Callable[[Network, Rig], MouthPainter]]] = {
-    "mouth-lite": LiteNetworkPainter,
-    "mouth-paper": lambda network, _: PaperNetworkPainter(network),
+PAINTERS: Final[dict[NetworkName, Callable[[Network, Rig], MouthPainter]]] = {
+    NetworkName.MOUTH_LITE: LiteNetworkPainter,
+    NetworkName.MOUTH_PAPER: lambda network, _: PaperNetworkPainter(network),
 }
 
 
@@ -28,54 +30,71 @@ PAINTERS: Final[dict[str, Callable[[Network, Rig], MouthPainter]]] = {
 class Contender:
     """A network on trial."""
 
-    network: str
-    """A key of REFINERS or PAINTERS."""
+    name: NetworkName
     label: str
     """Names it in tables."""
-    run: Network
+    network: Network
+
+    @property
+    def profile(self) -> Profile:
+        """Lite or paper."""
+        return Profile(self.name.value.rpartition("-")[2])
 
     def refiner(self) -> Refiner:
         """A refiner without a past."""
-        return REFINERS[self.network](self.run)
+        return REFINERS[self.name](self.network)
 
     def painter(self, rig: Rig) -> MouthPainter:
         """A painter of one portrait's mouth."""
-        return PAINTERS[self.network](self.run, rig)
+        return PAINTERS[self.name](self.network, rig)
 
 
-def contender(text: str) -> Contender:
-    """Of `[NETWORK=]FILE.safetensors`; without a network, the file's name must begin with one.
+def contenders(named: Sequence[str]) -> list[Contender]:
+    """Those of `[NETWORK=]FILE.safetensors`, run by torch; where none is named, all that ship, by OpenVINO.
 
     Raises:
-        UsageError: it names no network.
-        ModelMissing, ModelCorrupt: there is no such file, or it holds other tensors.
+        UsageError: a file does not say which network it is of.
+        ModelError: a file is missing or damaged, or holds other tensors.
     """
+    return [_on_trial(text) for text in named] if named else _shipped()
+
+
+def _shipped() -> list[Contender]:
+    weights = shipped_weights()
+    return [Contender(name, name.value, ShippedNetwork(name)) for name in NetworkName if weights.has(name)]
+
+
+def _on_trial(text: str) -> Contender:
     from streamfx.lab.evaluation.torch_nets import TorchNetwork
 
     named, mark, file = text.rpartition("=")
-    path, known = Path(file), (*REFINERS, *PAINTERS)
-    network = named if mark else next((one for one in known if path.stem.startswith(one)), "")
-    if network not in known:
+    path = Path(file)
+    said = named if mark else path.stem
+    name = next((one for one in NetworkName if said.startswith(one.value)), None)
+    if name is None:
         raise UsageError(
             f"{text} does not say which network it is of",
-            f"Write NETWORK={file}, with one of {', '.join(known)}",
+            f"Write NETWORK={file}, with one of {', '.join(NetworkName)}",
         )
-    return Contender(network, path.stem, TorchNetwork(network, path))
+    return Contender(name, path.stem, TorchNetwork(name.value, path))
 
 
-def refining(contenders: Sequence[Contender]) -> list[Method]:
+def refining(all_of_them: Sequence[Contender]) -> list[Method]:
     """A method for each refiner among them."""
-    return [Method(one.label, refiner=one.refiner) for one in contenders if one.network in REFINERS]
+    return [Method(one.label, refiner=one.refiner) for one in all_of_them if one.name in REFINERS]
 
 
-def complete(contenders: Sequence[Contender]) -> list[Method]:
-    """A method for each refiner with the first painter of its profile, refiner and mouth together."""
-    painters = {one.network.partition("-")[2]: one for one in contenders if one.network in PAINTERS}
-    pairs = [
-        (one, painters.get(one.network.partition("-")[2])) for one in contenders if one.network in REFINERS
-    ]
+def painting(all_of_them: Sequence[Contender]) -> list[tuple[Contender, Method]]:
+    """A method for each mouth painter among them."""
+    painters = [one for one in all_of_them if one.name in PAINTERS]
+    return [(one, Method(one.label, painter=one.painter)) for one in painters]
+
+
+def complete(all_of_them: Sequence[Contender]) -> list[Method]:
+    """A method for each refiner with each painter of its profile."""
     return [
         Method(f"{refiner.label} + {painter.label}", refiner.refiner, painter.painter)
-        for refiner, painter in pairs
-        if painter is not None
+        for refiner in all_of_them
+        for painter in all_of_them
+        if refiner.name in REFINERS and painter.name in PAINTERS and refiner.profile is painter.profile
     ]

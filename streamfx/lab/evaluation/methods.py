@@ -47,21 +47,37 @@ class Show:
     """Draws deformations of one portrait by one method: what pipeline.Animator does once it has deformed."""
 
     def __init__(self, rig: Rig, method: Method) -> None:
+        self._method = method
         self._renderer = CpuRenderer(rig, load_face_basis().sigma)
-        self._refiner = method.refiner() if method.refiner else None
         self._painter = method.painter(rig)
         self._blender = MouthBlender()
+        self._refiner: Refiner | None = None
+        self.again()
+
+    def again(self) -> None:
+        """Forget the pictures so far: the next one follows none."""
+        self._refiner = self._method.refiner() if self._method.refiner else None
+        self._blender.reset()
 
     def picture(self, deformation: Deformation) -> U8:
         """u8 [H,W,3], finished."""
+        return self.layers(deformation)[1]
+
+    def layers(self, deformation: Deformation) -> tuple[U8, U8]:
+        """u8 [H,W,3] twice: without the inside of the mouth, and finished."""
+        face = self._face(deformation)
+        picture = face.copy()
+        view = self._renderer.mouth_view(picture, deformation, self._painter.crop)
+        if not view.is_open:
+            self._blender.reset()
+            return face, picture
+        mouth = self._blender.blend(self._painter.paint(view, deformation), view, deformation)
+        self._renderer.draw_mouth(picture, view, mouth)
+        return face, picture
+
+    def _face(self, deformation: Deformation) -> U8:
         picture = self._renderer.warp(deformation)
         if self._refiner is not None:
             face = self._renderer.rectify(deformation)
             self._renderer.add_residual(picture, self._refiner.refine(face, deformation), face)
-        view = self._renderer.mouth_view(picture, deformation, self._painter.crop)
-        if not view.is_open:
-            self._blender.reset()
-            return picture
-        mouth = self._blender.blend(self._painter.paint(view, deformation), view, deformation)
-        self._renderer.draw_mouth(picture, view, mouth)
         return picture

@@ -27,15 +27,18 @@ class Pair:
 class Sitting:
     """A person's neutral photo as the portrait, their smile as the truth."""
 
-    person: str
+    pair: Pair
     group: SkinGroup
     stage: Stage
     face: FaceTrack
     """Of the smile, in px of its photo."""
     smile: U8 = field(repr=False)
     """u8 [H,W,3]"""
-    path: Path
-    """Of the smile."""
+
+    @property
+    def person(self) -> str:
+        """Who it is."""
+        return self.pair.person
 
 
 def unseen_pairs(data: Path) -> list[Pair]:
@@ -81,4 +84,4 @@ def sitting(pair: Pair, studio: Studio) -> Sitting:
     stage = studio.stage(load_photo(pair.neutral).rgb, pair.neutral.name)
     face = studio.face(smile, pair.smile.name)
     group = skin_group(typology_angle(stage.photo, stage.rig.landmarks))
-    return Sitting(pair.person, group, stage, face, smile, pair.smile)
+    return Sitting(pair, group, stage, face, smile)

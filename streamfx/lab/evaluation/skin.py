@@ -35,15 +35,20 @@ def typology_angle(photo: U8, landmarks: F32) -> float:
         photo: u8 [H,W,3] sRGB.
         landmarks: f32 [>=468,2] px.
     """
+    colour = cheek_colour(photo, landmarks).astype(np.float32) / 255
+    lightness, _, yellow = cv2.cvtColor(colour.reshape(1, 1, 3), cv2.COLOR_RGB2Lab)[0, 0]
+    return float(np.degrees(np.arctan2(lightness - 50, yellow)))
+
+
+def cheek_colour(photo: U8, landmarks: F32) -> U8:
+    """u8 [3] RGB: median over a patch of each cheek; arguments as for `typology_angle`."""
     eyes = np.linalg.norm(landmarks[INTEROCULAR[0], :2] - landmarks[INTEROCULAR[1], :2])
     reach = max(1, round(_REACH * float(eyes)))
     patches = []
     for x, y in np.rint(landmarks[list(_CHEEKS), :2]).astype(int):
         patch = photo[max(0, y - reach) : y + reach + 1, max(0, x - reach) : x + reach + 1]
         patches.append(patch.reshape(-1, 3))
-    colour = np.median(np.concatenate(patches), axis=0).astype(np.float32) / 255
-    lightness, _, yellow = cv2.cvtColor(colour.reshape(1, 1, 3), cv2.COLOR_RGB2Lab)[0, 0]
-    return float(np.degrees(np.arctan2(lightness - 50, yellow)))
+    return np.asarray(np.median(np.concatenate(patches), axis=0), np.uint8)
 
 
 def skin_group(angle: float) -> SkinGroup:

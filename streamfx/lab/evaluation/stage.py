@@ -21,6 +21,7 @@ from streamfx.portrait.deform import deform
 from streamfx.portrait.fill import to_u8
 from streamfx.portrait.framing import Framing, frame_portrait, framed
 from streamfx.portrait.photo import Photo
+from streamfx.portrait.reference import Reference, Sitter
 from streamfx.portrait.rig import FaceGeometry, solve_rig
 from streamfx.render.rectify import CROP, face_affine, move
 from streamfx.topology import FACE_OVAL, FACE_VERTICES, INNER_MOUTH
@@ -38,22 +39,32 @@ class Studio:
     analyser: PhotoAnalyser
     geometry: FaceGeometry
 
-    def stage(self, rgb: U8, name: str, rest: FaceTrack | None = None) -> Stage:
+    def stage(
+        self, rgb: U8, name: str, rest: FaceTrack | None = None, references: Sequence[U8] = ()
+    ) -> Stage:
         """Make u8 [H,W,3] a portrait, as the pipeline makes one of a photo.
 
         Args:
             rgb: the picture.
             name: names it in errors, and its rig.
             rest: the face that counts as neutral; None: the one that the analyser finds.
+            references: other photos of the person, u8 [H,W,3] each.
 
         Raises:
             PhotoUnsuitable: no face in the picture.
         """
         photo = Photo(rgb, name, name)
         face = choose_face(self.analyser.faces(rgb), name)
-        rig = solve_rig(photo, face, self.analyser.person_mask(rgb, face), self.geometry, SIZE)
+        person, seen = self.analyser.person_mask(rgb, face), self._references(rgb, face, references)
+        rig = solve_rig(photo, face, person, self.geometry, SIZE, seen)
         framing = frame_portrait(photo.size, face.landmarks[list(FACE_OVAL), :2], SIZE)
         return Stage(name, rest or face, framing, rig, self.geometry)
+
+    def _references(self, rgb: U8, face: FaceTrack, others: Sequence[U8]) -> list[Reference]:
+        pose = self.geometry.pose(face.landmarks)
+        sitter = Sitter.of(rgb, face, pose, self.geometry.weights)
+        photos = [Photo(other, "", "reference") for other in others]
+        return [sitter.reference(photo, self.face(photo.rgb, photo.name)) for photo in photos]
 
     def face(self, rgb: U8, name: str) -> FaceTrack:
         """The face of a picture.

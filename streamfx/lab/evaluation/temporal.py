@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import cv2
 import numpy as np
 
-from streamfx.frames import F32, U8
+from streamfx.frames import U8
+from streamfx.geometry import F64
 from streamfx.lab.evaluation.metrics import Mask
 
 
@@ -27,10 +30,14 @@ def temporal_error(before: U8, after: U8, mask: Mask) -> float:
     return float(np.mean(cv2.absdiff(carried, after)[mask]))
 
 
-def flicker(levels: F32) -> float:
-    """RMS of the second difference of a brightness f32 [N], in its unit: 0 where it runs evenly."""
+def flicker(levels: F64) -> float:
+    """RMS of the second difference of a brightness f64 [N], in its unit: 0 where it runs evenly.
+
+    Values that are missing (nan) break it into pieces; nan where no three are in a row.
+    """
     second = np.diff(levels, n=2)
-    return float(np.sqrt(np.mean(np.square(second)))) if second.size else 0.0
+    known = second[~np.isnan(second)]
+    return float(np.sqrt(np.mean(np.square(known)))) if known.size else math.nan
 
 
 def _grey(picture: U8) -> U8:

@@ -1,0 +1,137 @@
+"""Mouths that speak: are they as steady as the real clip's, and does nothing show through closed lips?"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Final
+
+import numpy as np
+
+from streamfx.frames import U8, Deformation
+from streamfx.lab.evaluation.clips import Clip, Driver, Look
+from streamfx.lab.evaluation.methods import Method, Placing, Show
+from streamfx.lab.evaluation.metrics import luma
+from streamfx.lab.evaluation.openings import Opening
+from streamfx.lab.evaluation.reenact import Footage, open_footage, run_up, tracked
+from streamfx.lab.evaluation.stage import Stage, Studio
+from streamfx.lab.evaluation.tables import Column
+from streamfx.lab.evaluation.temporal import flicker, temporal_error
+from streamfx.render.base import CLOSED_GAP
+
+FILMS: Final = (
+    "driving/lp_d10.mp4",
+    "driving/lp_d20.mp4",
+    "eval_sequences/vr_1",
+    "eval_sequences/vr_4",
+    "eval_sequences/franck",
+)
+"""Clips with speech."""
+LONGEST: Final = 90
+"""Pictures in a row that are looked at, from the middle of the clip."""
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechRow:
+    """One method on one clip."""
+
+    clip: Annotated[str, Column("CLIP")]
+    method: Annotated[str, Column("METHOD")]
+    open: Annotated[int, Column("OPEN")]
+    """Pairs of neighbouring pictures with the mouth open in both."""
+    temporal: Annotated[float, Column("TEMPORAL", ".2f")]
+    """Temporal error inside the mouth, grey levels."""
+    real: Annotated[float, Column("REAL", ".2f")]
+    """The same of the clip itself."""
+    ratio: Annotated[float, Column("RATIO", ".2f")]
+    flicker: Annotated[float, Column("FLICKER", ".2f")]
+    """RMS of the second difference of the mouth's mean luma, over the real clip's."""
+    closed: Annotated[int, Column("CLOSED")]
+    """Pictures with closed lips."""
+    leak: Annotated[int, Column("LEAK")]
+    """Pixels of them that differ from the same face without a mouth, all pictures together."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Box:
+    """A mouth in one picture."""
+
+    crop: U8
+    opening: Opening
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there is a mouth to look at."""
+        return self.opening.gap >= CLOSED_GAP and bool(self.opening.mask.any())
+
+    def level(self) -> float:
+        """Mean luma inside; nan while it is closed."""
+        return float(luma(self.crop)[self.opening.near()].mean()) if self.is_open else math.nan
+
+
+def speech_looks(clip: Clip) -> list[Look]:
+    """At most LONGEST pictures in a row with a face, about the middle of the clip."""
+    last = min(len(clip.looks), len(clip.looks) // 2 + LONGEST // 2) - 1
+    return run_up(clip, clip.looks[last], LONGEST)
+
+
+def speech(
+    clips: Iterable[Clip], driver: Driver, studio: Studio, methods: Sequence[Method]
+) -> Iterator[SpeechRow]:
+    """Every method on every clip.
+
+    Raises:
+        PhotoUnsuitable: a clip without a face.
+    """
+    for clip in clips:
+        looks = speech_looks(clip)
+        footage = open_footage(clip, driver, studio, [looks])
+        real = [_real(footage, look) for look in looks]
+        places = [footage.placed(look, Placing.SHOWN) for look in looks]
+        yield from (_row(clip.name, method, footage.stage, places, real) for method in methods)
+
+
+def _real(footage: Footage, look: Look) -> _Box:
+    opening = Opening.of(footage.stage, tracked(look))
+    return _Box(opening.crop(footage.stage.framed(footage.pictures[look.seq])), opening)
+
+
+def _row(
+    clip: str, method: Method, stage: Stage, places: Sequence[Deformation], real: Sequence[_Box]
+) -> SpeechRow:
+    boxes, closed, leak, show = [], 0, 0, Show(stage.rig, method)
+    for place in places:
+        face, picture = show.layers(place)
+        opening = Opening.shown(place)
+        boxes.append(_Box(opening.crop(picture), opening))
+        if opening.gap < CLOSED_GAP:
+            closed += 1
+            leak += int((face != picture).any(2).sum())
+    both = [
+        i
+        for i in range(1, len(boxes))
+        if all(one.is_open for one in (*boxes[i - 1 : i + 1], *real[i - 1 : i + 1]))
+    ]
+    shown, true = _unrest(boxes, both), _unrest(real, both)
+    return SpeechRow(
+        clip=clip,
+        method=method.name,
+        open=len(both),
+        temporal=shown,
+        real=true,
+        ratio=shown / true,
+        flicker=_flicker(boxes) / _flicker(real),
+        closed=closed,
+        leak=leak,
+    )
+
+
+def _unrest(boxes: Sequence[_Box], at: Sequence[int]) -> float:
+    """Grey levels: mean temporal error between each of these pictures and the one before it."""
+    errors = [temporal_error(boxes[i - 1].crop, boxes[i].crop, boxes[i].opening.near()) for i in at]
+    return float(np.mean(errors)) if errors else math.nan
+
+
+def _flicker(boxes: Sequence[_Box]) -> float:
+    return flicker(np.array([box.level() for box in boxes]))
