@@ -50,17 +50,18 @@ def show_face(out: F32, face: F32, light: F32, mouth: F32, displacement: F32, un
 
 
 @compiled
-def with_light(answer: F32, face: F32, light: F32, mouth: F32, out: F32) -> None:
+def with_light(answer: F32, face: F32, light: F32, hidden: F32, out: F32) -> None:
     """What is to be added to the face where it is seen: the network's answer and the change of light.
 
     Args:
         answer: f32 [n,n,3].
-        face, light, mouth: as in `show_face`.
-        out: f32 [n,n,3], overwritten; 0 inside the mouth, where the network was never judged.
+        face, light: as in `show_face`.
+        hidden: f32 [n,n] 0..1: where nothing is to be added.
+        out: f32 [n,n,3], overwritten.
     """
     for y in range(out.shape[0]):
         for x in range(out.shape[1]):
-            seen, change = 1 - mouth[y, x], light[y, x] - 1
+            seen, change = 1 - hidden[y, x], light[y, x] - 1
             for c in range(3):
                 out[y, x, c] = seen * (answer[y, x, c] + face[y, x, c] * change)
 

@@ -17,6 +17,8 @@ from streamfx.render.rectify import CROP, LARGEST_DISPLACEMENT
 
 _RIM: Final = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (17, 17))
 """8 px along the face's edge in which network and warp must show the same colours."""
+_LIP_LINE: Final = np.ones((3, 3), np.uint8)
+"""No network is judged by the inside of the mouth: what it says there must not show at its edge either."""
 _CELLS: Final = 32
 """Side of the grid on which their difference is filled in: it is smooth."""
 _SWEEPS: Final = 30
@@ -52,7 +54,7 @@ class LiteNetworkRefiner:
         show_face(self._input, face.rgb, face.light, face.inner_mouth, face.displacement, unit, self._last)
         self._last = finite(self._network(self._input)).copy()
         whole = np.empty_like(self._last)
-        with_light(self._last, face.rgb, face.light, face.inner_mouth, whole)
+        with_light(self._last, face.rgb, face.light, cv2.dilate(face.inner_mouth, _LIP_LINE), whole)
         return Residual(whole)
 
     def _follows(self, deformation: Deformation) -> bool:
@@ -75,7 +77,7 @@ class PaperNetworkRefiner:
         """See base.Refiner."""
         seen = cv2.merge([face.rgb, _in_units(face.displacement)], self._input)
         missing = face.rgb - finite(self._network(seen))
-        shown = (1 - face.inner_mouth)[..., None]
+        shown = (1 - cv2.dilate(face.inner_mouth, _LIP_LINE))[..., None]
         return Residual((membrane(missing, face.face) - missing) * shown)
 
 
