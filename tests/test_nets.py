@@ -9,7 +9,7 @@ torch = pytest.importorskip("torch", reason="networks are defined in torch, of t
 from torch import Tensor, nn  # noqa: E402
 
 from streamfx.errors import UsageError  # noqa: E402
-from streamfx.lab.training.losses import hinge_critic
+from streamfx.lab.training.losses import hinge_critic  # noqa: E402
 from streamfx.nets import NETWORKS, build  # noqa: E402
 from streamfx.nets.completion import CompletionNet  # noqa: E402
 from streamfx.nets.critics import GlobalLocalCritic, MouthCritic, PaperCritic, PatchCritic  # noqa: E402

@@ -55,7 +55,7 @@ class PaperCritic(nn.Module):
 
 _LIVELY: Final = 4.0
 """Inputs are brought to the size that fresh weights expect."""
-_FAINT: Final = 0.01
+_FAINT: Final = 0.003
 """Size of the last layer's weights at first: a critic begins undecided."""
 
 
