@@ -17,6 +17,7 @@ from typing import Final, Literal, TypeVar
 import torch
 from lightning_fabric import Fabric
 from lightning_fabric.strategies.ddp import DDPStrategy
+from lightning_fabric.utilities.exceptions import MisconfigurationException
 from torch import Tensor, distributed
 
 from streamfx.errors import UsageError
@@ -55,7 +56,7 @@ def open_fabric(devices: int | None, precision: Precision = "32", accelerator: s
                 precision=precision,
             )
             fabric.launch()
-        except (ValueError, RuntimeError) as error:
+        except (ValueError, RuntimeError, MisconfigurationException) as error:
             raise UsageError(
                 f"{count} devices cannot be used: {error}", "Ask for fewer by --devices"
             ) from error

@@ -12,7 +12,7 @@ from typing import Final, Protocol, TypeVar
 
 import numpy as np
 
-from streamfx.errors import SourceMissing
+from streamfx.errors import SourceMissing, SourceUnreadable
 from streamfx.files import Subject, read_bytes
 from streamfx.lab.training import faces, mouths
 from streamfx.lab.training.crops import FaceCrops, MouthCrops, is_whole, save_arrays
@@ -58,7 +58,7 @@ class Pictures:
 
         Raises:
             SourceMissing: there is no index, or it lists pictures that are not there.
-            SourceUnreadable: it lacks a column, or people of a split.
+            SourceUnreadable: it lacks a column, or people of a split, or has somebody in both.
         """
         index = folder / "index.csv"
         if not index.exists() and (folder / "train" / "index.csv").exists():
@@ -71,10 +71,21 @@ class Pictures:
                 f"{index} lists {len(missing)} pictures that are not there, the first {missing[0]}",
                 "Fetch them, or take their rows out",
             )
-        subjects, splits = (np.array([getattr(one, name) for one in listed]) for name in ("subject", "split"))
-        for split in FEWEST_PEOPLE:
-            check_people(subjects, splits == split, split)
+        _check_splits(index, listed)
         return cls(index, listed, digest)
+
+
+def _check_splits(index: Path, listed: Sequence[Listed]) -> None:
+    """Enough people in each split, and nobody in both: what was learned by heart is not to be judged by."""
+    subjects, splits = (np.array([getattr(one, name) for one in listed]) for name in ("subject", "split"))
+    for split in FEWEST_PEOPLE:
+        check_people(subjects, splits == split, split)
+    both = np.intersect1d(subjects[splits == "train"], subjects[splits == "val"])
+    if len(both):
+        raise SourceUnreadable(
+            f"{index} has {len(both)} people in both splits, the first {both[0]}",
+            "Give each person one split",
+        )
 
 
 def build_crops(kind: type[FaceCrops | MouthCrops], pictures: Pictures, folder: Path, built: Built) -> None:

@@ -68,7 +68,7 @@ def read_index(path: Path) -> list[Listed]:
 
     Raises:
         SourceMissing: there is no index.
-        SourceUnreadable: it lacks a column, or names no picture.
+        SourceUnreadable: it lacks a column, or a row lacks one.
     """
     try:
         with path.open(newline="", encoding="utf-8") as file:
@@ -85,6 +85,11 @@ def read_index(path: Path) -> list[Listed]:
     if missing:
         raise SourceUnreadable(
             f"{path} has no column {', '.join(missing)}", "See docs/training.md for its columns"
+        )
+    short = [row["file"] for row in rows if any(row[name] is None for name in COLUMNS)]
+    if short:
+        raise SourceUnreadable(
+            f"{path} has rows that are too short, the first at {short[0]}", "Give each row all columns"
         )
     return sorted((_listed(row, path.parent) for row in rows), key=_order)
 
