@@ -22,7 +22,7 @@ from streamfx.render.cpu import CpuRenderer
 from streamfx.render.mouth import ProceduralMouth
 from streamfx.render.painter import DATA_MEAN, LiteNetworkPainter, PaperNetworkPainter
 from streamfx.render.rectify import CROP
-from streamfx.render.refiner import LiteNetworkRefiner, PaperNetworkRefiner, membrane
+from streamfx.render.refiner import LiteNetworkRefiner, PaperNetworkRefiner, liveliness, membrane
 from streamfx.telemetry import StageTimer
 
 SIGMA = load_face_basis().sigma
@@ -85,8 +85,21 @@ def test_the_lite_refiner_shows_face_mouth_motion_and_no_past_at_first():
     assert np.abs(x[..., 4:6]).max() <= 1
     assert not x[..., 6:].any()
     seen = 1 - cv2.dilate(face.inner_mouth, np.ones((3, 3), np.uint8))[..., None]
-    assert np.allclose(residual.rgb, seen * (0.25 + face.rgb * (light[..., None] - 1)), atol=1e-6)
+    assert np.allclose(
+        residual.rgb, seen * (0.25 * liveliness(face) + face.rgb * (light[..., None] - 1)), atol=1e-6
+    )
     assert not residual.rgb[face.inner_mouth == 1].any(), "the mouth is drawn later"
+
+
+def test_a_face_at_rest_is_left_to_the_photo():
+    face, deformation = rectified()
+    still = replace(face, displacement=np.zeros_like(face.displacement))
+    network = Seen(flat(0.25))
+    assert not LiteNetworkRefiner(network).refine(still, deformation).rgb.any()
+    assert liveliness(still) == 0
+    little = replace(face, displacement=np.full_like(face.displacement, 0.05))
+    much = replace(face, displacement=np.full_like(face.displacement, 0.5))
+    assert 0 < liveliness(little) < 0.5 < liveliness(much) < 1
 
 
 def _pasts(*changes: dict[str, object]) -> list[float]:
@@ -199,7 +212,7 @@ def test_a_network_that_changes_nothing_leaves_the_picture_to_the_bit(refiner: R
 @pytest.mark.parametrize("value", [-1.0, 0.3, 1.0])
 def test_a_residual_stays_inside_the_face(value: float):
     rig = synthetic.rig()
-    for motion in (SPEAKING, synthetic.motion(turn=(0, 0, 30), shift=(-12, 5), scale=1.18)):
+    for motion in (SPEAKING, synthetic.motion(jaw=1.2, turn=(0, 0, 30), shift=(-12, 5), scale=1.18)):
         plain = Animator(rig).animate(motion).rgb.astype(int)
         refined = Animator(rig, refiner=LiteNetworkRefiner(flat(value))).animate(motion).rgb.astype(int)
         oval = cv2.convexHull(deform(rig, motion).vertices[:468])[:, 0]

@@ -5,6 +5,7 @@ Both profiles end in a Residual, so that the picture keeps its own detail and ge
 
 from __future__ import annotations
 
+from math import exp
 from typing import Final
 
 import cv2
@@ -19,6 +20,9 @@ _RIM: Final = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (17, 17))
 """8 px along the face's edge in which network and warp must show the same colours."""
 _LIP_LINE: Final = np.ones((3, 3), np.uint8)
 """No network is judged by the inside of the mouth: what it says there must not show at its edge either."""
+_AWAKE: Final = 0.2
+"""Sigmas of movement, rms over the face, at which six tenths of the residual show."""
+_STRIDE: Final = 4
 _CELLS: Final = 32
 """Side of the grid on which their difference is filled in: it is smooth."""
 _SWEEPS: Final = 30
@@ -28,7 +32,8 @@ _SWEEPS: Final = 30
 class LiteNetworkRefiner:
     """The lite profile: light that stays in the room as the head turns, then the network's residual.
 
-    The network sees the relit face, and its own last residual, so that details do not flicker.
+    The network sees the relit face, and its own last residual, so that details do not flicker. A face at rest
+    is the photo itself: what the network adds fades in as expression moves the skin.
 
     The past is forgotten where the film is cut: at a new epoch, and where a lost face is found again.
     """
@@ -54,7 +59,8 @@ class LiteNetworkRefiner:
         show_face(self._input, face.rgb, face.light, face.inner_mouth, face.displacement, unit, self._last)
         self._last = finite(self._network(self._input)).copy()
         whole = np.empty_like(self._last)
-        with_light(self._last, face.rgb, face.light, cv2.dilate(face.inner_mouth, _LIP_LINE), whole)
+        shown = self._last * np.float32(liveliness(face))
+        with_light(shown, face.rgb, face.light, cv2.dilate(face.inner_mouth, _LIP_LINE), whole)
         return Residual(whole)
 
     def _follows(self, deformation: Deformation) -> bool:
@@ -63,6 +69,13 @@ class LiteNetworkRefiner:
         follows = deformation.epoch == self._epoch and not found_again
         self._epoch, self._held = deformation.epoch, deformation.held
         return follows
+
+
+def liveliness(face: Rectified) -> float:
+    """0 at rest, near 1 from half a sigma of movement, by the mean square of M over the face."""
+    moved = face.displacement[::_STRIDE, ::_STRIDE]
+    area = max(float(face.face[::_STRIDE, ::_STRIDE].sum()), 1.0)
+    return 1.0 - exp(-float(np.square(moved).sum()) / area / _AWAKE**2)
 
 
 class PaperNetworkRefiner:
