@@ -39,7 +39,7 @@ IDENTITY: Final = """\
 identity: distance of dlib's embeddings of output and truth, to be read beside `copy`, the distance of two
 real pictures of that person; no threshold fits all."""
 REFINE_NOTES: Final = f"""\
-exact: vertices where the smile has them; motion: where the product puts them, unsmoothed. copy: the photo put
+crop: what the network gives, at 256 px, vertices where the smile has them; exact: the frame, likewise; motion: where the product puts them, unsmoothed. copy: the photo put
 where the true head is; warp: no network. Both d: gain over the warp.
 {FIGURES}
 {IDENTITY}
@@ -65,9 +65,9 @@ procedural. First the face without the mouth, then the true opening alone. dPSNR
 {FIGURES}"""
 SPEECH_NOTES: Final = """\
 open: neighbouring pictures with an open mouth in output and clip. temporal, real: what optical flow does not
-explain of the mouth's change from one to the next, grey levels; ratio: of the two. flicker: RMS of the second
-difference of its mean luma, over the clip's. closed: pictures with closed lips; leak: pixels that change in
-them when the mouth is drawn, which must be none."""
+explain of the mouth's change from one to the next, grey levels; ratio: of both; per contrast: the same, each
+divided by its mouth's own contrast. flicker: RMS of the second difference of its mean luma, over the clip's.
+closed: pictures with closed lips; leak: pixels that change in them when the mouth is drawn: must be none."""
 
 
 def refine(data: Path, arguments: argparse.Namespace) -> None:

@@ -92,7 +92,12 @@ class Trial:
             wanted: f32 [>=468,2] px: where its landmarks are meant to be.
             whose: identity too, if the judge measures it.
         """
-        shown, truth, mask = self.view.crop(picture), self.view.truth, self.view.mask(wanted)
+        whom = self._identity(picture, wanted) if whose else math.nan
+        return self.crop_likeness(self.view.crop(picture), wanted, whom)
+
+    def crop_likeness(self, shown: U8, wanted: F32, identity: float = math.nan) -> Likeness:
+        """All figures of a picture u8 [256,256,3] that lies in the view's own crop already."""
+        truth, mask = self.view.truth, self.view.mask(wanted)
         return Likeness(
             psnr=psnr(shown, truth, mask),
             ssim=ssim(shown, truth, mask),
@@ -100,7 +105,7 @@ class Trial:
             l1=mean_difference(shown, truth, mask),
             gmsd=gmsd(shown, truth, mask),
             perceptual=self.features.distance(shown, truth, mask),
-            identity=self._identity(picture, wanted) if whose else math.nan,
+            identity=identity,
         )
 
     def _identity(self, picture: U8, wanted: F32) -> float:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+import numpy as np
+
 from streamfx.frames import U8, Deformation, Rig
 from streamfx.models.face_basis import load_face_basis
 from streamfx.render.base import MouthPainter, Refiner
@@ -21,7 +23,10 @@ WARP: Final = "warp"
 
 
 class Placing(StrEnum):
-    """Where a method's vertices lie."""
+    """Where a method's vertices lie, and where it is looked at."""
+
+    CROP = "crop"
+    """Where the truth has them, in the network's own crop: not resampled into the frame and back."""
 
     SHOWN = "shown"
     """Where the product puts them."""
@@ -47,16 +52,21 @@ class Show:
     """Draws deformations of one portrait by one method: what pipeline.Animator does once it has deformed."""
 
     def __init__(self, rig: Rig, method: Method) -> None:
-        self._method = method
+        self.method = method
         self._renderer = CpuRenderer(rig, load_face_basis().sigma)
         self._painter = method.painter(rig)
         self._blender = MouthBlender()
         self._refiner: Refiner | None = None
         self.again()
 
+    @property
+    def remembers(self) -> bool:
+        """Whether the face depends on the pictures before."""
+        return self.method.refiner is not None
+
     def again(self) -> None:
         """Forget the pictures so far: the next one follows none."""
-        self._refiner = self._method.refiner() if self._method.refiner else None
+        self._refiner = self.method.refiner() if self.method.refiner else None
         self._blender.reset()
 
     def picture(self, deformation: Deformation) -> U8:
@@ -74,6 +84,14 @@ class Show:
         mouth = self._blender.blend(self._painter.paint(view, deformation), view, deformation)
         self._renderer.draw_mouth(picture, view, mouth)
         return face, picture
+
+    def crop(self, deformation: Deformation) -> U8:
+        """u8 [256,256,3]: the face in the refiner's crop, as the refiner leaves it."""
+        face = self._renderer.rectify(deformation)
+        rgb = face.rgb
+        if self._refiner is not None:
+            rgb = rgb + self._refiner.refine(face, deformation).rgb
+        return (np.clip(rgb, 0, 1) * 255 + 0.5).astype(np.uint8)
 
     def _face(self, deformation: Deformation) -> U8:
         picture = self._renderer.warp(deformation)

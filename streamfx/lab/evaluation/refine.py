@@ -1,9 +1,9 @@
 """Unseen people, neutral to smile: does a refiner bring the warped photo closer to the real smile?
 
 The neutral photo is the portrait, the smile the truth. Vertices lie exactly where the smile's landmarks are
-(the ceiling of any motion), or where the product puts them without smoothing. The finished frame and the
-truth are compared in the upright 256 px crop, over the face oval without the inner mouth of either
-(ALGORITHM i, k).
+(the ceiling of any motion), or where the product puts them without smoothing. What the network gives, or the
+finished frame, is compared with the truth in the upright 256 px crop, over the face oval without the inner
+mouth of either (ALGORITHM i, k).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from streamfx.lab.evaluation.people import Sitting
 from streamfx.lab.evaluation.stage import View
 from streamfx.lab.evaluation.tables import Column, mean
 
-PLACINGS: Final = (Placing.EXACT, Placing.MOTION)
+PLACINGS: Final = (Placing.CROP, Placing.EXACT, Placing.MOTION)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,14 +52,18 @@ def refine(sittings: Iterable[Sitting], methods: Sequence[Method], judge: Judge)
             deformation = _placed(sitting, placing)
             found = {COPY: copied}
             for method in methods:
-                picture = Show(stage.rig, method).picture(deformation)
-                found[method.name] = trial.likeness(picture, deformation.vertices)
+                show = Show(stage.rig, method)
+                if placing is Placing.CROP:
+                    one = trial.crop_likeness(show.crop(deformation), deformation.vertices)
+                else:
+                    one = trial.likeness(show.picture(deformation), deformation.vertices)
+                found[method.name] = one
             yield from (_row(sitting, placing, name, one, found[WARP]) for name, one in found.items())
 
 
 def _placed(sitting: Sitting, placing: Placing) -> Deformation:
     stage = sitting.stage
-    return stage.matched(sitting.face) if placing is Placing.EXACT else stage.moved(sitting.face)
+    return stage.moved(sitting.face) if placing is Placing.MOTION else stage.matched(sitting.face)
 
 
 def _row(sitting: Sitting, placing: Placing, method: str, one: Likeness, warp: Likeness) -> RefineRow:
