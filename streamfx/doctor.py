@@ -16,8 +16,11 @@ from streamfx import __version__, config
 from streamfx.errors import StreamfxError
 from streamfx.models.store import State as ModelState
 from streamfx.models.store import Store
+from streamfx.models.weights import shipped_weights
 
-PACKAGES: Final = ("av", "mediapipe", "numba", "numpy", "opencv-python-headless", "pillow", "rich")
+PACKAGES: Final = (
+    "av", "mediapipe", "numba", "numpy", "opencv-python-headless", "openvino", "pillow", "rich",
+)  # fmt: skip
 """What must be installed for the core, by distribution name."""
 DECODERS: Final = ("h264", "hevc", "vp9", "av1", "mjpeg")
 ENCODERS: Final = ("libx264", "aac")
@@ -133,6 +136,21 @@ def _models(name: str) -> Check:
     return Check(name, State.OK, f"{len(found)} files verified in {Store.default().root}")
 
 
+def _networks(name: str) -> Check:
+    """Every file of the networks that ship, hashed, and each network compiled by OpenVINO (imported late)."""
+    from streamfx.models.network import Network
+
+    weights = shipped_weights()
+    for row in weights.rows:
+        for file in row.files:
+            weights.read(file)
+    running = [Network(row.name, weights=weights) for row in weights.rows]
+    if not running:
+        finding = "none ship with this version: pictures stay unrefined"
+        return Check(name, State.WARN, finding, "Train and export them: streamfx train --help")
+    return Check(name, State.OK, ", ".join(f"{one.row.name} {one.precision}" for one in running))
+
+
 def _codecs(name: str) -> Check:
     """What the FFmpeg inside PyAV can read and write. (Imported late: it takes a while.)"""
     from av.codec import Codec
@@ -211,6 +229,7 @@ CHECKS: Final[dict[str, Callable[[str], Check]]] = {
     "memory": _memory,
     "cache": _cache,
     "models": _models,
+    "networks": _networks,
     "codecs": _codecs,
     "compiler": _numba,
     "cameras": _cameras,

@@ -10,6 +10,7 @@ from streamfx.cli import add_json
 from streamfx.cli.progress import bars
 from streamfx.cli.show import megabytes, print_columns, print_json
 from streamfx.models.store import ModelStatus, State, Store
+from streamfx.models.weights import NetworkRow, shipped_weights
 
 if TYPE_CHECKING:
     from streamfx.cli import Subparsers
@@ -49,8 +50,9 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def list_models(store: Store, arguments: argparse.Namespace) -> int:
-    """Show the models; a missing one is no failure."""
-    _show(store, store.list(arguments.names), as_json=arguments.json)
+    """Show the models; a missing one is no failure. With none named, the networks that ship, too."""
+    networks = () if arguments.names else shipped_weights().rows
+    _show(store, store.list(arguments.names), networks, as_json=arguments.json)
     return 0
 
 
@@ -69,9 +71,13 @@ def verify(store: Store, arguments: argparse.Namespace) -> int:
     return 0 if all(status.state is State.OK for status in found) else 1
 
 
-def _show(store: Store, found: Sequence[ModelStatus], *, as_json: bool) -> None:
+def _show(
+    store: Store, found: Sequence[ModelStatus], networks: Sequence[NetworkRow] = (), *, as_json: bool
+) -> None:
     if as_json:
-        print_json({"folder": str(store.root), "models": [_document(status) for status in found]})
+        models = [_document(status) for status in found]
+        shipped = [_network_document(row) for row in networks]
+        print_json({"folder": str(store.root), "models": models, "networks": shipped})
         return
     rows = [
         (
@@ -87,6 +93,18 @@ def _show(store: Store, found: Sequence[ModelStatus], *, as_json: bool) -> None:
     print(f"in {store.root}")
     if any(status.state is not State.OK for status in found):
         print("fetch what is missing or corrupt: streamfx models pull")
+    if networks:
+        print()
+        _show_networks(networks)
+
+
+def _show_networks(networks: Sequence[NetworkRow]) -> None:
+    """Those that ship with streamfx, and how this processor runs them. (OpenVINO is imported late.)"""
+    from streamfx.models.network import best_precision
+
+    rows = [(row.name, row.version, megabytes(row.size), best_precision(row)) for row in networks]
+    print_columns([("NETWORK", "VERSION", "SIZE", "RUNS IN"), *rows])
+    print("shipped with streamfx")
 
 
 def _document(status: ModelStatus) -> dict[str, object]:
@@ -102,4 +120,16 @@ def _document(status: ModelStatus) -> dict[str, object]:
         "licence_url": row.licence_url,
         "attribution": row.attribution,
         "origins": [origin.label for origin in row.origins],
+    }
+
+
+def _network_document(row: NetworkRow) -> dict[str, object]:
+    from streamfx.models.network import best_precision
+
+    return {
+        "name": row.name,
+        "version": row.version,
+        "size": row.size,
+        "precision": best_precision(row),
+        "files": {file.file: file.sha256 for file in row.files},
     }

@@ -116,10 +116,15 @@ class NetworkRow:
     """The largest mean_error with which int8 ships."""
 
     @property
+    def files(self) -> tuple[WeightsFile, ...]:
+        """All of them."""
+        quantised = (self.int8.graph, self.int8.constants) if self.int8 else ()
+        return (self.safetensors, self.onnx, *quantised)
+
+    @property
     def size(self) -> int:
         """Bytes of all files."""
-        quantised = (self.int8.graph, self.int8.constants) if self.int8 else ()
-        return sum(file.size for file in (self.safetensors, self.onnx, *quantised))
+        return sum(file.size for file in self.files)
 
 
 class Weights:
