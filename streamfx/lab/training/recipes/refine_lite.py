@@ -46,6 +46,8 @@ class RefineLiteConfig:
     structure: float = 0.3
     energy: float = 0.04
     """Against blur and against false detail; see terms.energy_gap."""
+    energy_aim: float = 0.95
+    """Of the truth's energy: what two photos have in common has a little less than either."""
     perceptual: float = 0.05
     adversarial: float = 0.002
     matching: float = 0.05
@@ -127,7 +129,7 @@ class RefineLite(Recipe[FacePair]):
         for name, distance in _DISTANCES.items():
             terms.add(name, getattr(weights, name), distance(picture, batch.truth, batch.face))
         if weights.energy:
-            apart = energy_gap(picture, batch.truth, batch.face) * batch.sharp.flatten()
+            apart = energy_gap(picture, batch.truth, batch.face, weights.energy_aim) * batch.sharp.flatten()
             terms.add("energy", weights.energy, apart.mean())
         if weights.temporal and pair.before is not None:
             before, mask = self._base(pair.before) + previous, batch.face * pair.before.face

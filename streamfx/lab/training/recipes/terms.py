@@ -81,15 +81,18 @@ def worth_a_look(sharp: Tensor) -> tuple[Tensor, Tensor]:
     return torch.arange(len(sharp), device=sharp.device), sharp.new_zeros(())
 
 
-def energy_gap(made: Tensor, truth: Tensor, mask: Tensor) -> Tensor:
-    """[B]: logarithm of the ratio of Laplacian energies beyond a tolerance: less is blur, more is noise."""
+def energy_gap(made: Tensor, truth: Tensor, mask: Tensor, aim: float = 1.0) -> Tensor:
+    """[B]: how far the logarithm of the ratio of Laplacian energies lies from that of `aim`, beyond a tolerance.
+
+    Less energy than the truth has is blur, more is noise.
+    """
     kernel = torch.tensor(_LAPLACIAN, device=made.device).view(1, 1, 3, 3)
 
     def energy(pictures: Tensor) -> Tensor:
         luma = pictures.float().mean(1, keepdim=True)
         return (functional.conv2d(luma, kernel, padding=1).square() * mask).sum((1, 2, 3)) + _DARK
 
-    return functional.relu(torch.log(energy(truth) / energy(made)).abs() - _TOLERATED)
+    return functional.relu(torch.log(aim * energy(truth) / energy(made)).abs() - _TOLERATED)
 
 
 def unsteady(now: Tensor, before: Tensor, truth: Tensor, truth_before: Tensor, mask: Tensor) -> Tensor:
