@@ -82,7 +82,7 @@ def worth_a_look(sharp: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def energy_gap(made: Tensor, truth: Tensor, mask: Tensor, aim: float = 1.0) -> Tensor:
-    """[B]: how far the logarithm of the ratio of Laplacian energies lies from that of `aim`, beyond a tolerance.
+    """[B]: how far the logarithm of the ratio of Laplacian energies is from that of `aim`, past a tolerance.
 
     Less energy than the truth has is blur, more is noise.
     """
