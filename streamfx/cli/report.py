@@ -13,8 +13,9 @@ from streamfx.cli.film import MODELS, Production
 from streamfx.cli.machine import machine, versions
 from streamfx.files import atomic_output
 from streamfx.frames import Quality
+from streamfx.models.manifest import ModelRow
 from streamfx.models.store import Store
-from streamfx.models.weights import shipped_weights
+from streamfx.models.weights import NetworkRow, shipped_weights
 from streamfx.pipeline import Networks, Portrait
 from streamfx.telemetry import peak_bytes
 
@@ -68,17 +69,16 @@ def film_report(
         },
         "settings": dict(settings),
         "versions": versions(),
-        "models": [
-            {"name": row.name, "version": row.version, "sha256": row.sha256}
-            for row in store.rows
-            if row.name in MODELS
-        ],
+        "models": [_named(row, row.sha256) for row in store.rows if row.name in MODELS],
         "networks": [
-            {"name": row.name, "version": row.version, "sha256": row.safetensors.sha256}
-            for row in map(shipped_weights().find, networks.names)
+            _named(row, row.safetensors.sha256) for row in map(shipped_weights().find, networks.names)
         ],
         "machine": machine(),
     }
+
+
+def _named(row: ModelRow | NetworkRow, sha256: str) -> dict[str, str]:
+    return {"name": row.name, "version": row.version, "sha256": sha256}
 
 
 def save_report(path: Path, document: Mapping[str, object]) -> None:
