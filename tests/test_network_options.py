@@ -181,7 +181,7 @@ def test_a_film_is_refined_and_its_report_names_the_networks(
     ]
     if profile is LITE:  # the paper's reddening is a cast, and casts are undone
         redder = read_video(film)[0].astype(int) - read_video(plain)[0]
-        assert redder[..., 0].max() > 40
+        assert redder[..., 0].max() > 25
 
 
 def test_without_networks_the_report_says_so(ship: Ship, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
