@@ -24,6 +24,8 @@ from streamfx.__main__ import main  # noqa: E402
 from streamfx.lab.training.checkpoints import load_checkpoint, save_weights  # noqa: E402
 from streamfx.nets.catalogue import build  # noqa: E402
 
+ENVIRONMENT = {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[1])}
+TORCHRUN = (str(Path(sys.executable).with_name("torchrun")), "--nproc-per-node", "2")
 PLAIN = ("--set", "perceptual=0", "--batch", "2", "--every", "4", "--devices", "1")
 """Nothing to fetch, little to compute."""
 
@@ -201,10 +203,8 @@ def test_without_the_extra_it_says_how_to_get_it(
 def start(root: Path, out: Path, *more: str, launcher: tuple[str, ...] = ()) -> subprocess.Popen[str]:
     before = [*launcher, "-m"] if launcher else [sys.executable, "-W", "error", "-m"]
     command = [*before, "streamfx", *arguments(root, out, *more)]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[1])}
-    return subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, cwd=root
-    )
+    pipe, environment = subprocess.PIPE, os.environ | ENVIRONMENT
+    return subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, env=environment, cwd=root)
 
 
 def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
@@ -229,18 +229,32 @@ def test_told_to_stop_it_saves_and_goes(root: Path, tmp_path: Path, number: int,
 
 
 @pytest.mark.slow
-def test_two_processes_learn_together(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-    """By torchrun and by --devices; the two see different rows and end with one network."""
-    torchrun = (str(Path(sys.executable).parent / "torchrun"), "--nproc-per-node", "2")
-    runs = {
-        "torchrun": start(
-            root, tmp_path / "torchrun", "--devices", "auto", "--steps", "4", launcher=torchrun
-        ),
-    }
-    for name, process in runs.items():
-        text, err = process.communicate(timeout=170)
-        assert process.returncode == 0, err
-        assert text.count("made ") == 1, text
-        assert load_checkpoint(tmp_path / name / "checkpoint.safetensors").processes == 2
-    assert main(arguments(root, tmp_path / "torchrun", "--resume", "--steps", "5")) == 2
+def test_two_processes_learn_the_mean_of_both():
+    script = Path(__file__).with_name("learn_together.py")
+    environment = os.environ | ENVIRONMENT
+    done = subprocess.run(
+        [*TORCHRUN, str(script)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=170,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("launcher", [TORCHRUN, ()], ids=["torchrun", "devices"])
+def test_two_processes_make_one_run(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], launcher: tuple[str, ...]
+):
+    out = tmp_path / "run"
+    devices = "auto" if launcher else "2"
+    process = start(root, out, "--steps", "3", "--devices", devices, launcher=launcher)
+    text, err = process.communicate(timeout=170)
+    assert process.returncode == 0, err
+    assert text.count("made ") == 1, "only the first tells"
+    assert err.count("step 3: PSNR") == 1
+    assert load_checkpoint(out / "checkpoint.safetensors").processes == 2
+    assert main(arguments(root, out, "--resume", "--steps", "5")) == 2
     assert "made by 2 processes and is resumed by 1" in capsys.readouterr().err
