@@ -60,12 +60,15 @@ def _believed(own: OwnTeeth, likely: Real) -> OwnTeeth:
 
 
 def _as_seen(own: OwnTeeth) -> tuple[Row, Row]:
-    """The rows to draw, their edges where the person's are seen."""
-    upper, lower = own.edge, own.lower_edge
-    return (
-        UPPER if upper is None else replace(UPPER, edge=upper),
-        LOWER if lower is None else replace(LOWER, edge=lower),
-    )
+    """The rows to draw: their edges, and the length of upper crowns, as the person's are seen."""
+    upper, lower = UPPER, LOWER
+    if own.edge is not None:
+        upper = replace(upper, edge=own.edge)
+    if own.crown is not None:
+        upper = replace(upper, lengths=tuple(own.crown / UPPER.lengths[0] * cm for cm in UPPER.lengths))
+    if own.lower_edge is not None:
+        lower = replace(lower, edge=own.lower_edge)
+    return upper, lower
 
 
 def _drawn_rows(rows: tuple[Row, Row], enamel: Real, tones: Tones) -> tuple[F32, F32]:

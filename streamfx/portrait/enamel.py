@@ -24,6 +24,7 @@ _ROW_CM = 0.30  # over which brightness changes along the row
 _THINNEST_CM = 0.10  # narrower bright spots are wet lips
 _CORRIDOR = 0.40  # of the enamel's brightness: darker, beside the teeth, is the cheek's shadow
 _SOFT_CM = 0.05
+_HOLLOW, _LIP_CM = 0.60, 0.20  # of the lower lip's brightness, and how tall a strip of it tells that
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,8 @@ class ToothMap:
     """f32 [h,w] 0..1"""
     corridor: F32 = field(repr=False)
     """f32 [h,w] 0..1: the dark between the outermost teeth and the corners of the mouth."""
+    hollow: F32 = field(repr=False)
+    """f32 [h,w] 0..1: what is darker than the lips: the inside of the mouth, and no lip."""
 
 
 def map_teeth(mouth: FlatMouth, tones: Tones) -> ToothMap | None:
@@ -58,7 +61,9 @@ def map_teeth(mouth: FlatMouth, tones: Tones) -> ToothMap | None:
     if area(tooth) < max(_LEAST_TEETH, _LEAST_SHARE * area(opening)):
         return None
     dark = smooth_step(_CORRIDOR - bright / np.float32(enamel.level), 0.10)
-    return ToothMap(relative, tooth, (dark * opening * _beside(tooth)).astype(np.float32))
+    corridor = (dark * opening * _beside(tooth)).astype(np.float32)
+    lip = float(np.median(bright[_lower_lip(mouth.opening)]))
+    return ToothMap(relative, tooth, corridor, smooth_step(_HOLLOW - bright / max(lip, 1.0), 0.08) * opening)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +93,13 @@ def _level_along(bright: F32, level: float) -> F32:
 
 def _without_specks(tooth: F32) -> F32:
     return np.asarray(cv2.morphologyEx(tooth, cv2.MORPH_OPEN, disc(_THINNEST_CM)), np.float32)
+
+
+def _lower_lip(opening: F32) -> Mask:
+    """bool [h,w]: a strip below an open mouth."""
+    down = round(_LIP_CM * DENSITY)
+    lowered = np.vstack([np.zeros_like(opening[:down]), opening[:-down]])
+    return np.asarray((lowered > 0.5) & (opening < 0.5), np.bool_)
 
 
 def _beside(tooth: F32) -> F32:

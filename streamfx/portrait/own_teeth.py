@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from streamfx.frames import F32, Mask
 from streamfx.portrait.bite import bite_line
 from streamfx.portrait.enamel import ToothMap, area, disc, map_teeth
 from streamfx.portrait.flat_mouth import FlatMouth
-from streamfx.portrait.teeth import DENSITY, SIZE, grid
+from streamfx.portrait.teeth import DENSITY, SIZE, UPPER, grid, smooth_step
 from streamfx.portrait.tones import Tones
 
-_LEAST_LOWER = 0.10  # cm^2 of lower teeth that make them worth taking
 _THINNEST_CM = 0.14  # narrower ones are the upper teeth's edges
 _GAP_CM = 0.16  # dark lines between teeth belong to them
 _MIDDLE = 1.0  # cm about the midline, in which the incisors lie
+_LEAST_SEEN = 0.3  # of the middle's width that tells where a row ends
+_BEHIND_LIP = 0.12  # cm by which teeth go on behind the lip that hides their edges
 _WHOLE_CROWN = 0.75  # cm of a tooth in sight, from which what is seen above it is gum
+_INSIDE, _EDGE_CM = 0.40, 0.15  # of what is below a tooth's edge, averaged so far along the row: no lip
+_LIP_CM = 0.08  # of the lips may lie inside the line between them
 _SOLID = 200  # alpha: teeth, not their edges
 _SHADOW, _SHADOW_CM = 0.60, 0.20  # light on teeth right at the lips, and its reach: mean of 42 smiles
 _LEVELS = (0.7, 1.4)  # believed between two photos of one person's teeth, in the same light
@@ -35,7 +39,9 @@ class OwnTeeth:
     lower: F32 = field(repr=False)
     """f32 [h,w,4] premultiplied 0..255, at their place in a closed mouth; all 0 where none are seen."""
     bare: F32 = field(repr=False)
-    """f32 [h,w] 0..1: below upper teeth that are seen, so that none can be there."""
+    """f32 [h,w] 0..1: below upper teeth whose edges are seen, so that none can be there."""
+    crown: float | None
+    """cm: how tall the upper incisors are; None where the lip hides where they end."""
 
     @property
     def area(self) -> float:
@@ -44,15 +50,17 @@ class OwnTeeth:
 
     @property
     def edge(self) -> float | None:
-        """cm below the closed lips to which the upper incisors reach; None where they are not seen."""
-        rows = _middle_rows(self.upper)
-        return None if not len(rows) else float(rows.max() + 1) / DENSITY - SIZE[1] / (2 * DENSITY)
+        """cm below the closed lips to which the upper incisors reach, or more; None if they are not seen."""
+        bottom = _end(self.upper[..., 3], np.max)
+        if bottom is None:
+            return None
+        hidden = _end(255 * self.bare, np.max) is None
+        return max(bottom + _BEHIND_LIP, UPPER.edge) if hidden else bottom
 
     @property
     def lower_edge(self) -> float | None:
         """cm below the closed lips from which the lower incisors go down, the mouth closed."""
-        rows = _middle_rows(self.lower)
-        return None if not len(rows) else float(rows.min()) / DENSITY - SIZE[1] / (2 * DENSITY)
+        return _end(self.lower[..., 3], np.min)
 
     @property
     def enamel(self) -> F32:
@@ -67,11 +75,19 @@ class OwnTeeth:
         return np.asarray(255 * lit[:, :3].sum(0) / lit[:, 3].sum(), np.float32)
 
 
-def _middle_rows(layer: F32) -> F32:
-    """Rows of a texture f32 [h,w,4] that the incisors fill, f32 [K]."""
-    half = round(_MIDDLE / 2 * DENSITY)
-    middle = layer[:, SIZE[0] // 2 - half : SIZE[0] // 2 + half, 3] > 127
-    return np.flatnonzero(middle.mean(1) > 0.5).astype(np.float32)
+def _end(alpha: F32, last: Callable[[npt.NDArray[np.intp]], np.intp]) -> float | None:
+    """cm below the closed lips where a row of teeth ends in the middle; None where it is not seen there.
+
+    Args:
+        alpha: f32 [h,w] 0..255.
+        last: picks of the rows that a column fills the one at the end.
+    """
+    incisors = np.flatnonzero(np.abs(grid()[0][0]) < _MIDDLE)
+    filled = [np.flatnonzero(alpha[:, column] > 127) for column in incisors]
+    ends = [int(last(rows)) for rows in filled if len(rows)]
+    if len(ends) < _LEAST_SEEN * len(incisors):
+        return None
+    return (float(np.median(ends)) + 0.5) / DENSITY - SIZE[1] / (2 * DENSITY)
 
 
 def find_teeth(mouth: FlatMouth, tones: Tones) -> OwnTeeth | None:
@@ -87,29 +103,44 @@ def find_teeth(mouth: FlatMouth, tones: Tones) -> OwnTeeth | None:
     line = bite_line(found.bright, found.tooth, mouth.opening)
     above = np.arange(SIZE[1])[:, None] <= line[None]
     lit = mouth.rgb / _lip_shadow(mouth.opening)[..., None]
+    upper = _closed(found.tooth * above)
+    crown = _crown(upper)
+    if crown is not None:
+        gum = cv2.erode(mouth.opening, disc(_LIP_CM)) * above * _columns(upper)
+        upper = np.maximum(upper, gum)
     return OwnTeeth(
-        upper=_layer(lit, _upper(found, mouth.opening, above)),
+        upper=_layer(lit, _softened(np.maximum(upper, found.corridor))),
         lower=_risen(_layer(lit, _lower(found, above)), mouth.jaw_drop),
-        bare=(mouth.opening * ~above * _columns(found.tooth * above)).astype(np.float32),
+        bare=_bare(found, (mouth.opening * ~above * _columns(upper)).astype(np.float32)),
+        crown=crown,
     )
 
 
-def _upper(found: ToothMap, opening: F32, above: Mask) -> F32:
-    """f32 [h,w] 0..1: the upper row, with its gum where it is seen, and with the dark beside it."""
-    teeth = _closed(found.tooth * above)
-    columns = np.abs(grid()[0][0]) < _MIDDLE
-    heights = (teeth > 0.5).sum(0)[columns] / DENSITY
-    if np.median(heights) >= _WHOLE_CROWN:
-        teeth = np.maximum(teeth, cv2.erode(opening, disc(_GAP_CM / 2)) * above * _columns(teeth))
-    return _softened(np.maximum(teeth, found.corridor))
+def _crown(upper: F32) -> float | None:
+    """cm: how tall the incisors are; None where less is seen of them than a crown."""
+    incisors = np.abs(grid()[0][0]) < _MIDDLE
+    height = float(np.median((upper[:, incisors] > 0.5).sum(0))) / DENSITY
+    return height if height >= _WHOLE_CROWN else None
+
+
+def _bare(found: ToothMap, below: F32) -> F32:
+    """f32 [h,w] 0..1: the part of what is `below` upper teeth where it is no lip that hides their edges."""
+    inside = np.maximum(found.hollow, _solid(found.tooth * below)) * below
+    seen, all_of_it = (
+        cv2.GaussianBlur(mask.sum(0, keepdims=True), (0, 0), _EDGE_CM * DENSITY) for mask in (inside, below)
+    )
+    return np.asarray(below * smooth_step(seen / np.maximum(all_of_it, 1e-3) - _INSIDE, 0.15), np.float32)
 
 
 def _lower(found: ToothMap, above: Mask) -> F32:
-    """f32 [h,w] 0..1: the lower row; all 0 where hardly any is seen."""
-    solid = cv2.morphologyEx(found.tooth * ~above, cv2.MORPH_OPEN, disc(_THINNEST_CM))
-    teeth = _softened(_closed(np.asarray(solid, np.float32)))
-    enough = np.float32(area(teeth) >= _LEAST_LOWER)
-    return np.asarray(enough * teeth, np.float32)
+    """f32 [h,w] 0..1: the lower row; all 0 where its incisors are hardly seen."""
+    teeth = _softened(_closed(_solid(found.tooth * ~above)))
+    return np.asarray(teeth * (_end(255 * teeth, np.min) is not None), np.float32)
+
+
+def _solid(teeth: F32) -> F32:
+    """f32 [h,w] 0..1: teeth without what is too thin for one."""
+    return np.asarray(cv2.morphologyEx(teeth, cv2.MORPH_OPEN, disc(_THINNEST_CM)), np.float32)
 
 
 def _columns(teeth: F32) -> F32:
@@ -157,6 +188,7 @@ def _under(front: OwnTeeth, back: OwnTeeth) -> OwnTeeth:
         upper=_laid(front.upper, back.upper * room),
         lower=_laid(front.lower, back.lower),
         bare=np.maximum(front.bare, back.bare * free).astype(np.float32),
+        crown=front.crown or back.crown,
     )
 
 
