@@ -341,8 +341,9 @@ def test_what_is_shown_again_has_no_past():
 
 def test_a_sheet_has_every_expression_by_every_method(tmp_path: Path):
     talking = Expression("speech", (synthetic.motion(jaw=0.3), synthetic.motion(jaw=0.6)))
-    (path,) = sheets([sitting()], [talking], [WARP_ONLY, *refining([REFINER])], tmp_path)
+    path, overview = sheets([sitting()], [talking], [WARP_ONLY, *refining([REFINER])], tmp_path)
     picture = cv2.imread(str(path))
+    assert cv2.imread(str(overview)).shape == (26 + 204, 110 + 2 * 204, 3)
     assert picture.shape == (26 + 2 * 324, 110 + 4 * 324, 3)
     truth_of_speech = picture[26 + 324 + 10 : 26 + 2 * 324 - 10, 110 + 3 * 324 + 10 : -10]
     assert (truth_of_speech > 240).all()

@@ -169,8 +169,9 @@ def reenact(
     """
     for clip in clips:
         footage = open_footage(clip, driver, studio, [run_up(clip, look) for look in chosen_looks(clip)])
-        rows = [row for run in footage.runs for row in _Round(footage, run, studio, judge).rows(methods)]
-        yield from means(rows)
+        shows = [Show(footage.stage.rig, method) for method in (WARP_ONLY, *methods)]
+        rounds = (_Round(footage, run, studio, judge) for run in footage.runs)
+        yield from means([row for one in rounds for row in one.rows(*shows)])
 
 
 class _Round:
@@ -184,15 +185,15 @@ class _Round:
         self._real = self._unrest([view.truth for view in self._views])
         self._eyes = float(np.linalg.norm(np.diff(self._views[-1].landmarks[list(INTEROCULAR), :2], axis=0)))
 
-    def rows(self, methods: Sequence[Method]) -> Iterator[ReenactRow]:
+    def rows(self, warp: Show, *networks: Show) -> Iterator[ReenactRow]:
         """One per placing and method; unsmoothed motion is of interest for the warp alone."""
         picture, landmarks = self._trial.view.carried(self._footage.stage)
         copied = self._trial.likeness(picture, landmarks)
-        found = {(placing, WARP): self._shown(placing, WARP_ONLY) for placing in Placing}
+        found = {(placing, WARP): self._shown(placing, warp) for placing in Placing}
         found |= {
-            (placing, method.name): self._shown(placing, method)
+            (placing, show.method.name): self._shown(placing, show)
             for placing in (Placing.SHOWN, Placing.EXACT)
-            for method in methods
+            for show in networks
         }
         aim = Figures(self._off(landmarks, self._trial.view.landmarks), math.nan, math.nan, math.nan)
         yield self._row(Placing.SHOWN, COPY, copied, aim, found[Placing.SHOWN, WARP][0])
@@ -205,10 +206,11 @@ class _Round:
         name = self._footage.clip.name
         return ReenactRow(name, placing.value, method, Gain.over(warp, likeness), likeness, figures)
 
-    def _shown(self, placing: Placing, method: Method) -> tuple[Likeness, Figures]:
+    def _shown(self, placing: Placing, show: Show) -> tuple[Likeness, Figures]:
         """The run by one method, and the figures of its last picture."""
-        show = Show(self._footage.stage.rig, method)
-        places = [self._footage.placed(look, placing) for look in self._run]
+        looks = self._run if show.remembers or placing is Placing.SHOWN else self._run[-1:]
+        places = [self._footage.placed(look, placing) for look in looks]
+        show.again()
         shown = [show.picture(place) for place in places]
         wanted = places[-1].vertices
         likeness = self._trial.likeness(shown[-1], wanted, whose=placing is Placing.SHOWN)

@@ -29,6 +29,7 @@ DRIVERS: Final = ("lp_d0", "lp_d13", "lp_d10")
 RUN: Final = 5
 """Motions in a row that lead to an expression: networks that remember get a past."""
 TILE_PX: Final = 320
+OVERVIEW_PX: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,19 +81,23 @@ def _brows(motion: Motion) -> float:
 def sheets(
     sittings: Iterable[Sitting], shown: Sequence[Expression], methods: Sequence[Method], folder: Path
 ) -> Iterator[Path]:
-    """Write one sheet per person: expressions down, photo, methods and truth across.
+    """Write one sheet per person, expressions down and methods across; then everyone by the last method.
 
     Raises:
         OutputError: the folder cannot be written.
     """
     columns = ["photo", *(method.name for method in methods), "truth"]
     names = ["smile", *(one.name for one in shown)]
+    everyone: dict[str, list[U8 | None]] = {}
     for sitting in sittings:
         shows = [Show(sitting.stage.rig, method) for method in methods]
         rows = [_smile(sitting, shows), *(_expression(sitting.stage, one, shows) for one in shown)]
         path = folder / f"{sitting.person}.png"
         save_png(path, grid(rows, names, columns, TILE_PX))
+        everyone[sitting.person] = [row[-2] for row in rows]
         yield path
+    save_png(folder / "all.png", grid(list(everyone.values()), list(everyone), names, OVERVIEW_PX))
+    yield folder / "all.png"
 
 
 def _smile(sitting: Sitting, shows: Sequence[Show]) -> list[U8 | None]:
