@@ -19,6 +19,7 @@ torch = pytest.importorskip("torch", reason="training needs the extra `train`")
 pytest.importorskip("lightning_fabric", reason="training needs the extra `train`")
 
 from lessons_made import pictures_folder  # noqa: E402
+from scenes import shared  # noqa: E402
 
 from streamfx.__main__ import main  # noqa: E402
 from streamfx.lab.training.checkpoints import load_checkpoint, save_weights  # noqa: E402
@@ -195,6 +196,27 @@ def test_without_the_extra_it_says_how_to_get_it(
     monkeypatch.setattr("streamfx.cli.train.find_spec", lambda name: None if name == "torch" else name)
     assert main(arguments(root, tmp_path / "out")) == 2
     assert "not installed: torch. Install them: pip install 'streamfx[train]'" in capsys.readouterr().err
+
+
+@pytest.mark.shared
+@pytest.mark.slow
+@pytest.mark.parametrize("what", ["refine", "mouth"])
+def test_real_people_become_crops_and_lessons(tmp_path: Path, capsys: pytest.CaptureFixture[str], what: str):
+    """Two to learn from and one to judge by: photos, tracked and moved by the product's own code."""
+    index = shared("train/index.csv")
+    rows = list(csv.DictReader(index.read_text().splitlines()))
+    chosen = [row for row in rows if row["subject"] in ("london_002", "london_004", "london_012")]
+    with (tmp_path / "index.csv").open("w", newline="") as file:
+        table = csv.DictWriter(file, rows[0])
+        table.writeheader()
+        table.writerows(row | {"file": str(index.parent / row["file"])} for row in chosen)
+    command = ["train", what, "--data", str(tmp_path), "--out", str(tmp_path / "run"), *PLAIN, "--steps", "1"]
+    assert main([*command, "--batch", "1"]) == 0
+    text, err = capsys.readouterr()
+    assert f"made {tmp_path / 'run' / what}-lite.safetensors: 1 steps" in text
+    assert "building crops: 1, now london_002" in err
+    kind = "faces" if what == "refine" else "mouths"
+    assert (tmp_path / "run" / "data" / kind / "meta.json").exists()
 
 
 # Processes

@@ -18,6 +18,7 @@ from streamfx.lab.training import faces, mouths
 from streamfx.lab.training.crops import FaceCrops, MouthCrops, is_whole, save_arrays
 from streamfx.lab.training.draws import FEWEST_PEOPLE, check_people
 from streamfx.lab.training.people import Listed, Studio, read_index
+from streamfx.lab.training.runs import make_writable
 from streamfx.models.face_basis import load_face_basis
 from streamfx.models.store import Store
 from streamfx.track.photo import PhotoAnalyser
@@ -99,6 +100,7 @@ def build_crops(kind: type[FaceCrops | MouthCrops], pictures: Pictures, folder: 
     made_from = origin(pictures, kind)
     if is_whole(folder, made_from):
         return
+    make_writable(folder)  # a folder that cannot be written is to be known before it is worked for
     crops: FaceCrops | MouthCrops
     with _studio() as studio:
         if kind is FaceCrops:

@@ -23,7 +23,7 @@ import numpy.typing as npt
 
 from streamfx import __version__
 from streamfx.errors import UsageError
-from streamfx.files import atomic_output, read_bytes, write_failure
+from streamfx.files import atomic_output, check_writable, read_bytes, write_failure
 from streamfx.frames import F32, U8
 from streamfx.lab.training.accelerate import Precision
 from streamfx.lab.training.checkpoints import (
@@ -114,10 +114,7 @@ class RunFolder:
 
     def write_settings(self, settings: Settings) -> None:
         """Make the folder, if need be, and write the settings down. Raises OutputError."""
-        try:
-            (self.path / "sheets").mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise write_failure(self.path, error) from error
+        make_writable(self.path / "sheets")
         record = {"streamfx": __version__} | asdict(settings)
         self._write("run.json", json.dumps(record, indent=1).encode())
 
@@ -193,6 +190,15 @@ class RunFolder:
     def _write(self, name: str, data: bytes) -> None:
         with atomic_output(self.path / name) as part:
             part.write_bytes(data)
+
+
+def make_writable(folder: Path) -> None:
+    """Make the folder, if need be, and find out whether files can be made in it. Raises OutputError."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise write_failure(folder, error) from error
+    check_writable(folder / "try")
 
 
 def _step_of(line: str) -> float:

@@ -16,7 +16,7 @@ from streamfx.lab.training.courses import COURSES, Course
 from streamfx.lab.training.crops import MouthCrops
 from streamfx.lab.training.engine import Engine, Plan, Watcher
 from streamfx.lab.training.library import Pictures, build_crops
-from streamfx.lab.training.runs import RunFolder, Settings
+from streamfx.lab.training.runs import RunFolder, Settings, make_writable
 from streamfx.models.weights import NetworkName, shipped_weights
 from streamfx.nets.catalogue import build
 
@@ -82,10 +82,12 @@ def train(task: Task, onlooker: Onlooker) -> Path | None:
     fabric = open_fabric(task.devices, settings.precision)
     crops = (task.crops or task.out / "data") / ("mouths" if course.crops is MouthCrops else "faces")
     if fabric.is_global_zero:
+        make_writable(task.out)
         build_crops(course.crops, pictures, crops, onlooker.building)
-        folder.write_settings(settings)
     fabric.barrier()
     engine = _engine(task, course, settings, fabric, crops, weights, onlooker)
+    if fabric.is_global_zero:
+        folder.write_settings(settings)
     made = engine.run()
     return made if fabric.is_global_zero else None
 
