@@ -51,10 +51,10 @@ class FaceShares:
 class MouthShares:
     """How often each kind of row is drawn (see mouths.Tier); soft rows are of any tier."""
 
-    drawn: float = 0.35
-    own: float = 0.35
-    wide: float = 0.1
-    soft: float = 0.2
+    drawn: float = 0.28
+    own: float = 0.25
+    wide: float = 0.30
+    soft: float = 0.17
     """Of mouths too small to show teeth one by one."""
 
 

@@ -39,13 +39,17 @@ class Tier(StrEnum):
     OWN = "own"
     """The person's own, from a reference photo made worse, or from the portrait photo itself."""
     WIDE = "wide"
-    """Opened wider than the data show: the procedural mouth itself is the truth."""
+    """Opened as the data do not show, wider or without a smile: the procedural mouth itself is the truth."""
 
 
 WORSE: Final = 3
 """Versions of each reference photo."""
-_WIDE: Final = 2
-_JAW_DEGREES: Final = (5.0, 16.0)
+_WIDE: Final = 8
+_JAW_DEGREES: Final = (1.0, 16.0)
+_EXPRESSIVE: Final = 0.6
+"""Of the basis' standard deviations: strength of random expressions."""
+_SMILING: Final = 0.3
+"""Share of a smile from which the data themselves tell what teeth look like."""
 _MOST_TURN, _MOST_SCALE, _MOST_GAIN, _MOST_GAMMA = 6.0, 0.12, 0.25, 0.2
 _QUALITY: Final = (40, 90)
 
@@ -139,11 +143,20 @@ class _Lessons:
         stage = _Stage(self._sitter.rig, self._studio.basis)
         still = self._sitter.motion(self._rest.face)
         for _ in range(_WIDE):
-            expression = (self._random.uniform(*_JAW_DEGREES) * jaw).astype(np.float32)
+            expression = self._speaking(jaw)
             shape = self._sitter.rig.shape[:FACE_VERTICES] + expression
             gaps = np.maximum(shape[list(LIP_LOWER), 1] - shape[list(LIP_UPPER), 1], 0)
             deformation = deform(self._sitter.rig, replace(still, expression=expression, lip_gaps=gaps))
             yield from stage.drawn(deformation, self._rest, Tier.WIDE)
+
+    def _speaking(self, jaw: F32) -> F32:
+        """f32 [468,3] cm: a random expression without a smile, the jaw dropped."""
+        basis = self._studio.basis
+        while True:
+            chance = (_EXPRESSIVE * basis.std * self._random.standard_normal(len(basis.std))).astype("f4")
+            expression = basis.expand(chance) + np.float32(self._random.uniform(*_JAW_DEGREES)) * jaw
+            if basis.smile_of(expression) < _SMILING:
+                return np.asarray(expression, np.float32)
 
     def _with_references(self, pictures: Sequence[Seen]) -> Iterator[Rig]:
         """The portrait's rig with the teeth of each picture in turn, made worse; none where it shows none."""
