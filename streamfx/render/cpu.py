@@ -7,7 +7,8 @@ import numpy as np
 
 from streamfx.frames import F32, I32, U8, Deformation, Rig
 from streamfx.render.base import Mode, MouthCrop, MouthView, Rectified, Residual
-from streamfx.render.composite import add_residual, draw_eyes, draw_mouth
+from streamfx.render.composite import add_residual, draw_mouth
+from streamfx.render.eyes import EyeDrawer
 from streamfx.render.kernels import lay_over, rasterise
 from streamfx.render.light import Relighter
 from streamfx.render.network_kernels import blank
@@ -44,7 +45,7 @@ class CpuRenderer:
         self._map = np.empty((height, width, 2), np.float32)
         self._crop_map = np.empty((CROP, CROP, 2), np.float32)
         self._sources = rig.vertices + np.float32(rig.pad)
-        self._relighter = Relighter(rig)
+        self._relighter, self._eyes = Relighter(rig), EyeDrawer(rig)
         self._lids = _lid_vertices()
         self._lid_rest, self._lid_lash = self._sources[self._lids], _lashes(rig, self._lids)
         split = len(rig.triangles) - rig.face_triangles
@@ -63,7 +64,7 @@ class CpuRenderer:
             if self._mode is Mode.SHEET
             else self._layers(deformation, triangles)
         )
-        draw_eyes(picture, self._rig, deformation, _UNMOVED)
+        self._eyes.draw(picture, deformation, _UNMOVED)
         return picture
 
     def rectify(self, deformation: Deformation) -> Rectified:
@@ -77,7 +78,7 @@ class CpuRenderer:
         crop = cv2.remap(
             self._rig.photo, self._crop_map, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT
         )
-        draw_eyes(crop, self._rig, deformation, affine)
+        self._eyes.draw(crop, deformation, affine)
         inner = inner_mouth_mask(deformation, affine, CROP)
         rgb = np.empty((CROP, CROP, 3), np.float32)
         blank(crop, inner, rgb)

@@ -60,6 +60,16 @@ def move(points: F32, affine: F32) -> F32:
     return (points @ affine[:, :2].T + affine[:, 2]).astype(np.float32)
 
 
+def box_of(points: F32, shape: tuple[int, ...], margin: int) -> tuple[int, int, int, int] | None:
+    """(left, top, width, height) of points' box inside a picture, or None when it is empty."""
+    low = np.maximum(np.floor(points.min(0)).astype(int) - margin, 0)
+    high = np.minimum(np.ceil(points.max(0)).astype(int) + margin + 1, (shape[1], shape[0]))
+    width, height = (high - low).tolist()
+    if width <= 0 or height <= 0:
+        return None
+    return int(low[0]), int(low[1]), int(width), int(height)
+
+
 def polygon_mask(polygon: F32, shape: tuple[int, int]) -> F32:
     """f32 [h,w]: coverage of a polygon in px of the mask, without an outline."""
     out = np.empty(shape, np.float32)
@@ -77,7 +87,8 @@ def inner_mouth_mask(deformation: Deformation, affine: F32, size: int) -> F32:
 def face_mask(deformation: Deformation, affine: F32) -> F32:
     """f32 [256,256] 0 or 1: hull of the face oval: where losses and discriminators look."""
     hull = cv2.convexHull(move(deformation.vertices[list(FACE_OVAL)], affine))[:, 0]
-    return (polygon_mask(hull, (CROP, CROP)) > 0.5).astype(np.float32)
+    _, mask = cv2.threshold(polygon_mask(hull, (CROP, CROP)), 0.5, 1.0, cv2.THRESH_BINARY)
+    return np.asarray(mask, np.float32)
 
 
 def displacement_map(

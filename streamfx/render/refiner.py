@@ -101,7 +101,7 @@ def _in_units(displacement: F32) -> F32:
 
 def finite(values: F32) -> F32:
     """A network's answer; 0 where it is no number, for one bad frame must not spoil those that follow."""
-    if np.isfinite(values).all():
+    if np.isfinite(values.sum()):
         return values
     return np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
 
