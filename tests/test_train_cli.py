@@ -22,7 +22,8 @@ from lessons_made import pictures_folder  # noqa: E402
 from scenes import shared  # noqa: E402
 
 from streamfx.__main__ import main  # noqa: E402
-from streamfx.lab.training.checkpoints import load_checkpoint, save_weights  # noqa: E402
+from streamfx.lab.training.checkpoints import load_checkpoint, parse_weights, save_weights  # noqa: E402
+from streamfx.models.weights import NetworkName, shipped_weights  # noqa: E402
 from streamfx.nets.catalogue import build  # noqa: E402
 
 ENVIRONMENT = {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[1])}
@@ -94,6 +95,26 @@ def test_fine_tuning_begins_where_the_weights_are(root: Path, tmp_path: Path):
     found = load_checkpoint(out / "checkpoint.safetensors").tensors
     assert all(torch.equal(found[f"all/net/{name}"], value) for name, value in weights.items())
     assert len(json.loads((out / "run.json").read_text())["begun_from"]) == 64
+
+
+def test_fine_tuning_of_what_ships(root: Path, tmp_path: Path):
+    out = tmp_path / "run"
+    assert main(arguments(root, out, "--steps", "1", "--set", "rate=0", "--from", "shipped")) == 0
+    shipped = shipped_weights()
+    file = shipped.find(NetworkName.REFINE_LITE).safetensors
+    found = load_checkpoint(out / "checkpoint.safetensors").tensors
+    for name, value in parse_weights(shipped.read(file), out).items():
+        assert torch.equal(found[f"all/net/{name}"], value.float()), name
+    assert json.loads((out / "run.json").read_text())["begun_from"] == file.sha256
+
+
+def test_mixed_precision_learns_in_f32_weights(root: Path, tmp_path: Path):
+    out = tmp_path / "run"
+    more = ("--steps", "3", "--precision", "bf16-mixed", "--set", "game_begins=0")
+    assert main(arguments(root, out, *more)) == 0
+    found = load_checkpoint(out / "checkpoint.safetensors").tensors
+    assert {value.dtype for name, value in found.items() if name.startswith("all/net/")} == {torch.float32}
+    assert all(torch.isfinite(value).all() for value in found.values())
 
 
 def rewrite(index: Path, change: str) -> None:

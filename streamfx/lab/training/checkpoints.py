@@ -136,7 +136,7 @@ def fill(network: torch.nn.Module, weights: Tensors, path: Path) -> None:
 
 
 def _write(path: Path, tensors: Tensors, metadata: dict[str, str]) -> None:
-    flat = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+    flat = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     with atomic_output(path) as part:
         part.write_bytes(serialise(flat, metadata))
 
