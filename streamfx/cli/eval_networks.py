@@ -39,7 +39,7 @@ IDENTITY: Final = """\
 identity: distance of dlib's embeddings of output and truth, to be read beside `copy`, the distance of two
 real pictures of that person; no threshold fits all."""
 REFINE_NOTES: Final = f"""\
-crop: what the network gives at 256 px, vertices where the smile has them; exact: the finished frame, likewise;
+crop: what the network gives at 256 px, vertices where the smile has them; exact: the finished frame, alike;
 motion: the frame, vertices where the product puts them, unsmoothed. copy: the photo put
 where the true head is; warp: no network. Both d: gain over the warp.
 {FIGURES}
