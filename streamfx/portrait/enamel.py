@@ -15,15 +15,14 @@ from streamfx.portrait.tones import Tones
 
 _LEAST_OPEN = 0.10  # cm^2 of open mouth that it takes to look for teeth
 _LEAST_TEETH = 0.20  # cm^2 of teeth that make them worth taking
-_LEAST_SHARE = 0.25  # of the open mouth that teeth must fill
+_PALEST, _REDNESS = 92, 2.0  # percentile that shows the enamel, and weight of redness against brightness
 _DARKEST = 0.45  # of the skin's brightness: less is no enamel, even in the lips' shadow
 _RED_AS_SKIN = 0.02  # log of red over green by which enamel is less red than skin
 _PALE, _BRIGHT = 0.20, 0.50  # redder than the enamel by this log, or darker by this share: no tooth
 _BACKMOST = 0.45  # of the front teeth's brightness that those farthest back have
 _ROW_CM = 0.30  # over which brightness changes along the row
 _THINNEST_CM = 0.10  # narrower bright spots are wet lips
-_CORRIDOR = 0.40  # of the enamel's brightness: darker, beside the teeth, is the cheek's shadow
-_SOFT_CM = 0.05
+_DARK = 0.40  # of the enamel's brightness
 _HOLLOW, _LIP_CM = 0.60, 0.20  # of the lower lip's brightness, and how tall a strip of it tells that
 
 
@@ -35,8 +34,8 @@ class ToothMap:
     """f32 [h,w]: brightness over that of the enamel at that place of the row."""
     tooth: F32 = field(repr=False)
     """f32 [h,w] 0..1"""
-    corridor: F32 = field(repr=False)
-    """f32 [h,w] 0..1: the dark between the outermost teeth and the corners of the mouth."""
+    dark: F32 = field(repr=False)
+    """f32 [h,w] 0..1: what is so dark that cheeks or lips must shade it."""
     hollow: F32 = field(repr=False)
     """f32 [h,w] 0..1: what is darker than the lips: the inside of the mouth, and no lip."""
 
@@ -58,12 +57,11 @@ def map_teeth(mouth: FlatMouth, tones: Tones) -> ToothMap | None:
     pale = smooth_step(enamel.red + _PALE - red, 0.06) * opening
     relative = bright / _level_along(bright * pale, enamel.level)
     tooth = _without_specks(smooth_step(relative - _BRIGHT, 0.12) * pale)
-    if area(tooth) < max(_LEAST_TEETH, _LEAST_SHARE * area(opening)):
+    if area(tooth) < _LEAST_TEETH:
         return None
-    dark = smooth_step(_CORRIDOR - bright / np.float32(enamel.level), 0.10)
-    corridor = (dark * opening * _beside(tooth)).astype(np.float32)
+    dark = smooth_step(_DARK - bright / np.float32(enamel.level), 0.10) * opening
     lip = float(np.median(bright[_lower_lip(mouth.opening)]))
-    return ToothMap(relative, tooth, corridor, smooth_step(_HOLLOW - bright / max(lip, 1.0), 0.08) * opening)
+    return ToothMap(relative, tooth, dark, smooth_step(_HOLLOW - bright / max(lip, 1.0), 0.08) * opening)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +73,11 @@ class _Enamel:
 
     @staticmethod
     def of(bright: F32, red: F32, inside: Mask) -> _Enamel:
-        """The brightest of the paler part of what lies between the lips."""
-        pale = inside & (red <= np.percentile(red[inside], 60))
-        level = max(float(np.percentile(bright[pale], 90)), 1.0)
-        return _Enamel(level, float(np.median(red[pale & (bright >= 0.8 * level)])))
+        """The part of what lies between the lips that is brightest for its redness."""
+        paleness = np.log(bright[inside] + 1) - _REDNESS * red[inside]
+        palest = paleness >= np.percentile(paleness, _PALEST)
+        level, reddish = (float(np.median(image[inside][palest])) for image in (bright, red))
+        return _Enamel(max(level, 1.0), reddish)
 
     def is_skin(self, tones: Tones) -> bool:
         """Whether it is as red as skin: lips and tongue, no teeth. Grey photos cannot tell."""
@@ -100,13 +99,6 @@ def _lower_lip(opening: F32) -> Mask:
     down = round(_LIP_CM * DENSITY)
     lowered = np.vstack([np.zeros_like(opening[:down]), opening[:-down]])
     return np.asarray((lowered > 0.5) & (opening < 0.5), np.bool_)
-
-
-def _beside(tooth: F32) -> F32:
-    """f32 [1,w] 0..1: columns beyond the outermost teeth."""
-    x, columns = np.arange(tooth.shape[1]), np.flatnonzero((tooth > 0.5).any(0))
-    beyond = np.maximum(columns[0] - x, x - columns[-1])
-    return smooth_step(beyond[None] / DENSITY, _SOFT_CM)
 
 
 def area(mask: Real) -> float:

@@ -24,7 +24,9 @@ _LEAST_SEEN = 0.3  # of the middle's width that tells where a row ends
 _BEHIND_LIP = 0.12  # cm by which teeth go on behind the lip that hides their edges
 _WHOLE_CROWN = 0.75  # cm of a tooth in sight, from which what is seen above it is gum
 _INSIDE, _EDGE_CM = 0.40, 0.15  # of what is below a tooth's edge, averaged so far along the row: no lip
+_OUTER_CM = 0.30  # of a row's end that tells how far down it reaches
 _LIP_CM = 0.08  # of the lips may lie inside the line between them
+_HALF = 0.5
 _SOLID = 200  # alpha: teeth, not their edges
 _SHADOW, _SHADOW_CM = 0.60, 0.20  # light on teeth right at the lips, and its reach: mean of 42 smiles
 _LEVELS = (0.7, 1.4)  # believed between two photos of one person's teeth, in the same light
@@ -109,7 +111,7 @@ def find_teeth(mouth: FlatMouth, tones: Tones) -> OwnTeeth | None:
         gum = cv2.erode(mouth.opening, disc(_LIP_CM)) * above * _columns(upper)
         upper = np.maximum(upper, gum)
     return OwnTeeth(
-        upper=_layer(lit, _softened(np.maximum(upper, found.corridor))),
+        upper=_layer(lit, _softened(np.maximum(upper, _corridor(found.dark, upper)))),
         lower=_risen(_layer(lit, _lower(found, above)), mouth.jaw_drop),
         bare=_bare(found, (mouth.opening * ~above * _columns(upper)).astype(np.float32)),
         crown=crown,
@@ -119,8 +121,25 @@ def find_teeth(mouth: FlatMouth, tones: Tones) -> OwnTeeth | None:
 def _crown(upper: F32) -> float | None:
     """cm: how tall the incisors are; None where less is seen of them than a crown."""
     incisors = np.abs(grid()[0][0]) < _MIDDLE
-    height = float(np.median((upper[:, incisors] > 0.5).sum(0))) / DENSITY
+    height = float(np.median((upper[:, incisors] > _HALF).sum(0))) / DENSITY
     return height if height >= _WHOLE_CROWN else None
+
+
+def _corridor(dark: F32, upper: F32) -> F32:
+    """f32 [h,w] 0..1: the dark between the outermost upper teeth and the corners of the mouth.
+
+    It reaches down as far as those teeth: below is the open mouth.
+    """
+    columns = np.flatnonzero(_columns(upper)[0])
+    if not len(columns):
+        return np.zeros_like(dark)
+    outer = round(_OUTER_CM * DENSITY)
+    rows, x = np.arange(SIZE[1])[:, None], np.arange(SIZE[0])
+    bottoms = [
+        float(rows[(upper[:, side] > _HALF).any(1)].max()) for side in (columns[:outer], columns[-outer:])
+    ]
+    beside = (x < columns[0]) & (rows <= bottoms[0]) | (x > columns[-1]) & (rows <= bottoms[1])
+    return np.asarray(dark * beside, np.float32)
 
 
 def _bare(found: ToothMap, below: F32) -> F32:
@@ -145,7 +164,7 @@ def _solid(teeth: F32) -> F32:
 
 def _columns(teeth: F32) -> F32:
     """f32 [1,w] 0 or 1: columns in which there are teeth."""
-    return np.asarray(teeth.max(0, keepdims=True) > 0.5, np.float32)
+    return np.asarray(teeth.max(0, keepdims=True) > _HALF, np.float32)
 
 
 def _closed(teeth: F32) -> F32:
