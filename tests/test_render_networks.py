@@ -98,7 +98,7 @@ def test_a_face_at_rest_is_left_to_the_photo():
     assert not LiteNetworkRefiner(network).refine(still, deformation).rgb.any()
     assert liveliness(still) == 0
     little = replace(face, displacement=np.full_like(face.displacement, 0.05))
-    much = replace(face, displacement=np.full_like(face.displacement, 0.5))
+    much = replace(face, displacement=np.full_like(face.displacement, 0.6))
     assert 0 < liveliness(little) < 0.5 < liveliness(much) < 1
 
 

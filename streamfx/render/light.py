@@ -27,7 +27,7 @@ _FLOOR = 8.0  # grey levels added before logarithms are taken
 _BLUR = 2.0  # px at which skin is sampled
 _CAUTION = 0.01  # keeps the light even where the photo does not tell
 _ROBUST, _ROUNDS = 1.5, 8  # skin off the light's model (shadows, beards, moles) counts less
-_STRENGTH = 0.7  # of the change that is shown: faces are not quite matt
+_STRENGTH = 0.55  # of the change that is shown: faces are not quite matt
 _MOST = 0.35  # of the logarithm of the ratio
 _SMOOTHINGS = 3
 

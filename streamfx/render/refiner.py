@@ -5,7 +5,7 @@ Both profiles end in a Residual, so that the picture keeps its own detail and ge
 
 from __future__ import annotations
 
-from math import exp
+from math import exp, sqrt
 from typing import Final
 
 import cv2
@@ -20,8 +20,11 @@ _RIM: Final = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (17, 17))
 """8 px along the face's edge in which network and warp must show the same colours."""
 _LIP_LINE: Final = np.ones((3, 3), np.uint8)
 """No network is judged by the inside of the mouth: what it says there must not show at its edge either."""
-_AWAKE: Final = 0.2
-"""Sigmas of movement, rms over the face, at which six tenths of the residual show."""
+_AWAKE: Final = 0.5
+"""Sigmas of movement, rms over the face, at which six tenths of the residual show: small movements change the
+light less than the network, which was taught by smiles, believes."""
+_RISE: Final = 3
+"""How steeply it comes in."""
 _STRIDE: Final = 4
 _CELLS: Final = 32
 """Side of the grid on which their difference is filled in: it is smooth."""
@@ -72,10 +75,11 @@ class LiteNetworkRefiner:
 
 
 def liveliness(face: Rectified) -> float:
-    """0 at rest, near 1 from half a sigma of movement, by the mean square of M over the face."""
+    """0 at rest, near 1 from eight tenths of a sigma of movement, by the mean square of M over the face."""
     moved = face.displacement[::_STRIDE, ::_STRIDE]
     area = max(float(face.face[::_STRIDE, ::_STRIDE].sum()), 1.0)
-    return 1.0 - exp(-float(np.square(moved).sum()) / area / _AWAKE**2)
+    moved_rms = sqrt(float(np.square(moved).sum()) / area)
+    return 1.0 - exp(-((moved_rms / _AWAKE) ** _RISE))
 
 
 class PaperNetworkRefiner:
