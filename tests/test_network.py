@@ -221,13 +221,10 @@ def no_openvino(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_no_mutation_reaches_openvino(copied: Weights, no_openvino: None):
     """200 files with a byte changed, added or removed."""
-    row, chance = copied.find(REFINE), random.Random(3)
-    assert row.int8 is not None
+    chance = random.Random(3)
     for _ in range(200):
-        file, precision = chance.choice(
-            [(row.int8.graph, "int8"), (row.int8.constants, "int8"), (row.onnx, "f32")]
-        )
-        path = copied.folder / file.file
+        end, precision = chance.choice([("int8.xml", "int8"), ("int8.bin", "int8"), ("onnx", "f32")])
+        path = copied.folder / f"{REFINE}.{end}"
         good = path.read_bytes()
         path.write_bytes(mutated(good, chance))
         with pytest.raises(ModelCorrupt, match=r"is damaged: it"):
@@ -322,12 +319,11 @@ def test_the_export_lists_what_it_made(exported: Weights):
 
 
 def test_the_same_weights_give_the_same_bytes(exported: Weights):
-    file = to_onnx(lively(MOUTH), SMALL[MOUTH])
-    assert file == exported.read(exported.find(MOUTH).onnx)
+    _, onnx, graph, constants = (exported.read(file) for file in exported.find(MOUTH).files)
+    again = to_onnx(lively(MOUTH), SMALL[MOUTH])
     seen = load_samples(exported.folder / f"{MOUTH}.npz", SMALL[MOUTH])
-    int8 = exported.find(MOUTH).int8
-    assert int8 is not None
-    assert to_int8(file, seen.calibration) == (exported.read(int8.graph), exported.read(int8.constants))
+    assert again == onnx
+    assert to_int8(again, seen.calibration) == (graph, constants)
 
 
 def test_nothing_of_the_exporting_machine_is_in_the_files(exported: Weights):
@@ -353,6 +349,24 @@ def test_int8_that_would_show_does_not_ship(copied: Weights, small: None, monkey
     assert Network(REFINE, weights=again).precision is not Precision.INT8
     with pytest.raises(UsageError, match="does not ship so"):
         Network(REFINE, weights=again, precision=Precision.INT8)
+
+
+def test_the_largest_ships_in_int8_alone(
+    copied: Weights, small: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    """And runs so even where int8 is slow."""
+    monkeypatch.setattr(shipping, "_LARGEST", REFINE)
+    trained, samples = write_network(copied.folder, REFINE)
+    line = [str(REFINE), str(trained), "--samples", str(samples), "-o", str(copied.folder)]
+    assert export_main(line) == 0
+    assert "onnx does not ship" in capsys.readouterr().out
+    assert not (copied.folder / f"{REFINE}.onnx").exists()
+
+    again = Weights(copied.folder)
+    monkeypatch.setattr(network.cv2, "checkHardwareSupport", lambda feature: False)
+    assert Network(REFINE, weights=again).precision is Precision.INT8
+    with pytest.raises(UsageError, match=r"cannot run in f32: it does not ship so. int8 is at hand"):
+        Network(REFINE, weights=again, precision=Precision.F32)
 
 
 def test_paper_networks_are_stored_as_f16(tmp_path: Path):

@@ -6,10 +6,12 @@ import hashlib
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from streamfx.errors import ModelCorrupt, ModelMissing
 from streamfx.models.face_basis import load_face_basis
+from streamfx.models.network import Network
 from streamfx.models.weights import (
     MANIFEST,
     NetworkName,
@@ -88,7 +90,7 @@ def test_what_does_not_ship_is_missing_and_the_rest_is_listed(tmp_path: Path):
 def test_a_network_without_int8_has_two_files(tmp_path: Path):
     (row,) = parse_manifest(manifest(document(int8=None)))
     assert row.int8 is None
-    assert len(row.files) == 2
+    assert row.files == (row.safetensors, row.onnx)
 
 
 def test_another_basis_is_refused(tmp_path: Path):
@@ -113,6 +115,7 @@ WRONG = {
     "short hash": {"onnx": entry("a.onnx", CONTENT) | {"sha256": "abc"}},
     "empty file": {"onnx": entry("a.onnx", CONTENT) | {"size": 0}},
     "half of int8": {"int8": {"graph": entry("a.xml", CONTENT)}},
+    "nothing that runs": {"onnx": None, "int8": None},
     "no fidelity": {"onnx_fidelity": None},
 }
 
@@ -161,7 +164,7 @@ def test_other_bytes_are_refused(tmp_path: Path, content: bytes, words: str):
     weights = folder_of(tmp_path, document())
     (tmp_path / "refine-lite.onnx").write_bytes(content)
     with pytest.raises(ModelCorrupt, match=rf"refine-lite\.onnx is damaged: {words}.*Install streamfx again"):
-        weights.read(weights.rows[0].onnx)
+        weights.read(weights.rows[0].files[1])
 
 
 def test_swapped_files_are_refused(tmp_path: Path):
@@ -202,3 +205,14 @@ def test_what_ships_is_whole(row: NetworkRow):
     assert weights.find(row.name) is row
     for file in row.files:
         weights.read(file)
+
+
+@pytest.mark.parametrize("row", shipped_weights().rows, ids=lambda row: row.name)
+def test_what_ships_runs(row: NetworkRow):
+    run = Network(row.name)
+    channels, height, width = row.input_shape
+    x = np.random.default_rng(0).random((height, width, channels), np.float32)
+    out = run(x)
+    assert out.transpose(2, 0, 1).shape == row.output_shape
+    assert np.isfinite(out).all()
+    assert out.std() > 0

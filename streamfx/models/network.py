@@ -19,7 +19,7 @@ import openvino  # streamfx/__init__.py keeps it from reporting to its makers
 
 from streamfx.errors import ModelUnusable, UsageError
 from streamfx.frames import F32
-from streamfx.models.weights import NetworkName, NetworkRow, Weights, shipped_weights
+from streamfx.models.weights import NetworkName, NetworkRow, Weights, WeightsFile, shipped_weights
 
 _AVX2: Final = 11
 """CV_CPU_AVX2 of OpenCV, which its Python module does not name."""
@@ -131,11 +131,8 @@ class Network(CompiledGraph):
         self.row = weights.find(NetworkName(name))
         self.precision = precision or best_precision(self.row)
         _require(self.row, self.precision)
-        if self.precision is Precision.INT8 and self.row.int8 is not None:
-            graph, constants = weights.read(self.row.int8.graph), weights.read(self.row.int8.constants)
-        else:
-            graph, constants = weights.read(self.row.onnx), b""
-        super().__init__(graph, constants, precision=self.precision, threads=threads)
+        data = [weights.read(file) for file in _files(self.row, self.precision)]
+        super().__init__(*data, precision=self.precision, threads=threads)
 
 
 def best_precision(row: NetworkRow) -> Precision:
@@ -148,11 +145,19 @@ def _require(row: NetworkRow, precision: Precision) -> None:
         raise UsageError(f"{row.name} cannot run in {precision}: {lack}", f"{best_precision(row)} is at hand")
 
 
+def _files(row: NetworkRow, precision: Precision) -> tuple[WeightsFile, ...]:
+    """What a network runs from in a precision; empty where it does not ship so."""
+    if precision is Precision.INT8:
+        return (row.int8.graph, row.int8.constants) if row.int8 else ()
+    return (row.onnx,) if row.onnx else ()
+
+
 def _lacks(row: NetworkRow, precision: Precision) -> str:
     """What keeps a network from running in a precision at full speed; empty if nothing does."""
-    if precision is Precision.INT8 and row.int8 is None:
+    if not _files(row, precision):
         return "it does not ship so"
-    if precision is Precision.INT8 and not cv2.checkHardwareSupport(_AVX2):
+    # Slow there, but where nothing else ships it has to do.
+    if precision is Precision.INT8 and row.onnx and not cv2.checkHardwareSupport(_AVX2):
         return "this processor has no AVX2"
     # Without such hardware OpenVINO emulates bf16, 3 to 9 times slower than f32.
     if precision is Precision.BF16 and not _has_bf16():

@@ -106,8 +106,8 @@ class NetworkRow:
     """sha256 of the expression basis whose sigma scaled the displacement maps of the training."""
     safetensors: WeightsFile
     """For training on and for GPUs."""
-    onnx: WeightsFile
-    """For f32 and bf16."""
+    onnx: WeightsFile | None
+    """For f32 and bf16; None where only int8 ships, for the network is large."""
     onnx_fidelity: Fidelity
     int8: Int8Files | None
     """None where int8 would show: its mean error is above int8_limit."""
@@ -115,11 +115,16 @@ class NetworkRow:
     int8_limit: float
     """The largest mean_error with which int8 ships."""
 
+    def __post_init__(self) -> None:
+        if self.onnx is None and self.int8 is None:
+            raise ValueError(f"{self.name} has nothing that runs")
+
     @property
     def files(self) -> tuple[WeightsFile, ...]:
         """All of them."""
+        exact = (self.onnx,) if self.onnx else ()
         quantised = (self.int8.graph, self.int8.constants) if self.int8 else ()
-        return (self.safetensors, self.onnx, *quantised)
+        return (self.safetensors, *exact, *quantised)
 
     @property
     def size(self) -> int:
@@ -223,13 +228,13 @@ def parse_manifest(text: str) -> tuple[NetworkRow, ...]:
 
 
 def _network(row: Mapping[str, Any]) -> NetworkRow:
-    int8 = row["int8"]
+    onnx, int8 = row["onnx"], row["int8"]
     parts = {
         "name": NetworkName(row["name"]),
         "input_shape": _shape(row["input_shape"]),
         "output_shape": _shape(row["output_shape"]),
         "safetensors": _made(WeightsFile, row["safetensors"]),
-        "onnx": _made(WeightsFile, row["onnx"]),
+        "onnx": None if onnx is None else _made(WeightsFile, onnx),
         "onnx_fidelity": _made(Fidelity, row["onnx_fidelity"]),
         "int8": None if int8 is None else _int8(int8),
         "int8_fidelity": _made(Fidelity, row["int8_fidelity"]),

@@ -46,7 +46,9 @@ def _tell(row: NetworkRow) -> None:
     _tell_fidelity("onnx", row.onnx_fidelity)
     _tell_fidelity("int8", row.int8_fidelity)
     if row.int8 is None:
-        print(f"int8 does not ship: its mean error is above {row.int8_limit:.5f}")
+        print(f"  int8 does not ship: its mean error is above {row.int8_limit:.5f}")
+    if row.onnx is None:
+        print("  onnx does not ship: the network is large, and int8 does")
 
 
 def _tell_fidelity(kind: str, fidelity: Fidelity) -> None:

@@ -60,6 +60,8 @@ _BASIS: Final = "basis"
 """Key among the facts in the header of a safetensors file."""
 _HALVED: Final = frozenset({NetworkName.REFINE_PAPER, NetworkName.MOUTH_PAPER})
 """Networks whose safetensors hold f16: they are large. The others can be trained on without loss."""
+_LARGEST: Final = NetworkName.MOUTH_PAPER
+"""It ships no ONNX where it ships int8: its 12 MB would break the 40 MB that all may take."""
 
 
 def export(name: NetworkName, weights: Path, samples: Path, folder: Path, version: str) -> NetworkRow:
@@ -121,6 +123,8 @@ def _write_network(
 ) -> NetworkRow:
     basis = load_face_basis().sha256
     facts = {"network": str(name), "version": version, _BASIS: basis}
+    quantised = made.int8_fidelity.mean_error <= LIMITS[name]
+    exact = not (quantised and name is _LARGEST)
     return NetworkRow(
         name=name,
         version=version,
@@ -129,9 +133,9 @@ def _write_network(
         output_shape=made.output_shape,
         basis=basis,
         safetensors=_write_safetensors(folder, name, network, facts),
-        onnx=_write(folder / f"{name}.onnx", made.onnx),
+        onnx=_write(folder / f"{name}.onnx", made.onnx if exact else None),
         onnx_fidelity=made.onnx_fidelity,
-        int8=_write_int8(folder, name, made.int8, ships=made.int8_fidelity.mean_error <= LIMITS[name]),
+        int8=_write_int8(folder, name, made.int8 if quantised else None),
         int8_fidelity=made.int8_fidelity,
         int8_limit=LIMITS[name],
     )
@@ -176,16 +180,17 @@ def _write_safetensors(
     return _entry(path, path.read_bytes())
 
 
-def _write_int8(folder: Path, name: NetworkName, files: Representation, *, ships: bool) -> Int8Files | None:
-    graph, constants = folder / f"{name}.int8.xml", folder / f"{name}.int8.bin"
-    if ships:
-        return Int8Files(_write(graph, files.graph), _write(constants, files.constants))
-    graph.unlink(missing_ok=True)
-    constants.unlink(missing_ok=True)
-    return None
+def _write_int8(folder: Path, name: NetworkName, made: Representation | None) -> Int8Files | None:
+    graph = _write(folder / f"{name}.int8.xml", made.graph if made else None)
+    constants = _write(folder / f"{name}.int8.bin", made.constants if made else None)
+    return Int8Files(graph, constants) if graph and constants else None
 
 
-def _write(path: Path, data: bytes) -> WeightsFile:
+def _write(path: Path, data: bytes | None) -> WeightsFile | None:
+    """The file, or none: then what an export before left there goes."""
+    if data is None:
+        path.unlink(missing_ok=True)
+        return None
     with atomic_output(path) as part:
         part.write_bytes(data)
     return _entry(path, data)
