@@ -107,6 +107,14 @@ def test_skin_is_grouped_by_the_cheeks(rgb: tuple[int, int, int], group: SkinGro
     assert cheek_colour(photo, points).tolist() == list(rgb)
 
 
+def test_what_the_mask_shuts_out_lends_no_edges():
+    holed, around = FLAT.copy(), ALL.copy()
+    holed[20:40, 20:40] = 0
+    around[20:40, 20:40] = False
+    assert laplacian_energy(holed, around) == pytest.approx(0)
+    assert laplacian_energy(holed, ALL) > 10
+
+
 def test_luma_weighs_the_channels():
     assert luma(np.array([[[255, 0, 0], [0, 255, 0], [0, 0, 255]]], np.uint8))[0] == pytest.approx(
         [76.245, 149.685, 29.07]

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
+
 from streamfx.frames import F32, U8
 from streamfx.lab.evaluation.identity import Identity, apart
 from streamfx.lab.evaluation.metrics import Mask, gmsd, laplacian_energy, mean_difference, psnr, ssim
@@ -96,8 +98,12 @@ class Trial:
         return self.crop_likeness(self.view.crop(picture), wanted, whom)
 
     def crop_likeness(self, shown: U8, wanted: F32, identity: float = math.nan) -> Likeness:
-        """All figures of a picture u8 [256,256,3] that lies in the view's own crop already."""
+        """All figures of a picture u8 [256,256,3] that lies in the view's own crop already.
+
+        Outside the mask the truth stands in for it: windows that reach beyond see nothing foreign.
+        """
         truth, mask = self.view.truth, self.view.mask(wanted)
+        shown = np.where(mask[..., None], shown, truth)
         return Likeness(
             psnr=psnr(shown, truth, mask),
             ssim=ssim(shown, truth, mask),

@@ -189,7 +189,8 @@ class _Round:
         """One per placing and method; unsmoothed motion is of interest for the warp alone."""
         picture, landmarks = self._trial.view.carried(self._footage.stage)
         copied = self._trial.likeness(picture, landmarks)
-        found = {(placing, WARP): self._shown(placing, warp) for placing in Placing}
+        placings = (Placing.SHOWN, Placing.MOTION, Placing.EXACT)
+        found = {(placing, WARP): self._shown(placing, warp) for placing in placings}
         found |= {
             (placing, show.method.name): self._shown(placing, show)
             for placing in (Placing.SHOWN, Placing.EXACT)

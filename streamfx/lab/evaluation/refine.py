@@ -37,7 +37,7 @@ class RefineRow:
 
 
 def refine(sittings: Iterable[Sitting], methods: Sequence[Method], judge: Judge) -> Iterator[RefineRow]:
-    """Every method on every sitter, in both placings.
+    """Every method on every sitter, in all PLACINGS.
 
     Args:
         sittings: who.
