@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -59,4 +60,7 @@ def test_the_demo_fetches_three_files():
 
 def test_no_torch_is_needed():
     assert "no torch" in README
-    assert "torch" not in (ROOT / "constraints.txt").read_text()
+    with (ROOT / "pyproject.toml").open("rb") as file:
+        project = tomllib.load(file)["project"]
+    assert not [one for one in project["dependencies"] if one.startswith(("torch", "lightning"))]
+    assert [one for one in project["optional-dependencies"]["train"] if one.startswith("torch")]
