@@ -34,7 +34,7 @@ from streamfx.models.store import Store
 from streamfx.models.weights import NetworkName
 from streamfx.portrait.deform import deform
 from streamfx.portrait.framing import frame_portrait
-from streamfx.topology import FACE_OVAL, LIP_LOWER
+from streamfx.topology import FACE_OVAL, FACE_VERTICES, LIP_LOWER
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,9 @@ def stage() -> Stage:
 
 
 def smiling(opened: float = 10.0) -> FaceTrack:
-    points = synthetic.landmarks()
+    """A broad smile with the lips `opened` px apart."""
+    points, broad = synthetic.landmarks(), synthetic.motion(smile=1.5).expression
+    points[:FACE_VERTICES, :2] += synthetic.rig().scale * broad[:, :2]
     points[list(LIP_LOWER), 1] += opened
     return synthetic.track(points)
 
