@@ -33,6 +33,8 @@ from streamfx.lab.export.samples import load_samples  # noqa: E402
 from streamfx.lab.training.checkpoints import save_weights  # noqa: E402
 from streamfx.nets import build  # noqa: E402
 
+pytestmark = pytest.mark.timeout(600)  # exporting computes for 15 s, which a busy machine stretches
+
 SMALL = {NetworkName.REFINE_LITE: (9, 48, 48), NetworkName.MOUTH_LITE: (10, 32, 32)}
 """The networks take any size that 16 divides."""
 REFINE, MOUTH = SMALL
@@ -91,6 +93,27 @@ def exported(small: None, tmp_path_factory: pytest.TempPathFactory) -> Weights:
 def arguments(folder: Path, name: NetworkName) -> list[str | Path]:
     trained, samples = write_network(folder, name)
     return [trained, "--samples", samples, "-o", folder]
+
+
+@pytest.fixture(scope="module")
+def converted(exported: Weights) -> shipping._Converted:
+    """What the export makes of the refiner before it writes: to be written in several ways."""
+    seen = load_samples(exported.folder / f"{REFINE}.npz", SMALL[REFINE])
+    return shipping._converted(REFINE, lively(REFINE), seen)
+
+
+@pytest.fixture
+def written(copied: Weights, converted: shipping._Converted, monkeypatch: pytest.MonkeyPatch):
+    """Exports the refiner once more, as version 4, with one of the export's constants replaced."""
+
+    def write(constant: str, value: object) -> Weights:
+        monkeypatch.setattr(shipping, "_converted", lambda *arguments: converted)
+        monkeypatch.setattr(shipping, constant, value)
+        line = [str(REFINE), *map(str, arguments(copied.folder, REFINE)), "--version", "4"]
+        assert export_main(line) == 0
+        return Weights(copied.folder)
+
+    return write
 
 
 @pytest.fixture
@@ -334,17 +357,13 @@ def test_nothing_of_the_exporting_machine_is_in_the_files(exported: Weights):
             assert b".py" not in content
 
 
-def test_int8_that_would_show_does_not_ship(copied: Weights, small: None, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(shipping, "LIMITS", {REFINE: 0.0})
-    trained, samples = write_network(copied.folder, REFINE)
-
-    row = shipping.export(REFINE, trained, samples, copied.folder, "4")
-
+def test_int8_that_would_show_does_not_ship(copied: Weights, written: Any):
+    again = written("LIMITS", {REFINE: 0.0})
+    row = again.find(REFINE)
     assert row.int8 is None
     assert row.int8_fidelity.mean_error > row.int8_limit
-    assert not list(copied.folder.glob(f"{REFINE}.int8.*"))
-    again = Weights(copied.folder)
-    assert again.find(REFINE).version == "4"
+    assert not list(again.folder.glob(f"{REFINE}.int8.*"))
+    assert row.version == "4"
     assert again.find(MOUTH) == copied.find(MOUTH)
     assert Network(REFINE, weights=again).precision is not Precision.INT8
     with pytest.raises(UsageError, match="does not ship so"):
@@ -352,17 +371,13 @@ def test_int8_that_would_show_does_not_ship(copied: Weights, small: None, monkey
 
 
 def test_the_largest_ships_in_int8_alone(
-    copied: Weights, small: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    written: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
     """And runs so even where int8 is slow."""
-    monkeypatch.setattr(shipping, "_LARGEST", REFINE)
-    trained, samples = write_network(copied.folder, REFINE)
-    line = [str(REFINE), str(trained), "--samples", str(samples), "-o", str(copied.folder)]
-    assert export_main(line) == 0
+    again = written("_LARGEST", REFINE)
     assert "onnx does not ship" in capsys.readouterr().out
-    assert not (copied.folder / f"{REFINE}.onnx").exists()
+    assert not (again.folder / f"{REFINE}.onnx").exists()
 
-    again = Weights(copied.folder)
     monkeypatch.setattr(network.cv2, "checkHardwareSupport", lambda feature: False)
     assert Network(REFINE, weights=again).precision is Precision.INT8
     with pytest.raises(UsageError, match=r"cannot run in f32: it does not ship so. int8 is at hand"):
