@@ -18,7 +18,6 @@ from types import UnionType
 from typing import Any, Final, TypeVar
 
 from streamfx.errors import ModelCorrupt, ModelMissing
-from streamfx.models.face_basis import load_face_basis
 
 MANIFEST: Final = "weights.json"
 FORMAT: Final = 1
@@ -166,6 +165,8 @@ class Weights:
         if row is None:
             there = ", ".join(row.name for row in self.rows) or "none"
             raise ModelMissing(f"The network {name} does not ship with this version", f"There are: {there}")
+        from streamfx.models.face_basis import load_face_basis  # numpy: not for every command's start
+
         basis = load_face_basis().sha256
         if row.basis != basis:
             raise ModelCorrupt(
