@@ -202,7 +202,7 @@ def test_the_networks_fit_into_the_repository():
 @pytest.mark.parametrize("row", shipped_weights().rows, ids=lambda row: row.name)
 def test_what_ships_is_whole(row: NetworkRow):
     weights = shipped_weights()
-    assert weights.find(row.name) is row
+    assert weights.find(row.name) == row
     for file in row.files:
         weights.read(file)
 
