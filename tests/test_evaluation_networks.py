@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 import pytest
 import synthetic
+from on_cells import face_cells, mouth_cells
 
 from streamfx.errors import ModelCorrupt, ModelMissing, UsageError
 from streamfx.frames import FaceTrack
@@ -109,8 +110,8 @@ class Plain:
         return np.full((*x.shape[:2], 3), 0.5, np.float32)
 
 
-REFINER = Contender(NetworkName.REFINE_LITE, "lighter", Lighter(6))
-PAINTER = Contender(NetworkName.MOUTH_LITE, "plain", Plain())
+REFINER = Contender(NetworkName.REFINE_LITE, "lighter", face_cells(Lighter(6)))
+PAINTER = Contender(NetworkName.MOUTH_LITE, "plain", mouth_cells(Plain()))
 
 
 @pytest.fixture(scope="module")
@@ -298,8 +299,8 @@ def test_weights_are_told_by_their_name_or_their_file(tmp_path: Path):
     save_file(tensors, path)
     (found,) = contenders([str(path)])
     assert (found.name, found.label) == (NetworkName.REFINE_LITE, "refine-lite-7")
-    out = found.network(np.zeros((256, 256, 9), np.float32))
-    assert out.shape == (256, 256, 3)
+    out = found.network(np.zeros((64, 64, 54), np.float32))
+    assert out.shape == (64, 64, 48)
     with pytest.raises(ModelCorrupt, match="does not hold the tensors of mouth-lite"):
         contenders([f"mouth-lite={path}"])
     assert trained_as(f"W-M+={path}", "refine-lite").variant is Variant.M
@@ -314,6 +315,8 @@ def test_foreign_weights_are_refused(tmp_path: Path):
     (tmp_path / "bad.safetensors").write_bytes(b"{}")
     with pytest.raises(ModelCorrupt, match="no safetensors"):
         contenders([f"refine-lite={tmp_path / 'bad.safetensors'}"])
+    with pytest.raises(UsageError, match="refine-paper paints no mouth"):
+        trained_as("one=a.safetensors", "refine-paper")
     with pytest.raises(UsageError, match="names no variant"):
         trained_as("W+=a.safetensors", "refine-lite")
 
@@ -331,7 +334,9 @@ def test_what_is_shown_again_has_no_past():
             return x[..., 6:9] + np.float32(0.05)
 
     rig, motion = synthetic.rig(), synthetic.motion(smile=0.3)
-    show = Show(rig, Method("growing", Contender(NetworkName.REFINE_LITE, "growing", Growing()).refiner))
+    show = Show(
+        rig, Method("growing", Contender(NetworkName.REFINE_LITE, "growing", face_cells(Growing())).refiner)
+    )
     place = deform(rig, motion)
     first, second = show.picture(place), show.picture(place)
     show.again()
@@ -372,7 +377,7 @@ class Recorder:
 
 def test_ablation_takes_away_what_it_says():
     seen = {variant: Recorder() for variant in Variant}
-    trained = [Trained(v, Contender(NetworkName.REFINE_LITE, v, seen[v])) for v in Variant]
+    trained = [Trained(v, Contender(NetworkName.REFINE_LITE, v, face_cells(seen[v]))) for v in Variant]
     (found,) = compare([sitting()], trained, None)
     warped = {variant: recorder.seen[0][..., :3] for variant, recorder in seen.items()}
     moved = {variant: recorder.seen[0][..., 4:6] for variant, recorder in seen.items()}

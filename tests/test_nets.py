@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
+from on_cells import averaged, face_pictures, unpacked
 
 torch = pytest.importorskip("torch", reason="networks are defined in torch, of the extra `train`")
 
@@ -10,10 +12,11 @@ from torch import Tensor, nn  # noqa: E402
 
 from streamfx.errors import UsageError  # noqa: E402
 from streamfx.lab.training.losses import hinge_critic  # noqa: E402
-from streamfx.nets import NETWORKS, build  # noqa: E402
+from streamfx.nets import NETWORKS, AsRun, build  # noqa: E402
 from streamfx.nets.completion import CompletionNet  # noqa: E402
 from streamfx.nets.critics import GlobalLocalCritic, MouthCritic, PaperCritic, PatchCritic  # noqa: E402
 from streamfx.nets.refiner import PaperRefiner  # noqa: E402
+from streamfx.render.network_kernels import FACE_CELL, MOUTH_CELL  # noqa: E402
 
 SHAPES = {
     "refine-lite": (9, 256),
@@ -95,6 +98,30 @@ def test_every_parameter_of_a_network_learns(name: str):
 def test_an_unknown_name_is_refused():
     with pytest.raises(UsageError, match="Choose from: refine-lite"):
         build("refine")
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", SHAPES)
+def test_what_runs_is_the_network_without_the_packing(name: str):
+    net, x = stirred(build(name)).eval(), random_input(name)
+    running = AsRun(net)
+    assert torch.equal(running.unpack(running(running.pack(x))), net(x))
+
+
+@torch.no_grad()
+def test_training_packs_as_the_renderer_does():
+    """The tests of the renderer hold it to on_cells.py."""
+    face, mouth = random_input("refine-lite"), random_input("mouth-lite")
+    seen = face_pictures(channels_last(build("refine-lite").pack(face)))
+    np.testing.assert_allclose(seen[..., :3], channels_last(face)[..., :3])
+    np.testing.assert_allclose(seen[..., 3:], averaged(channels_last(face)[..., 3:]), atol=1e-6)
+    seen = unpacked(channels_last(build("mouth-lite").pack(mouth)), MOUTH_CELL)
+    np.testing.assert_array_equal(seen, channels_last(mouth))
+    assert (build("refine-lite").FACTOR, build("mouth-lite").FACTOR) == (FACE_CELL, MOUTH_CELL)
+
+
+def channels_last(x: Tensor) -> np.ndarray:
+    return np.ascontiguousarray(x[0].permute(1, 2, 0).numpy())
 
 
 @torch.no_grad()

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 import pytest
 from media import read_video
+from on_cells import face_cells, mouth_cells
 from scenes import MOTION, face_clip, photo
 
 from streamfx.__main__ import main
@@ -68,11 +69,19 @@ class StandIn:
     """A network that reddens, or paints green."""
 
     def __init__(self, name: str) -> None:
-        self._answer = np.array((0.3, 0, 0) if name.startswith("refine") else (0, 1, 0), np.float32)
+        self._network = {
+            NetworkName.REFINE_LITE: face_cells(lambda x: flat(x, (0.3, 0, 0))),
+            NetworkName.REFINE_PAPER: lambda x: x[..., :3] + flat(x, (0.3, 0, 0)),  # the whole face
+            NetworkName.MOUTH_LITE: mouth_cells(lambda x: flat(x, (0, 1, 0))),
+            NetworkName.MOUTH_PAPER: lambda x: flat(x, (0, 1, 0)),
+        }[NetworkName(name)]
 
     def __call__(self, x: F32) -> F32:
-        base = x[..., :3] if x.shape[2] == 5 else 0  # the paper's refiner gives the whole face
-        return (base + np.broadcast_to(self._answer, (*x.shape[:2], 3))).astype(np.float32)
+        return self._network(x)
+
+
+def flat(x: F32, colour: tuple[float, float, float]) -> F32:
+    return np.full((*x.shape[:2], 3), colour, np.float32)
 
 
 def chosen(*given: str) -> tuple[argparse.Namespace, Networks]:

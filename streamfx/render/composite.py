@@ -9,7 +9,8 @@ import numpy as np
 
 from streamfx.frames import F32, U8, Deformation, Quality, Rendered
 from streamfx.render.base import CLOSED_GAP, MouthView, Rectified, Residual
-from streamfx.render.kernels import add_patch, coverage, draw_patch
+from streamfx.render.kernels import coverage, draw_patch
+from streamfx.render.network_kernels import weigh
 from streamfx.render.rectify import CROP, box_of, move
 
 _FEATHER_INSET = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (11, 11))  # of half the 256 crop
@@ -19,7 +20,7 @@ _LINE_MARGIN = 2  # px around it that this softness may reach
 
 
 def add_residual(picture: U8, residual: Residual, face: Rectified) -> None:
-    """picture += up(residual) * feathered face mask, in place, on the face's box only (ALGORITHM g)."""
+    """picture += up(residual * feathered face mask), in place, on the face's box only (ALGORITHM g)."""
     feather, corners = _feather(face.face)
     to_frame = cv2.invertAffineTransform(face.from_frame.astype(np.float64)).astype(np.float32)
     box = box_of(move(corners, to_frame), picture.shape, 1)
@@ -28,11 +29,15 @@ def add_residual(picture: U8, residual: Residual, face: Rectified) -> None:
     left, top, width, height = box
     place = face.from_frame.copy()
     place[:, 2] = move(np.array([[left, top]], np.float32), face.from_frame)[0]
-    add_patch(picture[top : top + height, left : left + width], residual.rgb, feather, place)
+    weighed = np.empty_like(residual.rgb)
+    weigh(residual.rgb, feather, 255.0, weighed)
+    shown = cv2.warpAffine(weighed, place, (width, height), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
+    region = picture[top : top + height, left : left + width]
+    cv2.add(region, shown, dst=region, dtype=cv2.CV_8U)
 
 
 def _feather(face: F32) -> tuple[F32, F32]:
-    """The face's share f32 [256,256,1], 0 before the mask ends; and the corners f32 [4,2] px of its box.
+    """The face's share f32 [256,256], 0 before the mask ends; and the corners f32 [4,2] px of its box.
 
     Made at half the size: nobody sees the difference, and it costs a seventh.
     """
@@ -41,7 +46,7 @@ def _feather(face: F32) -> tuple[F32, F32]:
     feather = cv2.resize(soft.astype(np.float32) / 255, (CROP, CROP), interpolation=cv2.INTER_LINEAR)
     x, y, width, height = cv2.boundingRect(soft)
     corners = 2 * np.array([(x + i * width, y + j * height) for i in (0, 1) for j in (0, 1)], np.float32)
-    return feather[..., None], corners
+    return np.asarray(feather, np.float32), corners
 
 
 def draw_mouth(picture: U8, view: MouthView, mouth: U8) -> None:

@@ -314,29 +314,3 @@ def between(image: F32, i: int, j: int, fx: float, fy: float, channel: int) -> f
     lower = image[j + 1, i, channel] * (1 - fx) + image[j + 1, i + 1, channel] * fx
     value: float = upper * (1 - fy) + lower * fy
     return value
-
-
-@compiled
-def add_patch(region: U8, patch: F32, weight: F32, place: F32) -> None:
-    """region += 255 * patch * weight, in place; what is nothing leaves the region as it is, to the bit.
-
-    Args:
-        region: u8 [h,w,3].
-        patch: f32 [n,n,3] of full brightness.
-        weight: f32 [n,n,1]
-        place: f32 [2,3]: region px -> patch px.
-    """
-    last = patch.shape[0] - 1
-    for y in range(region.shape[0]):
-        for x in range(region.shape[1]):
-            u, v = through(place, x, y)
-            if u < 0 or v < 0 or u >= last or v >= last:
-                continue
-            i, j = int(u), int(v)
-            fx, fy = u - i, v - j
-            share = 255 * between(weight, i, j, fx, fy, 0)
-            if share <= _INVISIBLE:
-                continue
-            for c in range(3):
-                value = region[y, x, c] + share * between(patch, i, j, fx, fy, c) + 0.5
-                region[y, x, c] = np.uint8(min(max(value, 0.0), 255.0))

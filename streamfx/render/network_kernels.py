@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import numpy as np
 
 from streamfx.frames import F32, U8, Mask
 from streamfx.render.kernels import compiled
+
+FACE_CELL: Final = 4
+"""px: side of a cell of the lite refiner (nets.lite.LiteRefiner.FACTOR)."""
+MOUTH_CELL: Final = 2
+"""px: side of a cell of the lite mouth network (nets.lite.LiteMouth.FACTOR)."""
 
 _OVER = 1.8  # over-relaxation: right for a face of some 30 cells
 
@@ -28,66 +35,120 @@ def blank(crop: U8, hidden: F32, out: F32) -> None:
 
 @compiled
 def show_face(out: F32, face: F32, light: F32, mouth: F32, displacement: F32, unit: float, last: F32) -> None:
-    """Lay out what the lite refiner sees.
+    """Lay out what the lite refiner sees, in cells of FACE_CELL px a side (nets.lite.LiteRefiner.pack).
 
     Args:
-        out: f32 [n,n,9], overwritten.
+        out: f32 [n/4,n/4,54], overwritten: the 48 colours of a cell, red first; means of mouth, M and `last`.
         face: f32 [n,n,3] 0..1.
         light: f32 [n,n]: factor of the face.
         mouth: f32 [n,n]: the opening between the lips.
         displacement: f32 [n,n,2]
         unit: of the displacement.
-        last: f32 [n,n,3]: the last residual.
+        last: f32 [n/4,n/4,48]: the last residual, in cells.
     """
+    pixels = FACE_CELL * FACE_CELL
     for y in range(out.shape[0]):
         for x in range(out.shape[1]):
+            cell = out[y, x]
+            opening = right = down = np.float32(0)
+            for i in range(pixels):
+                v, u = y * FACE_CELL + i // FACE_CELL, x * FACE_CELL + i % FACE_CELL
+                for c in range(3):
+                    cell[c * pixels + i] = face[v, u, c] * light[v, u]
+                opening += mouth[v, u]
+                right += displacement[v, u, 0]
+                down += displacement[v, u, 1]
+            cell[3 * pixels] = opening / pixels
+            cell[3 * pixels + 1] = right / (pixels * unit)
+            cell[3 * pixels + 2] = down / (pixels * unit)
             for c in range(3):
-                out[y, x, c] = face[y, x, c] * light[y, x]
-                out[y, x, 6 + c] = last[y, x, c]
-            out[y, x, 3] = mouth[y, x]
-            out[y, x, 4] = displacement[y, x, 0] / unit
-            out[y, x, 5] = displacement[y, x, 1] / unit
+                before = np.float32(0)
+                for i in range(pixels):
+                    before += last[y, x, c * pixels + i]
+                cell[3 * pixels + 3 + c] = before / pixels
 
 
 @compiled
-def with_light(answer: F32, face: F32, light: F32, hidden: F32, out: F32) -> None:
+def with_light(answer: F32, share: float, face: F32, light: F32, hidden: F32, out: F32) -> None:
     """What is to be added to the face where it is seen: the network's answer and the change of light.
 
     Args:
-        answer: f32 [n,n,3].
+        answer: f32 [n/4,n/4,48], in cells.
+        share: of the answer that shows.
         face, light: as in `show_face`.
         hidden: f32 [n,n] 0..1: where nothing is to be added.
         out: f32 [n,n,3], overwritten.
     """
+    pixels = FACE_CELL * FACE_CELL
     for y in range(out.shape[0]):
         for x in range(out.shape[1]):
             seen, change = 1 - hidden[y, x], light[y, x] - 1
+            cell = answer[y // FACE_CELL, x // FACE_CELL]
+            i = y % FACE_CELL * FACE_CELL + x % FACE_CELL
             for c in range(3):
-                out[y, x, c] = seen * (answer[y, x, c] + face[y, x, c] * change)
+                out[y, x, c] = seen * (share * cell[c * pixels + i] + face[y, x, c] * change)
+
+
+@compiled
+def weigh(values: F32, weight: F32, unit: float, out: F32) -> None:
+    """out = values * weight * unit.
+
+    Args:
+        values: f32 [h,w,3].
+        weight: f32 [h,w].
+        unit: of the values.
+        out: f32 [h,w,3], overwritten.
+    """
+    for y in range(values.shape[0]):
+        for x in range(values.shape[1]):
+            factor = weight[y, x] * unit
+            for c in range(3):
+                out[y, x, c] = values[y, x, c] * factor
 
 
 @compiled
 def show_mouth(out: F32, view: U8, mask: F32, drawn: U8, own: U8, displacement: F32, unit: float) -> None:
-    """Lay out what the lite mouth network sees.
+    """Lay out what the lite mouth network sees, in cells of MOUTH_CELL px a side (nets.lite.LiteMouth).
 
     Args:
-        out: f32 [n,n,10], overwritten.
+        out: f32 [n/2,n/2,40], overwritten.
         view: u8 [n,n,3]: the picture around the mouth.
         mask: f32 [n,n] 0..1: the opening between the lips.
         drawn, own: u8 [n,n,3], [n,n]: the procedural mouth, and where its teeth are the person's own.
         displacement: f32 [n,n,2]
         unit: of the displacement.
     """
+    pixels = MOUTH_CELL * MOUTH_CELL
     for y in range(mask.shape[0]):
         for x in range(mask.shape[1]):
+            cell = out[y // MOUTH_CELL, x // MOUTH_CELL]
+            i = y % MOUTH_CELL * MOUTH_CELL + x % MOUTH_CELL
             inside = mask[y, x] / 255
             for c in range(3):
-                out[y, x, c] = view[y, x, c] * (1 / 255 - inside)
-                out[y, x, 4 + c] = drawn[y, x, c] * inside
-            out[y, x, 3] = mask[y, x]
-            out[y, x, 7] = own[y, x] * inside
-            out[y, x, 8] = displacement[y, x, 0] / unit
-            out[y, x, 9] = displacement[y, x, 1] / unit
+                cell[c * pixels + i] = view[y, x, c] * (1 / 255 - inside)
+                cell[(4 + c) * pixels + i] = drawn[y, x, c] * inside
+            cell[3 * pixels + i] = mask[y, x]
+            cell[7 * pixels + i] = own[y, x] * inside
+            cell[8 * pixels + i] = displacement[y, x, 0] / unit
+            cell[9 * pixels + i] = displacement[y, x, 1] / unit
+
+
+@compiled
+def take_mouth(answer: F32, out: U8) -> None:
+    """A mouth as the lite network gives it, in cells, as a picture.
+
+    Args:
+        answer: f32 [n/2,n/2,12]: RGB 0..1, red first.
+        out: u8 [n,n,3], overwritten.
+    """
+    pixels = MOUTH_CELL * MOUTH_CELL
+    for y in range(out.shape[0]):
+        for x in range(out.shape[1]):
+            cell = answer[y // MOUTH_CELL, x // MOUTH_CELL]
+            i = y % MOUTH_CELL * MOUTH_CELL + x % MOUTH_CELL
+            for c in range(3):
+                value = cell[c * pixels + i] * np.float32(255) + np.float32(0.5)
+                out[y, x, c] = np.uint8(min(max(value, np.float32(0)), np.float32(255)))
 
 
 @compiled

@@ -7,12 +7,12 @@ from typing import Final
 import cv2
 import numpy as np
 
-from streamfx.frames import F32, U8, Deformation, Rig
+from streamfx.frames import U8, Deformation, Rig
 from streamfx.render.base import MouthCrop, MouthView, Network
 from streamfx.render.mouth import ProceduralMouth
-from streamfx.render.network_kernels import show_mouth
+from streamfx.render.network_kernels import MOUTH_CELL, show_mouth, take_mouth
 from streamfx.render.rectify import LARGEST_DISPLACEMENT
-from streamfx.render.refiner import finite
+from streamfx.render.refiner import answered
 
 DATA_MEAN: Final = (0.63, 0.54, 0.51)
 """RGB 0..1: mean colour of the face crops of the training data (122 people): fills the completion's hole."""
@@ -27,13 +27,15 @@ class LiteNetworkPainter:
         """Prepare the mouth that the network starts from.
 
         Args:
-            network: f32 [96,96,10] (surroundings RGB 0..1, mask, procedural mouth RGB, the person's own
-                teeth, M / 6; each but the last inside its part only) to RGB 0..1 f32 [96,96,3].
+            network: f32 [48,48,40] (cells of 2x2 px: surroundings RGB 0..1, mask, procedural mouth RGB, the
+                person's own teeth, M / 6; each but the last inside its part only) to RGB 0..1 f32 [48,48,12].
+                Layout: nets.lite.LiteMouth.
             rig: whose mouth.
         """
         self._network, self._procedural = network, ProceduralMouth(rig)
-        size = self.crop.value
-        self._input = np.zeros((size, size, 10), np.float32)
+        side = self.crop.value // MOUTH_CELL
+        self._input = np.zeros((side, side, 10 * MOUTH_CELL**2), np.float32)
+        self._cells = (side, side, 3 * MOUTH_CELL**2)
 
     def paint(self, view: MouthView, deformation: Deformation) -> U8:
         """See base.MouthPainter."""
@@ -41,7 +43,9 @@ class LiteNetworkPainter:
         own = self._procedural.own(view, deformation)
         unit = LARGEST_DISPLACEMENT
         show_mouth(self._input, view.rgb, view.mask, drawn, own, view.displacement, unit)
-        return _to_u8(self._network(self._input))
+        mouth = np.empty_like(view.rgb)
+        take_mouth(answered(self._network(self._input), self._cells), mouth)
+        return mouth
 
 
 class PaperNetworkPainter:
@@ -59,10 +63,6 @@ class PaperNetworkPainter:
         """See base.MouthPainter."""
         hole = view.mask[..., None]
         holed = view.rgb * ((1 - hole) / 255) + hole * np.array(DATA_MEAN, np.float32)
-        return _to_u8(self._network(cv2.merge([holed.astype(np.float32), view.mask], self._input)))
-
-
-def _to_u8(rgb: F32) -> U8:
-    """RGB 0..1 to 0..255."""
-    out: U8 = np.clip(finite(rgb) * 255 + 0.5, 0, 255).astype(np.uint8)
-    return out
+        answer = self._network(cv2.merge([holed.astype(np.float32), view.mask], self._input))
+        mouth: U8 = np.clip(answered(answer, view.rgb.shape) * 255 + 0.5, 0, 255).astype(np.uint8)
+        return mouth

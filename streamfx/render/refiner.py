@@ -13,7 +13,7 @@ import numpy as np
 
 from streamfx.frames import F32, Deformation
 from streamfx.render.base import Network, Rectified, Residual
-from streamfx.render.network_kernels import relax, show_face, with_light
+from streamfx.render.network_kernels import FACE_CELL, relax, show_face, with_light
 from streamfx.render.rectify import CROP, LARGEST_DISPLACEMENT
 
 _RIM: Final = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (17, 17))
@@ -45,12 +45,13 @@ class LiteNetworkRefiner:
         """Start without a past.
 
         Args:
-            network: f32 [256,256,9] (face RGB 0..1, inner mouth, M / 6, last residual) to a residual
-                f32 [256,256,3].
+            network: f32 [64,64,54] (cells of 4x4 px: face RGB 0..1; means of inner mouth, M / 6, last
+                residual) to a residual f32 [64,64,48]. Layout: nets.lite.LiteRefiner.
         """
         self._network = network
-        self._input = np.zeros((CROP, CROP, 9), np.float32)
-        self._nothing = np.zeros((CROP, CROP, 3), np.float32)
+        side = CROP // FACE_CELL
+        self._input = np.zeros((side, side, 3 * FACE_CELL**2 + 6), np.float32)
+        self._nothing = np.zeros((side, side, 3 * FACE_CELL**2), np.float32)
         self._last = self._nothing
         self._epoch, self._held = 0, True
 
@@ -60,10 +61,12 @@ class LiteNetworkRefiner:
             self._last = self._nothing
         unit = LARGEST_DISPLACEMENT
         show_face(self._input, face.rgb, face.light, face.inner_mouth, face.displacement, unit, self._last)
-        self._last = finite(self._network(self._input)).copy()
-        whole = np.empty_like(self._last)
-        shown = self._last * np.float32(liveliness(face))
-        with_light(shown, face.rgb, face.light, cv2.dilate(face.inner_mouth, _LIP_LINE), whole)
+        self._last = answered(
+            self._network(self._input), self._nothing.shape
+        )  # read before the network writes the next there
+        whole = np.empty_like(face.rgb)
+        hidden = cv2.dilate(face.inner_mouth, _LIP_LINE)
+        with_light(self._last, liveliness(face), face.rgb, face.light, hidden, whole)
         return Residual(whole)
 
     def _follows(self, deformation: Deformation) -> bool:
@@ -93,7 +96,7 @@ class PaperNetworkRefiner:
     def refine(self, face: Rectified, deformation: Deformation) -> Residual:
         """See base.Refiner."""
         seen = cv2.merge([face.rgb, _in_units(face.displacement)], self._input)
-        missing = face.rgb - finite(self._network(seen))
+        missing = face.rgb - answered(self._network(seen), face.rgb.shape)
         shown = (1 - cv2.dilate(face.inner_mouth, _LIP_LINE))[..., None]
         return Residual((membrane(missing, face.face) - missing) * shown)
 
@@ -103,8 +106,14 @@ def _in_units(displacement: F32) -> F32:
     return displacement * np.float32(1 / LARGEST_DISPLACEMENT)
 
 
-def finite(values: F32) -> F32:
-    """A network's answer; 0 where it is no number, for one bad frame must not spoil those that follow."""
+def answered(values: F32, shape: tuple[int, ...]) -> F32:
+    """A network's answer; 0 where it is no number, for one bad frame must not spoil those that follow.
+
+    Raises:
+        ValueError: it has another shape than the loops after it take.
+    """
+    if values.shape != shape:
+        raise ValueError(f"the network gives {list(values.shape)}, not {list(shape)}")
     if np.isfinite(values.sum()):
         return values
     return np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)

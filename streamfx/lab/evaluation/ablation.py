@@ -28,10 +28,13 @@ from streamfx.lab.evaluation.perceptual import LandmarkFeatures
 from streamfx.lab.evaluation.stage import View
 from streamfx.lab.evaluation.tables import Column, mean
 from streamfx.models.face_basis import load_face_basis
+from streamfx.models.weights import NetworkName
 from streamfx.render.base import Rectified
 from streamfx.render.cpu import CpuRenderer
 from streamfx.render.mouth import ProceduralMouth
+from streamfx.render.network_kernels import with_light
 from streamfx.render.rectify import CROP
+from streamfx.render.refiner import LiteNetworkRefiner
 
 
 class Variant(StrEnum):
@@ -117,13 +120,13 @@ def _compared(sitting: Sitting, trained: Sequence[Trained], mouth: Method) -> Co
     face = CpuRenderer(stage.rig, load_face_basis().sigma).rectify(there)
     opening = Opening.of(stage, sitting.face).in_face(view.affine)
     painted = view.crop(Show(stage.rig, mouth).picture(there))
-    pictures = {WARP: _with_mouth(_u8(face.rgb), painted, face.inner_mouth)}
+    others = face.face * (1 - face.inner_mouth)
+    pictures = {WARP: painted}
     for one in trained:
-        refined = _refined(one, face, photo, there)
         if one.variant is Variant.ONE:
-            pictures[one.variant] = refined
+            pictures[one.variant] = _within(face.face, _painted(one, face, there), painted)
             continue
-        pictures[one.variant] = _with_mouth(refined, painted, face.inner_mouth)
+        pictures[one.variant] = _within(others, _refined(one, face, photo, there), painted)
     return Compared(sitting.person, photo, pictures, view.truth, view.mask(there.vertices), opening)
 
 
@@ -138,21 +141,37 @@ def _refined(one: Trained, face: Rectified, photo: U8, there: Deformation) -> U8
     return _u8(seen.rgb + one.contender.refiner().refine(seen, there).rgb)
 
 
-def _with_mouth(picture: U8, painted: U8, inner: F32) -> U8:
-    """The picture with another's mouth, f32 [256,256] 0..1 telling where."""
-    share = inner[..., None]
-    return np.rint(picture * (1 - share) + painted * share).astype(np.uint8)
+def _painted(one: Trained, face: Rectified, there: Deformation) -> U8:
+    """u8 [256,256,3]: face and mouth by one network; the product would mask its answer at the lips."""
+    answers: list[F32] = []
+
+    def network(x: F32) -> F32:
+        answers.append(one.contender.network(x))
+        return answers[-1]
+
+    LiteNetworkRefiner(network).refine(face, there)
+    residual = np.empty_like(face.rgb)
+    with_light(answers[-1], 1.0, face.rgb, face.light, np.zeros_like(face.light), residual)
+    return _u8(face.rgb + residual)
+
+
+def _within(mask: F32, picture: U8, around: U8) -> U8:
+    """One picture where the mask, f32 [256,256] 0..1, says so; another around."""
+    share = mask[..., None]
+    return np.rint(picture * share + around * (1 - share)).astype(np.uint8)
 
 
 def trained_as(text: str, network: str) -> Trained:
     """Of `VARIANT=FILE.safetensors`, weights of `network`.
 
     Raises:
-        UsageError: there is no such variant; ModelError: the file does not fit.
+        UsageError: there is no such variant, or not of this network; ModelError: the file does not fit.
     """
     named, _, file = text.partition("=")
     if named not in list(Variant) or not file:
         raise UsageError(f"{text} names no variant", f"Write VARIANT=FILE, with one of {', '.join(Variant)}")
+    if named == Variant.ONE and network != NetworkName.REFINE_LITE:
+        raise UsageError(f"{network} paints no mouth", f"{NetworkName.REFINE_LITE} can be trained to")
     return Trained(Variant(named), contenders([f"{network}={file}"])[0])
 
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from streamfx.errors import ModelCorrupt, ModelMissing
 from streamfx.frames import F32
-from streamfx.nets import build
+from streamfx.nets import AsRun, build
 
 PREFIXES: Final = ("", "ema.", "net.", "generator.")
 """Under which a file may hold the network's tensors; the first that holds them all is taken."""
@@ -29,9 +29,9 @@ class TorchNetwork:
             ModelMissing: there is no such file.
             ModelCorrupt: it is no safetensors file, or another network's.
         """
-        self._module = build(name)
-        fill(self._module, weights, name)
-        self._module.eval()
+        network = build(name)
+        fill(network, weights, name)
+        self._module = AsRun(network).eval()
 
     def __call__(self, x: F32) -> F32:
         """One picture through the network."""

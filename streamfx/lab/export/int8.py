@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import nncf
-import numpy as np
 import openvino
 from nncf.quantization.range_estimator import RangeEstimatorParametersSet
 
-from streamfx.lab.export.samples import Samples
+from streamfx.frames import F32
 
 
 class Representation(NamedTuple):
@@ -24,7 +23,7 @@ class Representation(NamedTuple):
     """BIN."""
 
 
-def to_int8(onnx_file: bytes, samples: Samples) -> Representation:
+def to_int8(onnx_file: bytes, seen: F32) -> Representation:
     """The network with weights and activations in int8 wherever a convolution takes them.
 
     NNCF's post-training quantisation: weights per channel and symmetric, activations per tensor, asymmetric
@@ -35,15 +34,15 @@ def to_int8(onnx_file: bytes, samples: Samples) -> Representation:
 
     Args:
         onnx_file: the network, f32 [1,C,H,W] in.
-        samples: to calibrate by; all are used.
+        seen: f32 [N,C,H,W]: what it sees in use, to calibrate by.
     """
     logging.getLogger("nncf").setLevel(logging.WARNING)
     model = openvino.Core().read_model(onnx_file)
     quantised = nncf.quantize(
         model,
-        nncf.Dataset([planes[None].astype(np.float32) for planes in samples.inputs]),
+        nncf.Dataset([planes[None] for planes in seen]),
         preset=nncf.QuantizationPreset.MIXED,
-        subset_size=len(samples.inputs),
+        subset_size=len(seen),
         advanced_parameters=nncf.AdvancedQuantizationParameters(
             activations_range_estimator_params=RangeEstimatorParametersSet.MINMAX
         ),

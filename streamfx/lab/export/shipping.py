@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
@@ -34,7 +35,7 @@ from streamfx.models.weights import (
     Weights,
     WeightsFile,
 )
-from streamfx.nets import build
+from streamfx.nets import AsRun, build
 
 INPUTS: Final[Mapping[NetworkName, tuple[int, int, int]]] = MappingProxyType(
     {
@@ -44,7 +45,7 @@ INPUTS: Final[Mapping[NetworkName, tuple[int, int, int]]] = MappingProxyType(
         NetworkName.MOUTH_PAPER: (4, 256, 256),
     }
 )
-"""C, H, W as the renderer gives them."""
+"""C, H, W of the pictures that each is trained on; what ships may take them packed in cells (nets.lite)."""
 
 LIMITS: Final[Mapping[NetworkName, float]] = MappingProxyType(
     {
@@ -98,24 +99,34 @@ class _Converted:
     onnx_fidelity: Fidelity
     int8: Representation
     int8_fidelity: Fidelity
+    input_shape: tuple[int, int, int]
+    """C, H, W."""
     output_shape: tuple[int, int, int]
     """C, H, W."""
 
 
 def _converted(name: NetworkName, network: nn.Module, seen: Samples) -> _Converted:
-    onnx_file = to_onnx(network, INPUTS[name])
-    quantised = to_int8(onnx_file, seen.calibration)
+    running, calibration = AsRun(network).eval(), seen.calibration
+    packed = np.concatenate([_packed(running, planes) for planes in calibration.inputs])
+    channels, height, width = packed.shape[1:]
+    onnx_file = to_onnx(running, (channels, height, width))
+    quantised = to_int8(onnx_file, packed)
     exact = CompiledGraph(onnx_file, precision=Precision.F32)
     int8 = CompiledGraph(*quantised, precision=Precision.INT8)
     trained, judges = _by_torch(network), seen.judges
-    height, width, channels = exact.output_shape
     return _Converted(
         onnx=onnx_file,
-        onnx_fidelity=fidelity(name, exact, trained, judges),
+        onnx_fidelity=fidelity(name, _of_pictures(running, exact), trained, judges),
         int8=quantised,
-        int8_fidelity=fidelity(name, int8, trained, judges),
-        output_shape=(channels, height, width),
+        int8_fidelity=fidelity(name, _of_pictures(running, int8), trained, judges),
+        input_shape=_planes_first(exact.input_shape),
+        output_shape=_planes_first(exact.output_shape),
     )
+
+
+def _planes_first(shape: tuple[int, int, int]) -> tuple[int, int, int]:
+    height, width, channels = shape
+    return channels, height, width
 
 
 def _write_network(
@@ -129,7 +140,7 @@ def _write_network(
         name=name,
         version=version,
         architecture=type(network).__name__,
-        input_shape=INPUTS[name],
+        input_shape=made.input_shape,
         output_shape=made.output_shape,
         basis=basis,
         safetensors=_write_safetensors(folder, name, network, facts),
@@ -161,10 +172,30 @@ def _by_torch(network: nn.Module) -> Picture:
 
     def run(x: F32) -> F32:
         with torch.inference_mode():
-            out: Tensor = network(torch.from_numpy(np.ascontiguousarray(x.transpose(2, 0, 1)))[None])
-        return np.asarray(out[0].numpy().transpose(1, 2, 0), np.float32)
+            return _channels_last(network(torch.from_numpy(x.transpose(2, 0, 1).copy())[None]))
 
     return run
+
+
+def _of_pictures(running: AsRun, file: Picture) -> Picture:
+    """A file's network, with pictures packed for it and unpacked after it."""
+
+    def run(x: F32) -> F32:
+        seen = _packed(running, x.transpose(2, 0, 1))
+        out = file(np.ascontiguousarray(seen[0].transpose(1, 2, 0)))
+        return _channels_last(running.unpack(torch.from_numpy(out.transpose(2, 0, 1).copy())[None]))
+
+    return run
+
+
+def _packed(running: AsRun, planes: npt.NDArray[np.float16 | np.float32]) -> F32:
+    """f32 [1,C',h,w], as the network takes a picture [C,H,W]."""
+    packed: F32 = running.pack(torch.from_numpy(planes.astype(np.float32))[None]).numpy()
+    return packed
+
+
+def _channels_last(out: Tensor) -> F32:
+    return np.asarray(out[0].numpy().transpose(1, 2, 0), np.float32)
 
 
 def _write_safetensors(
