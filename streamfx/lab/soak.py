@@ -22,11 +22,14 @@ from streamfx.frames import Rendered
 from streamfx.lab.demo_clip import demo_clip
 from streamfx.lab.looped import LoopedSource
 from streamfx.models.store import Store
-from streamfx.pipeline import Animator, FaceDriver, animate, load_portrait
+from streamfx.models.weights import Profile
+from streamfx.pipeline import Animator, FaceDriver, Networks, animate, load_portrait
 from streamfx.sink.film import FilmWriter
 from streamfx.telemetry import StageTimer, resident_bytes
 
 SIZE: Final = (640, 480)
+LITE: Final = Networks(Profile.LITE, Profile.LITE)
+"""As people use it."""
 ALLOWED_MB: Final = 20.0
 """Growth after warm-up that a ten-minute render may show."""
 _WARM: Final = 0.2
@@ -47,6 +50,7 @@ def soak(
     clip: Path,
     seconds: float,
     *,
+    networks: Networks = LITE,
     every_s: float = 10.0,
     each: Callable[[Rendered], None] = lambda _: None,
     tell: Callable[[Reading], None] = lambda _: None,
@@ -54,6 +58,7 @@ def soak(
     """Render `clip` in rounds onto `photo`, into a film that is thrown away, for `seconds`.
 
     Args:
+        networks: that take part.
         every_s: between readings of memory.
         each: called with every frame (tests plant their leak here).
         tell: called with every reading.
@@ -62,7 +67,8 @@ def soak(
     store.pull()
     timer = StageTimer()
     portrait = load_portrait(photo, SIZE, store)
-    animator = Animator(portrait.rig, timer=timer)
+    rig = portrait.rig
+    animator = Animator(rig, refiner=networks.refiner(), painter=networks.painter(rig), timer=timer)
     with (
         tempfile.TemporaryDirectory() as folder,
         LoopedSource(clip) as source,
