@@ -23,7 +23,13 @@ from streamfx.lab.evaluation.metrics import (
     psnr,
     ssim,
 )
-from streamfx.lab.evaluation.skin import SkinGroup, cheek_colour, skin_group, typology_angle
+from streamfx.lab.evaluation.skin import (
+    SkinGroup,
+    cheek_colour,
+    crop_typology_angle,
+    skin_group,
+    typology_angle,
+)
 from streamfx.lab.evaluation.temporal import flicker, temporal_error
 
 RNG = np.random.default_rng(3)
@@ -105,6 +111,8 @@ def test_skin_is_grouped_by_the_cheeks(rgb: tuple[int, int, int], group: SkinGro
     photo = np.full((synthetic.FRAME[1], synthetic.FRAME[0], 3), rgb, np.uint8)
     assert skin_group(typology_angle(photo, points)) is group
     assert cheek_colour(photo, points).tolist() == list(rgb)
+    crop = np.full((256, 256, 3), rgb, np.uint8)
+    assert crop_typology_angle(crop) == typology_angle(photo, points)
 
 
 def test_what_the_mask_shuts_out_lends_no_edges():

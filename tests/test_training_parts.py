@@ -19,7 +19,7 @@ from torch import nn  # noqa: E402
 from streamfx.errors import SourceUnreadable, UsageError  # noqa: E402
 from streamfx.lab.training.accelerate import agreed, gathered, moved, open_fabric  # noqa: E402
 from streamfx.lab.training.courses import COURSES  # noqa: E402
-from streamfx.lab.training.draws import Group, RowDraw, by_turns  # noqa: E402
+from streamfx.lab.training.draws import Group, RowDraw, balanced, by_turns  # noqa: E402
 from streamfx.lab.training.lessons import CompletionLessons, FaceLessons, MouthLessons  # noqa: E402
 from streamfx.lab.training.recipes.base import Average, Loss, Pace, Terms, Turn, View, as_pixels  # noqa: E402
 from streamfx.lab.training.recipes.mouth_paper import MouthPaper, Phase, around  # noqa: E402
@@ -122,6 +122,17 @@ def test_rows_are_drawn_by_share_then_by_person():
     share = [float(np.mean(seen == name)) for name in "abc"]
     assert share == pytest.approx([0.375, 0.375, 0.25], abs=0.03)
     assert np.array_equal(draw.rows(9, generator(1)), draw.rows(9, generator(1)))
+
+
+def test_groups_of_few_people_are_not_lost():
+    group = dict.fromkeys("abcdefghi", "many") | {"z": "few"}
+    subject = np.array([*"abcdefghi", "z"])
+    counts = {}
+    for balance in (0.0, 0.5, 1.0):
+        draw = RowDraw(subject, [Group(np.ones(10, bool), 1.0)], balanced(group, balance))
+        rows = draw.rows(4000, torch.Generator().manual_seed(5))
+        counts[balance] = float((subject[rows] == "z").mean())
+    assert counts == pytest.approx({0.0: 0.1, 0.5: 0.25, 1.0: 0.5}, abs=0.03)
 
 
 def test_too_few_people_are_told():

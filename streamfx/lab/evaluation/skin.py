@@ -7,9 +7,12 @@ from typing import Final
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from streamfx.frames import F32, U8
 from streamfx.topology import INTEROCULAR
+
+Integers = npt.NDArray[np.int_]
 
 LIGHT_FROM: Final = 41.0
 """Degrees: Chardon's very light and light."""
@@ -18,6 +21,9 @@ DARK_BELOW: Final = 10.0
 _CHEEKS: Final = (50, 280)
 _REACH: Final = 0.06
 """Half the side of a patch, of the distance between the outer eye corners."""
+_CROP_CHEEKS: Final = np.array([(0.286, 0.461), (0.714, 0.461)])
+"""The same vertices of the neutral face in the networks' crop, of whose side these are shares."""
+_CROP_REACH: Final = 0.024
 
 
 class SkinGroup(StrEnum):
@@ -35,20 +41,36 @@ def typology_angle(photo: U8, landmarks: F32) -> float:
         photo: u8 [H,W,3] sRGB.
         landmarks: f32 [>=468,2] px.
     """
-    colour = cheek_colour(photo, landmarks).astype(np.float32) / 255
-    lightness, _, yellow = cv2.cvtColor(colour.reshape(1, 1, 3), cv2.COLOR_RGB2Lab)[0, 0]
-    return float(np.degrees(np.arctan2(lightness - 50, yellow)))
+    return _angle(cheek_colour(photo, landmarks))
+
+
+def crop_typology_angle(crop: U8) -> float:
+    """The same of a face crop u8 [n,n,3] (render/rectify.py), where cheeks are always in the same places."""
+    side = len(crop)
+    places = np.rint(_CROP_CHEEKS * side).astype(int)
+    return _angle(_median(crop, places, max(1, round(_CROP_REACH * side))))
 
 
 def cheek_colour(photo: U8, landmarks: F32) -> U8:
     """u8 [3] RGB: median over a patch of each cheek; arguments as for `typology_angle`."""
     eyes = np.linalg.norm(landmarks[INTEROCULAR[0], :2] - landmarks[INTEROCULAR[1], :2])
-    reach = max(1, round(_REACH * float(eyes)))
+    return _median(
+        photo, np.rint(landmarks[list(_CHEEKS), :2]).astype(int), max(1, round(_REACH * float(eyes)))
+    )
+
+
+def _median(photo: U8, places: Integers, reach: int) -> U8:
     patches = []
-    for x, y in np.rint(landmarks[list(_CHEEKS), :2]).astype(int):
+    for x, y in places:
         patch = photo[max(0, y - reach) : y + reach + 1, max(0, x - reach) : x + reach + 1]
         patches.append(patch.reshape(-1, 3))
     return np.asarray(np.median(np.concatenate(patches), axis=0), np.uint8)
+
+
+def _angle(rgb: U8) -> float:
+    colour = rgb.astype(np.float32) / 255
+    lightness, _, yellow = cv2.cvtColor(colour.reshape(1, 1, 3), cv2.COLOR_RGB2Lab)[0, 0]
+    return float(np.degrees(np.arctan2(lightness - 50, yellow)))
 
 
 def skin_group(angle: float) -> SkinGroup:

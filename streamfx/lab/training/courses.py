@@ -79,7 +79,8 @@ def _value(all_settings: Mapping[str, object], name: str, text: str) -> float | 
 
 def _lite_faces(folder: Path, batch: int, config: RefineLiteConfig) -> Lessons[FacePair]:
     crops = FaceCrops.open(folder)
-    return FaceLessons(crops, batch, pairs=config.previous, with_mouth=config.with_mouth)
+    balance, with_mouth = config.skin_balance, config.with_mouth
+    return FaceLessons(crops, batch, pairs=config.previous, skin_balance=balance, with_mouth=with_mouth)
 
 
 def _paper_faces(folder: Path, batch: int, _config: RefinePaperConfig) -> Lessons[FacePair]:

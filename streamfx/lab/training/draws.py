@@ -1,8 +1,10 @@
-"""Which rows of the crops a step sees: kinds by their shares, and all people alike."""
+"""Which rows of the crops a step sees: kinds by their shares, and people alike or by their weight."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -30,12 +32,15 @@ class Group(NamedTuple):
 class RowDraw:
     """Draws rows for training: a group by its share, then one of its people, then one of their rows."""
 
-    def __init__(self, subject: Names, groups: Sequence[Group]) -> None:
+    def __init__(
+        self, subject: Names, groups: Sequence[Group], weights: Mapping[str, float] = MappingProxyType({})
+    ) -> None:
         """Sort the rows.
 
         Args:
             subject: [N] whose each row is.
             groups: of rows; one row may be in several.
+            weights: how often a person is drawn, beside the others; 1 for those who are not in it.
 
         Raises:
             SourceUnreadable: the groups show fewer than two people.
@@ -43,12 +48,32 @@ class RowDraw:
         check_people(subject, np.logical_or.reduce([group.rows for group in groups]), "train")
         present = [group for group in groups if group.share > 0 and group.rows.any()]
         self._people = [by_person(subject, group.rows) for group in present]
+        self._weights = [
+            torch.tensor([weights.get(str(subject[rows[0]]), 1.0) for rows in people], dtype=torch.float64)
+            for people in self._people
+        ]
         self._shares = torch.tensor([group.share for group in present], dtype=torch.float64)
 
     def rows(self, count: int, generator: torch.Generator) -> I32:
         """i32 [count]"""
         groups = torch.multinomial(self._shares, count, replacement=True, generator=generator)
-        return np.array([_one(self._people[group], generator) for group in groups.tolist()], np.int32)
+        return np.array([self._one(group, generator) for group in groups.tolist()], np.int32)
+
+    def _one(self, group: int, generator: torch.Generator) -> int:
+        person = int(torch.multinomial(self._weights[group], 1, generator=generator))
+        rows = self._people[group][person]
+        return int(rows[int(torch.randint(len(rows), (1,), generator=generator))])
+
+
+def balanced(group: Mapping[str, str], balance: float) -> dict[str, float]:
+    """How often to draw each person, so that groups of few people are not lost among those of many.
+
+    Args:
+        group: of each person, by name.
+        balance: 0: all people alike; 1: all groups alike.
+    """
+    size = Counter(group.values())
+    return {person: size[its] ** -balance for person, its in group.items()}
 
 
 def by_turns(subject: Names, chosen: Mask, most: int) -> I32:
@@ -77,12 +102,3 @@ def check_people(subject: Names, usable: Mask, split: str) -> None:
             f"The data show {found} usable people of split {split}; at least {fewest} are needed",
             "Add people to index.csv; docs/training.md tells what is needed of each",
         )
-
-
-def _one(people: Sequence[I32], generator: torch.Generator) -> int:
-    person = people[_below(len(people), generator)]
-    return int(person[_below(len(person), generator)])
-
-
-def _below(limit: int, generator: torch.Generator) -> int:
-    return int(torch.randint(limit, (1,), generator=generator))

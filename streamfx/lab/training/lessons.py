@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from streamfx.frames import I32, Mask
+from streamfx.lab.evaluation.skin import crop_typology_angle, skin_group
 from streamfx.lab.training.crops import FaceCrops, MouthCrops
-from streamfx.lab.training.draws import Group, Names, RowDraw, by_turns, check_people
+from streamfx.lab.training.draws import Group, Names, RowDraw, balanced, by_turns, check_people
 from streamfx.lab.training.sampling import (
     NONE,
     Augmentation,
@@ -131,6 +132,7 @@ class FaceLessons(Lessons[FacePair]):
         batch: rows at a time.
         shares: of the kinds of rows.
         pairs: share of batches that come with the one before.
+        skin_balance: 0 draws all people alike, 1 all groups of skin tone.
         with_mouth: ask for the inner mouth too: one network for both tasks (the paper's figure 7).
     """
 
@@ -141,9 +143,11 @@ class FaceLessons(Lessons[FacePair]):
         shares: FaceShares = FaceShares(),
         pairs: float = 0.0,
         *,
+        skin_balance: float = 0.0,
         with_mouth: bool = False,
     ) -> None:
-        draw = RowDraw(crops.subject, _face_groups(crops, shares))
+        weights = balanced(_skin_groups(crops), skin_balance)
+        draw = RowDraw(crops.subject, _face_groups(crops, shares), weights)
         validated = _validated(crops.subject, _unseen(crops) & np.isin(crops.tier, ("matched", "shown")))
         super().__init__(draw, validated, batch)
         # A whole truth takes the place of the photo, which alone is not blanked.
@@ -243,6 +247,16 @@ def _face_groups(crops: FaceCrops, shares: FaceShares) -> list[Group]:
     }
     groups = [Group(learned & sharp & (crops.tier == tier), share) for tier, share in by_tier.items()]
     return [*groups, Group(learned & ~sharp, shares.soft)]
+
+
+def _skin_groups(crops: FaceCrops) -> dict[str, str]:
+    """Each training person's, by the photo of their first row."""
+    names, first = np.unique(crops.subject[crops.split == "train"], return_index=True)
+    rows = np.flatnonzero(crops.split == "train")[first]
+    return {
+        str(name): str(skin_group(crop_typology_angle(crops.photo[row])))
+        for name, row in zip(names, rows, strict=True)
+    }
 
 
 def _unseen(crops: FaceCrops | MouthCrops) -> Mask:

@@ -55,6 +55,8 @@ class RefineLiteConfig:
     temporal: float = 0.5
     previous: float = 0.7
     """Share of batches that see the residual of the picture before."""
+    skin_balance: float = 0.5
+    """0 draws all people alike, 1 the light, the medium and the dark alike: the few must not be lost."""
     game_begins: float = 0.2
     """Progress at which the critic comes in: before it, there is nothing but blur to tell by."""
     window: int = 128
