@@ -39,10 +39,11 @@ class ProceduralMouth:
         size = view.mask.shape[0]
         out = np.zeros((size, size, 3), np.uint8)
         mouth = self._rig.mouth
+        shade, dim = self.light(view)
         paint_mouth(
             out,
             view.mask,
-            _shade(view.mask, size / mouth.width),
+            shade,
             mouth.cavity,
             mouth.tongue,
             mouth.lower,
@@ -50,9 +51,13 @@ class ProceduralMouth:
             self._to_texture(view, deformation, 0.0),
             self._to_texture(view, deformation, deformation.jaw_drop),
             self._to_texture(view, deformation, _TONGUE_SHARE * deformation.jaw_drop),
-            _light(view.gap),
+            dim,
         )
         return out
+
+    def light(self, view: MouthView) -> tuple[F32, F32]:
+        """f32 [n,n]: the light that the lips leave; f32 [3]: on tongue, lower and upper teeth; 1 is full."""
+        return _shade(view.mask, view.mask.shape[0] / self._rig.mouth.width), _light(view.gap)
 
     def own(self, view: MouthView, deformation: Deformation) -> U8:
         """u8 [n,n]: 255 where `paint` shows teeth of the person that a photo showed; 0 outside the mask."""
