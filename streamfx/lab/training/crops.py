@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -25,8 +25,61 @@ STEPS_OF_LIGHT: Final = 300
 """The logarithm of the light's change is kept as whole 300ths, up to +-.42: i8."""
 
 
+class Row(Protocol):
+    """What builders give: one crop with its truth. Its other attributes are named as the fields of Crops."""
+
+    @property
+    def subject(self) -> str:
+        """Whose it is."""
+
+    @property
+    def follows(self) -> bool:
+        """Whether the row before it shows the moment before, in the same video."""
+
+    @property
+    def sharp(self) -> bool:
+        """Whether it shows detail."""
+
+
 @dataclass(frozen=True, slots=True)
-class FaceCrops:
+class Crops:
+    """What all crops tell of their rows."""
+
+    previous: I32
+    """i32 [N]: row of the picture before this one in its video; -1 where there is none."""
+    sharp: U8
+    """u8 [N]: 1 where skin, or teeth, show detail."""
+    tier: npt.NDArray[np.str_]
+    """[N]: how the row was made: see Tier of faces.py and mouths.py."""
+    subject: npt.NDArray[np.str_]
+    """[N]"""
+    split: npt.NDArray[np.str_]
+    """[N]: train or val."""
+
+    def __len__(self) -> int:
+        return len(self.tier)
+
+    @classmethod
+    def open(cls, folder: Path) -> Self:
+        """Map the arrays of a folder into memory. See `open_arrays`."""
+        return cls(**open_arrays(folder, [one.name for one in fields(cls)]))
+
+    @classmethod
+    def of(cls, rows: Iterable[Row]) -> Self:
+        """The rows as arrays."""
+        listed = list(rows)
+        previous = [index - 1 if row.follows else -1 for index, row in enumerate(listed)]
+        columns = {
+            one.name: np.array([getattr(row, one.name) for row in listed])
+            for one in fields(cls)
+            if one.name not in ("previous", "sharp")
+        }
+        sharp = np.array([row.sharp for row in listed], np.uint8)
+        return cls(previous=np.array(previous, np.int32), sharp=sharp, **columns)
+
+
+@dataclass(frozen=True, slots=True)
+class FaceCrops(Crops):
     """Faces [N,256,256,...], as render/rectify.py gives them to the refining network, and what is true."""
 
     photo: U8
@@ -43,35 +96,10 @@ class FaceCrops:
     """i8 [N,256,256,2]: M in STEPS_PER_SIGMA."""
     light: I8
     """i8 [N,256,256]: logarithm of the light's change in STEPS_OF_LIGHT."""
-    previous: I32
-    """i32 [N]: row of the picture before this one in its video; -1 where there is none."""
-    sharp: U8
-    """u8 [N]: 1 where skin shows detail."""
-    tier: npt.NDArray[np.str_]
-    """[N]: how the row was made: see faces.Tier."""
-    subject: npt.NDArray[np.str_]
-    """[N]"""
-    split: npt.NDArray[np.str_]
-    """[N]: train or val."""
-
-    def __len__(self) -> int:
-        return len(self.tier)
-
-    def rows(self, split: str, tiers: Iterable[str] | None = None) -> I32:
-        """i32 [K]: the rows of a split (and of these tiers)."""
-        chosen = self.split == split
-        if tiers is not None:
-            chosen &= np.isin(self.tier, list(tiers))
-        return np.flatnonzero(chosen).astype(np.int32)
-
-    @classmethod
-    def open(cls, folder: Path) -> Self:
-        """Map the arrays of a folder into memory. See `open_arrays`."""
-        return cls(**open_arrays(folder, [one.name for one in fields(cls)]))
 
 
 @dataclass(frozen=True, slots=True)
-class MouthCrops:
+class MouthCrops(Crops):
     """Open mouths [N,96,96,...] as render/base.py's MouthView gives them to painters, and what is true."""
 
     around: U8
@@ -86,28 +114,6 @@ class MouthCrops:
     """u8 [N,96,96,3]: the procedural mouth."""
     own: U8
     """u8 [N,96,96]: where its teeth are the person's own."""
-    previous: I32
-    """i32 [N]: row of the picture before this one in its video; -1 where there is none."""
-    sharp: U8
-    """u8 [N]: 1 where teeth show detail."""
-    tier: npt.NDArray[np.str_]
-    subject: npt.NDArray[np.str_]
-    split: npt.NDArray[np.str_]
-
-    def __len__(self) -> int:
-        return len(self.tier)
-
-    def rows(self, split: str, tiers: Iterable[str] | None = None) -> I32:
-        """i32 [K]: the rows of a split (and of these tiers)."""
-        chosen = self.split == split
-        if tiers is not None:
-            chosen &= np.isin(self.tier, list(tiers))
-        return np.flatnonzero(chosen).astype(np.int32)
-
-    @classmethod
-    def open(cls, folder: Path) -> Self:
-        """Map the arrays of a folder into memory. See `open_arrays`."""
-        return cls(**open_arrays(folder, [one.name for one in fields(cls)]))
 
 
 def quantised(displacement: npt.NDArray[np.float32]) -> I8:

@@ -5,8 +5,8 @@ Every row comes out of the product's own code: portrait, motion, deformation and
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Final
 
@@ -15,8 +15,8 @@ import numpy as np
 
 from streamfx.frames import F32, U8, Deformation, FaceTrack, Motion
 from streamfx.geometry import Real
-from streamfx.lab.training.crops import I8, FaceCrops, quantised, quantised_light
-from streamfx.lab.training.people import Listed, Seen, Sitter, Studio, by_person, rest_of
+from streamfx.lab.training.crops import I8, quantised, quantised_light
+from streamfx.lab.training.people import Listed, Seen, Sitter, Studio, sitters
 from streamfx.models.face_basis import FaceBasis
 from streamfx.portrait.deform import deform
 from streamfx.render.base import Rectified
@@ -65,7 +65,7 @@ class Row:
     face: U8 = field(repr=False)
     moved: I8 = field(repr=False)
     light: I8 = field(repr=False)
-    previous: int
+    follows: bool
     sharp: bool
     tier: Tier
     subject: str
@@ -91,26 +91,8 @@ def build_faces(listed: Sequence[Listed], studio: Studio, seed: int = 0) -> Iter
     """
     random = np.random.default_rng(seed)
     wrinkles: list[Wrinkles] = []
-    count = 0
-    for group in by_person(listed):
-        seen = [one for entry in group if (one := studio.see(entry)) is not None]
-        rest = rest_of(seen)
-        if rest is None:
-            continue
-        for row in _Lessons(studio, rest, seen, random).rows(wrinkles):
-            yield replace(row, previous=count - 1) if row.previous >= 0 else row
-            count += 1
-
-
-def stack(rows: Iterable[Row]) -> FaceCrops:
-    """The rows as arrays."""
-    listed = list(rows)
-    kinds: dict[str, type] = {"previous": np.int32, "sharp": np.uint8}
-    columns = {
-        one.name: np.array([getattr(row, one.name) for row in listed], kinds.get(one.name))
-        for one in fields(FaceCrops)
-    }
-    return FaceCrops(**columns)
+    for rest, seen in sitters(listed, studio):
+        yield from _Lessons(studio, rest, seen, random).rows(wrinkles)
 
 
 class _Lessons:
@@ -140,7 +122,7 @@ class _Lessons:
         """Every picture of a video but the one at rest, in order."""
         for index, other in enumerate(self._others):
             row = self._stage.row(other, self._sitter.matched(other.face), Tier.MATCHED)
-            yield replace(row, previous=0 if index else -1)
+            yield replace(row, follows=index > 0)
 
     def _pair(self, other: Seen) -> Iterator[Row]:
         """Rest and one expression, in both directions."""
@@ -237,7 +219,7 @@ class _Stage:
             face=np.rint(seen.face * 255).astype(np.uint8),
             moved=quantised(seen.displacement),
             light=quantised_light(seen.light),
-            previous=-1,
+            follows=False,
             sharp=self._sitter.seen.sharp,
             tier=tier,
             subject=self._sitter.seen.listed.subject,

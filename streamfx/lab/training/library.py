@@ -8,15 +8,16 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Final, Protocol, TypeVar
+from typing import Final
 
 import numpy as np
 
 from streamfx.errors import SourceMissing, SourceUnreadable
 from streamfx.files import Subject, read_bytes
-from streamfx.lab.training import faces, mouths
-from streamfx.lab.training.crops import FaceCrops, MouthCrops, is_whole, save_arrays
+from streamfx.lab.training.crops import FaceCrops, MouthCrops, Row, is_whole, save_arrays
 from streamfx.lab.training.draws import FEWEST_PEOPLE, check_people
+from streamfx.lab.training.faces import build_faces
+from streamfx.lab.training.mouths import build_mouths
 from streamfx.lab.training.people import Listed, Studio, read_index
 from streamfx.lab.training.runs import make_writable
 from streamfx.models.face_basis import load_face_basis
@@ -31,17 +32,6 @@ _NEEDED: Final = ("face_landmarker", "selfie_segmentation")
 
 Built = Callable[[int, str], None]
 """Called after each row built: rows so far, and whose the last one is."""
-
-
-class Row(Protocol):
-    """What builders give: one crop with its truth."""
-
-    @property
-    def subject(self) -> str:
-        """Whose it is."""
-
-
-R = TypeVar("R", bound=Row)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,12 +91,13 @@ def build_crops(kind: type[FaceCrops | MouthCrops], pictures: Pictures, folder: 
     if is_whole(folder, made_from):
         return
     make_writable(folder)  # a folder that cannot be written is to be known before it is worked for
-    crops: FaceCrops | MouthCrops
     with _studio() as studio:
+        rows: Iterator[Row]
         if kind is FaceCrops:
-            crops = faces.stack(_told(faces.build_faces(pictures.listed, studio), built))
+            rows = build_faces(pictures.listed, studio)
         else:
-            crops = mouths.stack(_told(mouths.build_mouths(pictures.listed, studio), built))
+            rows = build_mouths(pictures.listed, studio)
+        crops = kind.of(_told(rows, built))
     save_arrays(folder, {one.name: getattr(crops, one.name) for one in fields(crops)}, made_from)
 
 
@@ -124,7 +115,7 @@ def origin(pictures: Pictures, kind: type[FaceCrops | MouthCrops]) -> str:
     return json.dumps([kind.__name__, pictures.sha256, load_face_basis().sha256, names])
 
 
-def _told(rows: Iterable[R], built: Built) -> Iterator[R]:
+def _told(rows: Iterable[Row], built: Built) -> Iterator[Row]:
     for count, row in enumerate(rows, 1):
         built(count, row.subject)
         yield row

@@ -6,8 +6,8 @@ come from reference photos that are made worse first, so that none can be copied
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Final
 
@@ -17,8 +17,8 @@ import numpy as np
 from streamfx.frames import F32, U8, Deformation, Rig
 from streamfx.geometry import Pose
 from streamfx.lab.actions import Actions
-from streamfx.lab.training.crops import I8, MouthCrops, quantised
-from streamfx.lab.training.people import Listed, Seen, Sitter, Studio, by_person, rest_of
+from streamfx.lab.training.crops import I8, quantised
+from streamfx.lab.training.people import Listed, Seen, Sitter, Studio, sitters
 from streamfx.models.face_basis import FaceBasis
 from streamfx.portrait.deform import deform
 from streamfx.portrait.mouth import mouth_layer
@@ -64,7 +64,7 @@ class Row:
     moved: I8 = field(repr=False)
     drawn: U8 = field(repr=False)
     own: U8 = field(repr=False)
-    previous: int
+    follows: bool
     sharp: bool
     tier: Tier
     subject: str
@@ -80,26 +80,8 @@ def build_mouths(listed: Sequence[Listed], studio: Studio, seed: int = 0) -> Ite
     random = np.random.default_rng(seed)
     actions = Actions((studio.geometry.vertices.astype(np.float64), studio.geometry.triangles))
     jaw = np.asarray(actions.jaw_open(1.0), np.float32)
-    count = 0
-    for group in by_person(listed):
-        seen = [one for entry in group if (one := studio.see(entry)) is not None]
-        rest = rest_of(seen)
-        if rest is None:
-            continue
-        for row in _Lessons(studio, rest, seen, random).rows(jaw):
-            yield replace(row, previous=count - 1) if row.previous >= 0 else row
-            count += 1
-
-
-def stack(rows: Iterable[Row]) -> MouthCrops:
-    """The rows as arrays."""
-    listed = list(rows)
-    kinds: dict[str, type] = {"previous": np.int32, "sharp": np.uint8}
-    columns = {
-        one.name: np.array([getattr(row, one.name) for row in listed], kinds.get(one.name))
-        for one in fields(MouthCrops)
-    }
-    return MouthCrops(**columns)
+    for rest, seen in sitters(listed, studio):
+        yield from _Lessons(studio, rest, seen, random).rows(jaw)
 
 
 class _Lessons:
@@ -136,7 +118,7 @@ class _Lessons:
         follows = False
         for other in self._others:
             open_mouth = list(stage.seen(self._sitter, other, tier))
-            yield from (replace(row, previous=0 if follows else -1) for row in open_mouth)
+            yield from (replace(row, follows=follows) for row in open_mouth)
             follows = bool(open_mouth)
 
     def _wide(self, jaw: F32) -> Iterator[Row]:
@@ -216,7 +198,7 @@ class _Stage:
             moved=quantised(view.displacement),
             drawn=self._painter.paint(view, deformation),
             own=self._painter.own(view, deformation),
-            previous=-1,
+            follows=False,
             sharp=other.sharp,
             tier=tier,
             subject=other.listed.subject,

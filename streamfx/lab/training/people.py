@@ -185,6 +185,19 @@ def with_landmarks(deformation: Deformation, landmarks: F32) -> Deformation:
     return replace(deformation, vertices=vertices, inner_mouth=vertices[list(INNER_MOUTH)], lids=lids)
 
 
+def sitters(listed: Sequence[Listed], studio: Studio) -> Iterator[tuple[Seen, list[Seen]]]:
+    """Person by person: the picture to make a portrait of, and all in which a face was found.
+
+    Raises:
+        PhotoUnreadable: a picture of the index is missing or damaged.
+    """
+    for group in by_person(listed):
+        seen = [one for entry in group if (one := studio.see(entry)) is not None]
+        rest = rest_of(seen)
+        if rest is not None:
+            yield rest, seen
+
+
 def rest_of(seen: Sequence[Seen]) -> Seen | None:
     """The picture to make a portrait of: one marked as rest, for a video the calmest; None without any."""
     if seen and seen[0].listed.video:
