@@ -114,6 +114,12 @@ def test_no_banned_call(call: str):
     assert found == [], f"{call} {BANNED_CALLS[call]}"
 
 
+def test_openvino_has_one_core():
+    """A second one endangers Ctrl-C: see models/network.CORE."""
+    found = [place for place, node in nodes(ast.Attribute) if dotted(node) == "openvino.Core"]
+    assert [place.partition(":")[0] for place in found] == ["streamfx/models/network.py"], found
+
+
 def test_no_way_through_for_camera_pixels():
     """No option, name or key is called raw or passthrough: the real picture cannot be asked for."""
     found = [

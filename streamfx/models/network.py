@@ -21,6 +21,13 @@ from streamfx.errors import ModelUnusable, UsageError
 from streamfx.frames import F32
 from streamfx.models.weights import NetworkName, NetworkRow, Weights, WeightsFile, shipped_weights
 
+CORE: Final = openvino.Core()
+"""The only one, for the life of the process: OpenVINO advises it, and Ctrl-C depends on it.
+
+The CPU plugin of each Core (2026.4) lends the thread that first uses it a stack to hear signals on. Let go in
+another thread, or in another order than last made first, it leaves that thread a stack that is unmapped, and
+the next signal that has a handler ends the process in a segmentation fault, without a word.
+"""
 _AVX2: Final = 11
 """CV_CPU_AVX2 of OpenCV, which its Python module does not name."""
 _DEVICE: Final = "CPU"
@@ -57,9 +64,8 @@ class CompiledGraph:
             ModelUnusable: OpenVINO refuses.
         """
         with _openvino_errors():
-            core = openvino.Core()
-            model = core.read_model(graph, constants) if constants else core.read_model(graph)
-            compiled = core.compile_model(_channels_last(model), _DEVICE, _settings(precision, threads))
+            model = CORE.read_model(graph, constants) if constants else CORE.read_model(graph)
+            compiled = CORE.compile_model(_channels_last(model), _DEVICE, _settings(precision, threads))
             self._request = compiled.create_infer_request()
             self.input_shape = _picture_shape(compiled.input().shape)
             self.output_shape = _picture_shape(compiled.output().shape)
@@ -168,7 +174,7 @@ def _lacks(row: NetworkRow, precision: Precision) -> str:
 @cache
 def _has_bf16() -> bool:
     with _openvino_errors():
-        return "BF16" in openvino.Core().get_property(_DEVICE, "OPTIMIZATION_CAPABILITIES")
+        return "BF16" in CORE.get_property(_DEVICE, "OPTIMIZATION_CAPABILITIES")
 
 
 def _settings(precision: Precision, threads: int | None) -> dict[str, Any]:

@@ -20,6 +20,7 @@ import openvino
 from streamfx.errors import ModelCorrupt
 from streamfx.frames import F32, U8
 from streamfx.lab.evaluation.metrics import Mask
+from streamfx.models.network import CORE
 
 _NETWORK: Final = "face_landmarks_detector.tflite"
 _INPUT_PX: Final = 256
@@ -36,11 +37,11 @@ class LandmarkFeatures:
         Raises:
             ModelCorrupt: the file holds no such network.
         """
-        core, model = openvino.Core(), _network(task)
+        model = _network(task)
         model.reshape([1, _INPUT_PX, _INPUT_PX, 3])
         outputs = [_last_activation(model, side) for side in _SIZES_PX]
         wanted = openvino.Model(outputs, model.get_parameters(), "features")
-        self._compiled = core.compile_model(wanted, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+        self._compiled = CORE.compile_model(wanted, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
 
     def distance(self, picture: U8, truth: U8, mask: Mask) -> float:
         """0 for equal pictures, in hundredths; u8 [256,256,3] each, compared on bool [256,256].
@@ -61,7 +62,7 @@ def _network(task: Path) -> openvino.Model:
     """OpenVINO reads this format from files only, and lets go of the file once the model is made."""
     try:
         with TemporaryDirectory() as folder:
-            return openvino.Core().read_model(zipfile.ZipFile(task).extract(_NETWORK, folder))
+            return CORE.read_model(zipfile.ZipFile(task).extract(_NETWORK, folder))
     except (OSError, KeyError, zipfile.BadZipFile, RuntimeError) as error:
         raise ModelCorrupt(f"{task} holds no {_NETWORK}", "Run `streamfx models pull`") from error
 

@@ -12,6 +12,7 @@ import openvino
 from nncf.quantization.range_estimator import RangeEstimatorParametersSet
 
 from streamfx.frames import F32
+from streamfx.models.network import CORE
 
 
 class Representation(NamedTuple):
@@ -37,7 +38,7 @@ def to_int8(onnx_file: bytes, seen: F32) -> Representation:
         seen: f32 [N,C,H,W]: what it sees in use, to calibrate by.
     """
     logging.getLogger("nncf").setLevel(logging.WARNING)
-    model = openvino.Core().read_model(onnx_file)
+    model = CORE.read_model(onnx_file)
     quantised = nncf.quantize(
         model,
         nncf.Dataset([planes[None] for planes in seen]),
