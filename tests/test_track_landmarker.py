@@ -15,6 +15,7 @@ from streamfx.frames import FaceTrack, Frame
 from streamfx.geometry import fit_pose, vertex_weights, yaw_pitch_roll
 from streamfx.models.face_model import load_face_model
 from streamfx.models.store import Store
+from streamfx.track.engine import Landmarker
 from streamfx.track.landmarker import FaceTracker
 from streamfx.track.plausible import FaceGate
 
@@ -197,6 +198,26 @@ def test_a_tracker_can_be_closed_twice(task: Path, photo: np.ndarray):
     tracker.track(Frame(placed(photo, (320, 200), 1.5), 0, 0))
     tracker.close()
     tracker.close()
+
+
+def test_ctrl_c_in_the_middle_of_closing_does_not_free_twice(task: Path, monkeypatch: pytest.MonkeyPatch):
+    landmarker = Landmarker(task)
+    library = landmarker._task._lib
+    free = library.MpFaceLandmarkerClose
+    freed = []
+
+    def interrupted(handle: object) -> None:
+        freed.append(handle)
+        if len(freed) == 1:  # twice would crash
+            free(handle)
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(library, "MpFaceLandmarkerClose", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        landmarker.close()
+    landmarker.close()
+    del landmarker
+    assert len(freed) == 1
 
 
 def test_a_missing_or_damaged_model_is_named(task: Path, tmp_path: Path):

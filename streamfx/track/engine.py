@@ -52,7 +52,11 @@ class _Task:
 
     def close(self) -> None:
         """Free the graph. Harmless when repeated."""
-        self._task.close()
+        try:
+            self._task.close()
+        finally:
+            # Interrupted by Ctrl-C, MediaPipe would free it once more when the task is collected: it crashes.
+            self._task._handle = None
 
     def __enter__(self) -> Self:
         return self
