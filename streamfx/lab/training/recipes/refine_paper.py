@@ -23,6 +23,7 @@ from streamfx.lab.training.losses import (
     wasserstein_generator,
 )
 from streamfx.lab.training.recipes.base import Loss, Moment, Recipe, Terms, Turn, View
+from streamfx.lab.training.recipes.terms import Window
 from streamfx.lab.training.sampling import FaceBatch
 from streamfx.nets.catalogue import build
 from streamfx.nets.critics import PaperCritic
@@ -43,6 +44,11 @@ class RefinePaperConfig:
     history: int = CAPACITY
     """Made pictures kept for the critic, all processes together."""
     average: float = 0.999
+    warm_up: float = 0.0
+    """Share of the run, from its start, in which L1 alone teaches, by windows of the face. Not the paper's,
+    but a network that cannot copy yet plays no game."""
+    window: int = 128
+    """px: side of those windows."""
 
 
 class RefinePaper(Recipe[FacePair]):
@@ -62,6 +68,8 @@ class RefinePaper(Recipe[FacePair]):
         fabric.to_device(self._history)
 
     def step(self, batch: FacePair, now: Moment) -> Mapping[str, Tensor]:
+        if now.progress < self.config.warm_up:
+            return self._copy(batch.now, now)
         with torch.no_grad(), self.fabric.autocast():
             made = self.net(_inputs(batch.now))
         shown = self._history.mixed(_judged(made, batch.now), now.generator)
@@ -72,6 +80,19 @@ class RefinePaper(Recipe[FacePair]):
         learned = self.turns["net"](partial(self._net_loss, batch.now))
         self.average.follow(self.net, now.step // self.config.critic_steps)
         return judged.terms | learned.terms
+
+    def _copy(self, batch: FaceBatch, now: Moment) -> Mapping[str, Tensor]:
+        height, width = batch.truth.shape[-2:]
+        window = Window.draw(height, width, self.config.window, now.generator)
+        learned = self.turns["net"](partial(self._warm_up_loss, batch, window))
+        self.average.follow(self.net, now.step)
+        return learned.terms
+
+    def _warm_up_loss(self, batch: FaceBatch, window: Window) -> Loss:
+        terms, made = Terms(), self.net(window.of(_inputs(batch)))
+        truth, face = window.of(batch.truth), window.of(batch.face)
+        terms.add("l1 sum", self.config.alpha, l1(made, truth, face, Reduction.SUM))
+        return terms.loss(made)
 
     def _critic_loss(self, batch: FaceBatch, made: Tensor) -> Loss:
         terms = Terms()
