@@ -179,6 +179,20 @@ def _insert(ordered: _Numbers, count: int, value: float) -> int:
 
 
 @compiled
+def _crossings(polygon: F32, scan: float, left: int, edges: I32, ordered: _Numbers) -> int:
+    """Where these edges cross a scan line, in order, from the left edge of pixel `left`; their number."""
+    count, found = polygon.shape[0], 0
+    for edge in range(edges.shape[0]):
+        i = edges[edge]
+        j = i + 1 if i + 1 < count else 0
+        y0, y1 = polygon[i, 1], polygon[j, 1]
+        if (y0 <= scan) != (y1 <= scan):
+            x0, x1 = polygon[i, 0], polygon[j, 0]
+            found = _insert(ordered, found, x0 + (scan - y0) * (x1 - x0) / (y1 - y0) - left + 0.5)
+    return found
+
+
+@compiled
 def _cover(row: F32, start: float, end: float) -> None:
     """Count a scan line's span: for the pixels at its ends their share, for those between the whole line."""
     if end <= start:
@@ -195,6 +209,24 @@ def _cover(row: F32, start: float, end: float) -> None:
 
 
 @compiled
+def _cover_together(row: F32, starts: _Numbers, ends: _Numbers, count: int) -> None:
+    """Count the spans of scan lines that have one each; the pixels that all of them cover at once."""
+    if count == 0:
+        return
+    low, high = 0, row.shape[0]
+    for line in range(count):
+        low, high = max(low, int(starts[line]) + 1), min(high, int(ends[line]))
+    for line in range(count):
+        if low < high:
+            _cover(row, starts[line], float(low))
+            _cover(row, float(high), ends[line])
+        else:
+            _cover(row, starts[line], ends[line])
+    for x in range(low, high):
+        row[x] += count / _LINES
+
+
+@compiled
 def coverage(polygon: F32, left: int, top: int, out: F32) -> None:
     """Share of each pixel that a closed polygon covers (even-odd): exact along x, _LINES scan lines a row.
 
@@ -206,23 +238,23 @@ def coverage(polygon: F32, left: int, top: int, out: F32) -> None:
     height, width = out.shape
     count = polygon.shape[0]
     crossings, near = np.empty(count, np.float64), np.empty(count, np.int32)
+    starts, ends = np.empty(_LINES, np.float64), np.empty(_LINES, np.float64)
     out[:] = 0.0
     first = max(0, floor(polygon[:, 1].min() - top + 0.5))
     last = min(height - 1, ceil(polygon[:, 1].max() - top + 0.5))
     for y in range(first, last + 1):
-        edges = _edges_at(polygon, top + y, near)
+        edges, single = _edges_at(polygon, top + y, near), 0
         for line in range(_LINES):
             scan = top + y - 0.5 + (line + 0.5) / _LINES
-            found = 0
-            for edge in range(edges):
-                i = near[edge]
-                j = i + 1 if i + 1 < count else 0
-                y0, y1 = polygon[i, 1], polygon[j, 1]
-                if (y0 <= scan) != (y1 <= scan):
-                    x0, x1 = polygon[i, 0], polygon[j, 0]
-                    found = _insert(crossings, found, x0 + (scan - y0) * (x1 - x0) / (y1 - y0) - left + 0.5)
+            found = _crossings(polygon, scan, left, near[:edges], crossings)
             for span in range(0, found - 1, 2):
-                _cover(out[y], max(0.0, crossings[span]), min(float(width), crossings[span + 1]))
+                start, end = max(0.0, crossings[span]), min(float(width), crossings[span + 1])
+                if found > 2:
+                    _cover(out[y], start, end)
+                elif start < end:
+                    starts[single], ends[single] = start, end
+                    single += 1
+        _cover_together(out[y], starts, ends, single)
 
 
 @compiled

@@ -49,23 +49,26 @@ def show_face(out: F32, face: F32, light: F32, mouth: F32, displacement: F32, un
     pixels = FACE_CELL * FACE_CELL
     for y in range(out.shape[0]):
         for x in range(out.shape[1]):
-            cell = out[y, x]
+            cell, before = out[y, x], last[y, x]
             opening = right = down = np.float32(0)
-            for i in range(pixels):
-                v, u = y * FACE_CELL + i // FACE_CELL, x * FACE_CELL + i % FACE_CELL
-                for c in range(3):
-                    cell[c * pixels + i] = face[v, u, c] * light[v, u]
-                opening += mouth[v, u]
-                right += displacement[v, u, 0]
-                down += displacement[v, u, 1]
+            for i in range(FACE_CELL):
+                for j in range(FACE_CELL):
+                    v, u, pixel = y * FACE_CELL + i, x * FACE_CELL + j, i * FACE_CELL + j
+                    lit = light[v, u]
+                    cell[pixel] = face[v, u, 0] * lit
+                    cell[pixels + pixel] = face[v, u, 1] * lit
+                    cell[2 * pixels + pixel] = face[v, u, 2] * lit
+                    opening += mouth[v, u]
+                    right += displacement[v, u, 0]
+                    down += displacement[v, u, 1]
             cell[3 * pixels] = opening / pixels
             cell[3 * pixels + 1] = right / (pixels * unit)
             cell[3 * pixels + 2] = down / (pixels * unit)
             for c in range(3):
-                before = np.float32(0)
-                for i in range(pixels):
-                    before += last[y, x, c * pixels + i]
-                cell[3 * pixels + 3 + c] = before / pixels
+                total = np.float32(0)
+                for pixel in range(c * pixels, (c + 1) * pixels):
+                    total += before[pixel]
+                cell[3 * pixels + 3 + c] = total / pixels
 
 
 @compiled
@@ -79,14 +82,17 @@ def with_light(answer: F32, share: float, face: F32, light: F32, hidden: F32, ou
         hidden: f32 [n,n] 0..1: where nothing is to be added.
         out: f32 [n,n,3], overwritten.
     """
-    pixels = FACE_CELL * FACE_CELL
+    pixels, part = FACE_CELL * FACE_CELL, np.float32(share)
     for y in range(out.shape[0]):
-        for x in range(out.shape[1]):
-            seen, change = 1 - hidden[y, x], light[y, x] - 1
-            cell = answer[y // FACE_CELL, x // FACE_CELL]
-            i = y % FACE_CELL * FACE_CELL + x % FACE_CELL
-            for c in range(3):
-                out[y, x, c] = seen * (share * cell[c * pixels + i] + face[y, x, c] * change)
+        for x in range(answer.shape[1]):
+            cell = answer[y // FACE_CELL, x]
+            for j in range(FACE_CELL):
+                u, pixel = x * FACE_CELL + j, y % FACE_CELL * FACE_CELL + j
+                seen = 1 - hidden[y, u]
+                shown, change = seen * part, seen * (light[y, u] - 1)
+                out[y, u, 0] = shown * cell[pixel] + change * face[y, u, 0]
+                out[y, u, 1] = shown * cell[pixels + pixel] + change * face[y, u, 1]
+                out[y, u, 2] = shown * cell[2 * pixels + pixel] + change * face[y, u, 2]
 
 
 @compiled
