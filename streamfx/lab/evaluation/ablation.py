@@ -82,6 +82,7 @@ class AblationRow:
     perceptual: Annotated[float, Column("FEATURES", ".2f")]
     mouth_psnr: Annotated[float, Column("MOUTH PSNR", ".2f")]
     mouth_ssim: Annotated[float, Column("MOUTH SSIM", ".3f")]
+    mouth_sharpness: Annotated[float, Column("MOUTH SHARPNESS", ".2f")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +122,7 @@ def _compared(sitting: Sitting, trained: Sequence[Trained], mouth: Method) -> Co
     opening = Opening.of(stage, sitting.face).in_face(view.affine)
     painted = view.crop(Show(stage.rig, mouth).picture(there))
     others = face.face * (1 - face.inner_mouth)
-    pictures = {WARP: painted}
+    pictures = {WARP: _within(others, _u8(face.rgb), painted)}
     for one in trained:
         if one.variant is Variant.ONE:
             pictures[one.variant] = _within(face.face, _painted(one, face, there), painted)
@@ -209,4 +210,5 @@ def _row(one: Compared, name: str, features: LandmarkFeatures) -> AblationRow:
         perceptual=features.distance(shown, truth, face),
         mouth_psnr=psnr(shown, truth, mouth) if mouth.any() else math.nan,
         mouth_ssim=ssim(shown, truth, mouth) if mouth.any() else math.nan,
+        mouth_sharpness=sharpness(shown, truth, mouth) if mouth.any() else math.nan,
     )
