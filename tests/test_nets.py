@@ -158,6 +158,15 @@ def test_lite_networks_stay_affordable(name: str):
     assert multiplications(build(name), random_input(name)) < 1.0e9
 
 
+@torch.no_grad()
+def test_the_papers_refiner_can_begin_by_copying():
+    net, x = PaperRefiner(), torch.rand(1, 5, 64, 64)
+    net.copy_at_start()
+    assert float((net(x) - x[:, :3]).abs().max()) < 0.02
+    assert float((net(x) - x[:, :3]).abs().mean()) < 0.003
+    assert float((PaperRefiner()(x) - x[:, :3]).abs().mean()) > 0.1
+
+
 def test_completion_is_the_table_of_its_source():
     """Iizuka et al. 2017, table 1: kernel, dilation, stride (1/2: doubled), outputs."""
     table = [(5, 1, 1, 64), (3, 1, 2, 128), (3, 1, 1, 128), (3, 1, 2, 256), (3, 1, 1, 256), (3, 1, 1, 256)]

@@ -14,6 +14,10 @@ from torch.nn import functional
 
 from streamfx.nets.blocks import LEAK, ResBlock, raised
 
+_COLOURS: Final = 3
+_BLACK: Final = 0.004
+"""A grey level: no sigmoid gives 0."""
+
 
 class PaperRefiner(nn.Module):
     """The warped face, drawn anew.
@@ -35,6 +39,27 @@ class PaperRefiner(nn.Module):
         self.to_full = nn.Conv2d(64 + 64, 32, 3, padding=1)
         self.to_colour = nn.Conv2d(32 + 32, 3, 3, padding=1)
 
+    @torch.no_grad()
+    def copy_at_start(self) -> None:
+        """Begin as a network that gives its colours back: what the warp shows need not be learned first.
+
+        The filters at full resolution become ramps that begin at different levels of one colour each, and the
+        last layer adds them up to the colour's logit. What comes from the coarser grids begins at nothing.
+        """
+        ramps = self.at_full.out_channels // _COLOURS
+        starts, shares, offset = _ramps_of_logit(ramps)
+        self.at_full.weight[: ramps * _COLOURS] = 0
+        self.to_colour.weight.zero_()
+        self.to_colour.bias.fill_(offset)  # type: ignore[union-attr]
+        middle, last = self.at_full.kernel_size[0] // 2, self.to_colour.kernel_size[0] // 2
+        skipped = self.to_colour.in_channels - self.at_full.out_channels
+        for colour in range(_COLOURS):
+            of_colour = slice(colour * ramps, (colour + 1) * ramps)
+            self.at_full.weight[of_colour, colour, middle, middle] = 1
+            self.at_full.bias[of_colour] = -starts  # type: ignore[index]
+            from_full = slice(skipped + colour * ramps, skipped + (colour + 1) * ramps)
+            self.to_colour.weight[colour, from_full, last, last] = shares
+
     def forward(self, x: Tensor) -> Tensor:
         full = functional.leaky_relu(self.at_full(x), LEAK)
         half = functional.leaky_relu(self.at_half(full), LEAK)
@@ -43,3 +68,18 @@ class PaperRefiner(nn.Module):
         to_half = functional.leaky_relu(self.to_half(raised(quarter)), LEAK)
         to_full = functional.leaky_relu(self.to_full(raised(torch.cat([to_half, half], 1))), LEAK)
         return torch.sigmoid(self.to_colour(torch.cat([to_full, full], 1)))
+
+
+def _ramps_of_logit(count: int) -> tuple[Tensor, Tensor, float]:
+    """Where `count` leaky ramps begin, their shares, and an offset, so that their sum is the logit of 0..1.
+
+    They begin closer together near black and white, where the logit bends most. Least squares, weighted by
+    the sigmoid's slope, with which errors show.
+    """
+    levels = torch.linspace(_BLACK, 1 - _BLACK, 512, dtype=torch.float64)
+    starts = 0.5 - 0.5 * torch.cos(torch.pi * torch.arange(count, dtype=torch.float64) / count)
+    ramps = functional.leaky_relu(levels[:, None] - starts, LEAK)
+    terms = torch.cat([ramps, torch.ones_like(levels)[:, None]], 1)
+    steepness = (levels * (1 - levels))[:, None]
+    found = torch.linalg.lstsq(steepness * terms, steepness * torch.logit(levels)[:, None]).solution[:, 0]
+    return starts.float(), found[:-1].float(), float(found[-1])

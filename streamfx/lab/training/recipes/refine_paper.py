@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import ClassVar
+from typing import ClassVar, Final
 
 import torch
 from lightning_fabric import Fabric
@@ -22,12 +22,15 @@ from streamfx.lab.training.losses import (
     wasserstein_critic,
     wasserstein_generator,
 )
-from streamfx.lab.training.recipes.base import Loss, Moment, Recipe, Terms, Turn, View
+from streamfx.lab.training.recipes.base import Loss, Moment, Pace, Recipe, Terms, Turn, View
 from streamfx.lab.training.recipes.terms import Window
 from streamfx.lab.training.sampling import FaceBatch
-from streamfx.nets.catalogue import build
 from streamfx.nets.critics import PaperCritic
+from streamfx.nets.refiner import PaperRefiner
 from streamfx.render.rectify import CROP
+
+_PACE: Final = Pace()
+"""Of the warm-up alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,8 @@ class RefinePaperConfig:
     history: int = CAPACITY
     """Made pictures kept for the critic, all processes together."""
     average: float = 0.999
+    copy_at_start: bool = False
+    """Begin as a network that gives its input back (see nets.refiner): not the paper's, but sooner of use."""
     warm_up: float = 0.0
     """Share of the run, from its start, in which L1 alone teaches, by windows of the face. Not the paper's,
     but a network that cannot copy yet plays no game."""
@@ -57,7 +62,10 @@ class RefinePaper(Recipe[FacePair]):
     network: ClassVar[str] = "refine-paper"
 
     def __init__(self, fabric: Fabric, config: RefinePaperConfig = RefinePaperConfig()) -> None:
-        super().__init__(fabric, build(self.network), PaperCritic(), config.average)
+        net = PaperRefiner()
+        if config.copy_at_start:
+            net.copy_at_start()
+        super().__init__(fabric, net, PaperCritic(), config.average)
         self.config = config
         self.turns = {
             "net": Turn(fabric, self.net, torch.optim.RMSprop(self.net.parameters(), config.rate)),
@@ -68,8 +76,10 @@ class RefinePaper(Recipe[FacePair]):
         fabric.to_device(self._history)
 
     def step(self, batch: FacePair, now: Moment) -> Mapping[str, Tensor]:
-        if now.progress < self.config.warm_up:
-            return self._copy(batch.now, now)
+        warming = now.progress < self.config.warm_up
+        self.turns["net"].pace(_PACE.rate(now.progress / self.config.warm_up) if warming else 1.0)
+        if warming:
+            return self._warm_up(batch.now, now)
         with torch.no_grad(), self.fabric.autocast():
             made = self.net(_inputs(batch.now))
         shown = self._history.mixed(_judged(made, batch.now), now.generator)
@@ -81,7 +91,7 @@ class RefinePaper(Recipe[FacePair]):
         self.average.follow(self.net, now.step // self.config.critic_steps)
         return judged.terms | learned.terms
 
-    def _copy(self, batch: FaceBatch, now: Moment) -> Mapping[str, Tensor]:
+    def _warm_up(self, batch: FaceBatch, now: Moment) -> Mapping[str, Tensor]:
         height, width = batch.truth.shape[-2:]
         window = Window.draw(height, width, self.config.window, now.generator)
         learned = self.turns["net"](partial(self._warm_up_loss, batch, window))
