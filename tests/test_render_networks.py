@@ -22,7 +22,7 @@ from streamfx.render.base import MouthCrop, MouthPainter, MouthView, Network, Re
 from streamfx.render.cpu import CpuRenderer
 from streamfx.render.mouth import ProceduralMouth
 from streamfx.render.painter import DATA_MEAN, LiteNetworkPainter, PaperNetworkPainter
-from streamfx.render.rectify import CROP
+from streamfx.render.rectify import CROP, move
 from streamfx.render.refiner import LiteNetworkRefiner, PaperNetworkRefiner, liveliness, membrane
 from streamfx.telemetry import StageTimer
 
@@ -85,11 +85,28 @@ def test_the_lite_refiner_shows_face_mouth_motion_and_no_past_at_first():
     assert np.allclose(x[..., 4:6], averaged(face.displacement) / 6, atol=1e-6)
     assert np.abs(x[..., 4:6]).max() <= 1
     assert not x[..., 6:].any()
-    seen = 1 - cv2.dilate(face.inner_mouth, np.ones((3, 3), np.uint8))[..., None]
+    mouth = cv2.dilate(face.inner_mouth, np.ones((3, 3), np.uint8))
+    seen = 1 - np.maximum(mouth, face.eyes)[..., None]
     assert np.allclose(
         residual.rgb, seen * (0.25 * liveliness(face) + face.rgb * (light[..., None] - 1)), atol=1e-6
     )
     assert not residual.rgb[face.inner_mouth == 1].any(), "the mouth is drawn later"
+
+
+@pytest.mark.parametrize("paper", [False, True], ids=["lite", "paper"])
+def test_eyeballs_are_drawn_and_not_refined(paper: bool):
+    face, deformation = rectified()
+    spotted = lambda x: x[..., :3] + np.indices(x.shape[:2]).sum(0)[..., None] % 2 * 0.3  # noqa: E731
+    refiner = PaperNetworkRefiner(spotted) if paper else lite_refiner(flat(0.25))
+    residual = refiner.refine(face, deformation)
+    outline = move(deformation.lids[0], face.from_frame)
+    between = np.zeros((CROP, CROP), np.uint8)
+    cv2.fillPoly(between, [np.rint(outline).astype(np.int32)], 1)
+    inside = cv2.erode(between, np.ones((5, 5), np.uint8)) > 0
+    assert inside.any()
+    assert np.abs(residual.rgb[inside]).max() < 1e-6
+    below = np.roll(inside, 25, axis=0)
+    assert np.abs(residual.rgb[below]).max() > 0.1
 
 
 def test_a_face_at_rest_is_left_to_the_photo():

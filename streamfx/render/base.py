@@ -45,6 +45,8 @@ class Rectified:
     """f32 [256,256,3] 0..1: the warped face with the inner mouth blanked to 0."""
     inner_mouth: F32 = field(repr=False)
     """f32 [256,256] 0..1: the opening between the lips; all 0 while the mean gap is under CLOSED_GAP."""
+    eyes: F32 = field(repr=False)
+    """f32 [256,256] 0..1: the openings between the lids: eyeballs are drawn, not refined."""
     face: F32 = field(repr=False)
     """f32 [256,256] 0 or 1: hull of the face oval."""
     displacement: F32 = field(repr=False)

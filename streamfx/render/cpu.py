@@ -15,6 +15,7 @@ from streamfx.render.network_kernels import blank
 from streamfx.render.rectify import (
     CROP,
     displacement_map,
+    eyes_mask,
     face_affine,
     face_mask,
     inner_mouth_mask,
@@ -85,7 +86,8 @@ class CpuRenderer:
         moved = displacement_map(deformation, affine, self._sigma, face)
         change = self._relighter.change(deformation)
         light = light_map(deformation, affine, change, face)
-        return Rectified(rgb, inner, face_mask(deformation, affine), moved, light, affine)
+        eyes = eyes_mask(deformation, affine)
+        return Rectified(rgb, inner, eyes, face_mask(deformation, affine), moved, light, affine)
 
     def mouth_view(self, picture: U8, deformation: Deformation, crop: MouthCrop) -> MouthView:
         """See base.Renderer."""

@@ -84,6 +84,20 @@ def inner_mouth_mask(deformation: Deformation, affine: F32, size: int) -> F32:
     return polygon_mask(move(deformation.inner_mouth, affine), (size, size))
 
 
+def eyes_mask(deformation: Deformation, affine: F32) -> F32:
+    """f32 [256,256]: the openings between the lids in the face crop."""
+    out = np.zeros((CROP, CROP), np.float32)
+    for lids in deformation.lids:
+        seen = np.ascontiguousarray(move(lids, affine))
+        box = box_of(seen, out.shape, 1)
+        if box is not None:
+            left, top, width, height = box
+            opening = np.empty((height, width), np.float32)
+            coverage(seen, left, top, opening)
+            out[top : top + height, left : left + width] += opening
+    return out
+
+
 def face_mask(deformation: Deformation, affine: F32) -> F32:
     """f32 [256,256] 0 or 1: hull of the face oval: where losses and discriminators look."""
     hull = cv2.convexHull(move(deformation.vertices[list(FACE_OVAL)], affine))[:, 0]

@@ -178,7 +178,8 @@ class _Stage:
         warped = np.where(rest.face[..., None] > 0, back * (1 - hidden)[..., None], _u8(rest.rgb))
         undone = replace(home, expression=(home.expression - there.expression).astype(np.float32))
         moved = displacement_map(undone, affine, self._basis.sigma, faces)
-        seen = Rectified((warped / 255).astype(np.float32), hidden, rest.face, moved, rest.light, affine)
+        bare = (warped / 255).astype(np.float32)
+        seen = Rectified(bare, hidden, rest.eyes, rest.face, moved, rest.light, affine)
         return self._made(seen, home, _crop(self._photo, affine), Tier.CYCLE, "train")
 
     def ratio(self, wrinkles: Wrinkles) -> Row:
