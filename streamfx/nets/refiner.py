@@ -48,6 +48,7 @@ class PaperRefiner(nn.Module):
         """
         ramps = self.at_full.out_channels // _COLOURS
         starts, shares, offset = _ramps_of_logit(ramps)
+        slopes = shares.abs().sqrt()  # in both layers: behind a small weight, a large one makes learning jump
         self.at_full.weight[: ramps * _COLOURS] = 0
         self.to_colour.weight.zero_()
         self.to_colour.bias.fill_(offset)  # type: ignore[union-attr]
@@ -55,10 +56,10 @@ class PaperRefiner(nn.Module):
         skipped = self.to_colour.in_channels - self.at_full.out_channels
         for colour in range(_COLOURS):
             of_colour = slice(colour * ramps, (colour + 1) * ramps)
-            self.at_full.weight[of_colour, colour, middle, middle] = 1
-            self.at_full.bias[of_colour] = -starts  # type: ignore[index]
+            self.at_full.weight[of_colour, colour, middle, middle] = slopes
+            self.at_full.bias[of_colour] = -slopes * starts  # type: ignore[index]
             from_full = slice(skipped + colour * ramps, skipped + (colour + 1) * ramps)
-            self.to_colour.weight[colour, from_full, last, last] = shares
+            self.to_colour.weight[colour, from_full, last, last] = shares / slopes
 
     def forward(self, x: Tensor) -> Tensor:
         full = functional.leaky_relu(self.at_full(x), LEAK)

@@ -127,8 +127,7 @@ class RefinePaper(Recipe[FacePair]):
     def view(self, batch: FacePair) -> View:
         now = batch.now
         inside = now.face
-        base = now.inputs[:, :3]
-        after = self.average(_inputs(now)) * inside + base * (1 - inside)
+        after = self.average(_inputs(now)) * inside + now.warped * (1 - inside)
         return View(now.photo, now.warped, after.clamp(0, 1), now.truth, inside > 0.5)
 
     def example(self, batch: FacePair) -> tuple[Tensor, Tensor]:
@@ -136,8 +135,8 @@ class RefinePaper(Recipe[FacePair]):
 
 
 def _inputs(batch: FaceBatch) -> Tensor:
-    """[B,5,H,W]: the warped face and M / 6, without the mask."""
-    return torch.cat([batch.inputs[:, :3], batch.inputs[:, 4:6]], 1)
+    """[B,5,H,W]: the warped face, in the photo's light, and M / 6."""
+    return torch.cat([batch.warped, batch.inputs[:, 4:6]], 1)
 
 
 def _judged(pictures: Tensor, batch: FaceBatch) -> Tensor:
