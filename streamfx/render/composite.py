@@ -13,7 +13,7 @@ from streamfx.render.kernels import coverage, draw_patch
 from streamfx.render.network_kernels import weigh
 from streamfx.render.rectify import CROP, box_of, move
 
-_FEATHER_INSET = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (11, 11))  # of half the 256 crop
+_FEATHER_INSET = cv2.getStructuringElement(cv2.MORPH_RECT, (11, 11))  # of half the 256 crop
 _FEATHER_BLUR, _FEATHER_REACH = 2.0, (11, 11)  # px of the same: no farther out than the inset leads in
 _LINE_BLUR = 0.6  # px: softness of the lip line
 _LINE_MARGIN = 2  # px around it that this softness may reach
