@@ -66,9 +66,10 @@ procedural. First the face without the mouth, then the true opening alone. dPSNR
 {FIGURES}"""
 SPEECH_NOTES: Final = """\
 open: neighbouring pictures with an open mouth in output and clip. temporal, real: what optical flow does not
-explain of the mouth's change from one to the next, grey levels; ratio: of both; rigid: the same of drawn teeth
-in the same motion and constant light, which cannot flicker; over rigid: temporal over that; per contrast: ratio,
-each divided by its mouth's own contrast. flicker: RMS of the second difference of its mean luma, over the clip's.
+explain of the mouth's change from one to the next, grey levels; ratio: of both; rigid: the same of drawn
+teeth in the same motion and constant light, which cannot flicker; over rigid: temporal over that; per
+contrast: ratio, each divided by its mouth's own contrast. flicker: RMS of the second difference of its mean
+luma, over the clip's.
 closed: pictures with closed lips; leak: pixels that change in them when the mouth is drawn: must be none."""
 
 
