@@ -7,21 +7,27 @@ from collections.abc import Callable
 import numpy as np
 
 from streamfx.frames import F32
-from streamfx.render.network_kernels import FACE_CELL, MOUTH_CELL
+from streamfx.render.network_kernels import FACE_ACROSS, FACE_CELL, FACE_DOWN, MOUTH_CELL
 
 Answer = Callable[[F32], F32]
 
 
+_DOWN, _ACROSS = FACE_DOWN * FACE_CELL, FACE_ACROSS * FACE_CELL
+MIDDLE = np.s_[_DOWN:-_DOWN, _ACROSS:-_ACROSS]
+"""What of a face crop the lite refiner looks at."""
+
+
 def face_cells(answer: Answer) -> Answer:
     """A refiner's network, from a function of f32 [256,256,9] to f32 [256,256,3]."""
-    return lambda cells: packed(answer(face_pictures(cells)), FACE_CELL)
+    return lambda cells: packed(answer(face_pictures(cells))[MIDDLE], FACE_CELL)
 
 
 def face_pictures(cells: F32) -> F32:
-    """f32 [256,256,9] of [64,64,54]: what was averaged is the same all over its cell."""
+    """f32 [256,256,9] of [60,48,54]: 0 around; what was averaged is the same all over its cell."""
     colours = 3 * FACE_CELL**2
     smooth = cells[..., colours:].repeat(FACE_CELL, 0).repeat(FACE_CELL, 1)
-    return np.concatenate([unpacked(cells[..., :colours], FACE_CELL), smooth], -1)
+    seen = np.concatenate([unpacked(cells[..., :colours], FACE_CELL), smooth], -1)
+    return np.pad(seen, ((_DOWN, _DOWN), (_ACROSS, _ACROSS), (0, 0)))
 
 
 def mouth_cells(answer: Answer) -> Answer:

@@ -298,8 +298,8 @@ def test_weights_are_told_by_their_name_or_their_file(tmp_path: Path):
     save_file(build("refine-lite").state_dict(), path)
     (found,) = contenders([str(path)])
     assert (found.name, found.label) == (NetworkName.REFINE_LITE, "refine-lite-7")
-    out = found.network(np.zeros((64, 64, 54), np.float32))
-    assert out.shape == (64, 64, 48)
+    out = found.network(np.zeros((60, 48, 54), np.float32))
+    assert out.shape == (60, 48, 48)
     with pytest.raises(ModelCorrupt, match="holds no weights of LiteMouth"):
         contenders([f"mouth-lite={path}"])
     assert trained_as(f"W-M+={path}", "refine-lite").variant is Variant.M

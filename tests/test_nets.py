@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from on_cells import averaged, face_pictures, unpacked
+from on_cells import MIDDLE, averaged, face_pictures, unpacked
 
 torch = pytest.importorskip("torch", reason="networks are defined in torch, of the extra `train`")
 
@@ -16,7 +16,8 @@ from streamfx.nets import NETWORKS, AsRun, build  # noqa: E402
 from streamfx.nets.completion import CompletionNet  # noqa: E402
 from streamfx.nets.critics import GlobalLocalCritic, MouthCritic, PaperCritic, PatchCritic  # noqa: E402
 from streamfx.nets.refiner import PaperRefiner  # noqa: E402
-from streamfx.render.network_kernels import FACE_CELL, MOUTH_CELL  # noqa: E402
+from streamfx.render.network_kernels import FACE_ACROSS, FACE_CELL, FACE_DOWN, MOUTH_CELL  # noqa: E402
+from streamfx.render.rectify import CROP  # noqa: E402
 
 SHAPES = {
     "refine-lite": (9, 256),
@@ -106,6 +107,7 @@ def test_what_runs_is_the_network_without_the_packing(name: str):
     net, x = stirred(build(name)).eval(), random_input(name)
     running = AsRun(net)
     assert torch.equal(running.unpack(running(running.pack(x))), net(x))
+    assert net(x).shape == (1, 3, *x.shape[2:])
 
 
 @torch.no_grad()
@@ -113,11 +115,15 @@ def test_training_packs_as_the_renderer_does():
     """The tests of the renderer hold it to on_cells.py."""
     face, mouth = random_input("refine-lite"), random_input("mouth-lite")
     seen = face_pictures(channels_last(build("refine-lite").pack(face)))
-    np.testing.assert_allclose(seen[..., :3], channels_last(face)[..., :3])
-    np.testing.assert_allclose(seen[..., 3:], averaged(channels_last(face)[..., 3:]), atol=1e-6)
+    np.testing.assert_allclose(seen[MIDDLE][..., :3], channels_last(face)[MIDDLE][..., :3])
+    np.testing.assert_allclose(
+        seen[MIDDLE][..., 3:], averaged(channels_last(face)[..., 3:])[MIDDLE], atol=1e-6
+    )
     seen = unpacked(channels_last(build("mouth-lite").pack(mouth)), MOUTH_CELL)
     np.testing.assert_array_equal(seen, channels_last(mouth))
-    assert (build("refine-lite").FACTOR, build("mouth-lite").FACTOR) == (FACE_CELL, MOUTH_CELL)
+    net = build("refine-lite")
+    assert (net.FACTOR, build("mouth-lite").FACTOR) == (FACE_CELL, MOUTH_CELL)
+    assert (net.CELLS * FACE_CELL, net.DOWN, net.ACROSS) == (CROP, FACE_DOWN, FACE_ACROSS)
 
 
 def channels_last(x: Tensor) -> np.ndarray:

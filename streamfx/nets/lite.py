@@ -87,12 +87,17 @@ class LiteRefiner(OnCells):
     residual (0 where there is none). Out [B,3,256,256], -1..1: tanh(r) * gate, to be added.
 
     A cell holds the 48 colours of its pixels (red first, row by row), and the means of mask, M and previous
-    residual, which are smooth.
+    residual, which are smooth. Of the whole crop's 64 x 64 cells only the middle 60 x 48 are looked at, in
+    which the face lies; around them nothing is added. Smaller pictures are looked at whole.
     """
 
     FACTOR = 4
     INPUTS: Final = 9
     CELL = 54
+    CELLS: Final = 64
+    DOWN: Final = 2
+    ACROSS: Final = 8
+    """Cells left out on either side of the whole crop."""
 
     def __init__(self, widths: tuple[int, int, int] = (32, 56, 96), blocks: tuple[int, int] = (2, 2)) -> None:
         super().__init__()
@@ -103,7 +108,16 @@ class LiteRefiner(OnCells):
     def pack(self, x: Tensor) -> Tensor:
         """See OnCells."""
         colours = functional.pixel_unshuffle(x[:, :3], self.FACTOR)
-        return torch.cat([colours, functional.avg_pool2d(x[:, 3:], self.FACTOR)], 1)
+        cells = torch.cat([colours, functional.avg_pool2d(x[:, 3:], self.FACTOR)], 1)
+        if cells.shape[-1] < self.CELLS:
+            return cells
+        return cells[:, :, self.DOWN : self.CELLS - self.DOWN, self.ACROSS : self.CELLS - self.ACROSS]
+
+    def unpack(self, cells: Tensor) -> Tensor:
+        """See OnCells; nothing is added around the middle."""
+        if cells.shape[-1] == self.CELLS - 2 * self.ACROSS:
+            cells = functional.pad(cells, (self.ACROSS, self.ACROSS, self.DOWN, self.DOWN))
+        return super().unpack(cells)
 
     def on_cells(self, cells: Tensor) -> Tensor:
         """See OnCells."""

@@ -11,6 +11,9 @@ from streamfx.render.kernels import compiled
 
 FACE_CELL: Final = 4
 """px: side of a cell of the lite refiner (nets.lite.LiteRefiner.FACTOR)."""
+FACE_DOWN: Final = 2
+FACE_ACROSS: Final = 8
+"""Cells above and below, left and right of those that the lite refiner looks at (LiteRefiner)."""
 MOUTH_CELL: Final = 2
 """px: side of a cell of the lite mouth network (nets.lite.LiteMouth.FACTOR)."""
 
@@ -38,13 +41,13 @@ def show_face(out: F32, face: F32, light: F32, mouth: F32, displacement: F32, un
     """Lay out what the lite refiner sees, in cells of FACE_CELL px a side (nets.lite.LiteRefiner.pack).
 
     Args:
-        out: f32 [n/4,n/4,54], overwritten: the 48 colours of a cell, red first; means of mouth, M and `last`.
+        out: f32 [60,48,54], overwritten: the 48 colours of a cell, red first; means of mouth, M and `last`.
         face: f32 [n,n,3] 0..1.
         light: f32 [n,n]: factor of the face.
         mouth: f32 [n,n]: the opening between the lips.
         displacement: f32 [n,n,2]
         unit: of the displacement.
-        last: f32 [n/4,n/4,48]: the last residual, in cells.
+        last: f32 [60,48,48]: the last residual, in cells.
     """
     pixels = FACE_CELL * FACE_CELL
     for y in range(out.shape[0]):
@@ -53,7 +56,8 @@ def show_face(out: F32, face: F32, light: F32, mouth: F32, displacement: F32, un
             opening = right = down = np.float32(0)
             for i in range(FACE_CELL):
                 for j in range(FACE_CELL):
-                    v, u, pixel = y * FACE_CELL + i, x * FACE_CELL + j, i * FACE_CELL + j
+                    v, u = (y + FACE_DOWN) * FACE_CELL + i, (x + FACE_ACROSS) * FACE_CELL + j
+                    pixel = i * FACE_CELL + j
                     lit = light[v, u]
                     cell[pixel] = face[v, u, 0] * lit
                     cell[pixels + pixel] = face[v, u, 1] * lit
@@ -76,23 +80,31 @@ def with_light(answer: F32, share: float, face: F32, light: F32, hidden: F32, ou
     """What is to be added to the face where it is seen: the network's answer and the change of light.
 
     Args:
-        answer: f32 [n/4,n/4,48], in cells.
+        answer: f32 [60,48,48], in cells; 0 around them.
         share: of the answer that shows.
         face, light: as in `show_face`.
         hidden: f32 [n,n] 0..1: where nothing is to be added.
         out: f32 [n,n,3], overwritten.
     """
     pixels, part = FACE_CELL * FACE_CELL, np.float32(share)
+    rows, columns = answer.shape[0], answer.shape[1]
     for y in range(out.shape[0]):
-        for x in range(answer.shape[1]):
-            cell = answer[y // FACE_CELL, x]
+        row = y // FACE_CELL - FACE_DOWN
+        for x in range(out.shape[1]):
+            seen = 1 - hidden[y, x]
+            change = seen * (light[y, x] - 1)
+            for c in range(3):
+                out[y, x, c] = change * face[y, x, c]
+        if row < 0 or row >= rows:
+            continue
+        for column in range(columns):
+            cell = answer[row, column]
             for j in range(FACE_CELL):
-                u, pixel = x * FACE_CELL + j, y % FACE_CELL * FACE_CELL + j
-                seen = 1 - hidden[y, u]
-                shown, change = seen * part, seen * (light[y, u] - 1)
-                out[y, u, 0] = shown * cell[pixel] + change * face[y, u, 0]
-                out[y, u, 1] = shown * cell[pixels + pixel] + change * face[y, u, 1]
-                out[y, u, 2] = shown * cell[2 * pixels + pixel] + change * face[y, u, 2]
+                u, pixel = (column + FACE_ACROSS) * FACE_CELL + j, y % FACE_CELL * FACE_CELL + j
+                shown = part * (1 - hidden[y, u])
+                out[y, u, 0] += shown * cell[pixel]
+                out[y, u, 1] += shown * cell[pixels + pixel]
+                out[y, u, 2] += shown * cell[2 * pixels + pixel]
 
 
 @compiled

@@ -13,7 +13,7 @@ import numpy as np
 
 from streamfx.frames import F32, Deformation
 from streamfx.render.base import Network, Rectified, Residual
-from streamfx.render.network_kernels import FACE_CELL, relax, show_face, with_light
+from streamfx.render.network_kernels import FACE_ACROSS, FACE_CELL, FACE_DOWN, relax, show_face, with_light
 from streamfx.render.rectify import CROP, LARGEST_DISPLACEMENT
 
 _RIM: Final = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (17, 17))
@@ -45,13 +45,13 @@ class LiteNetworkRefiner:
         """Start without a past.
 
         Args:
-            network: f32 [64,64,54] (cells of 4x4 px: face RGB 0..1; means of inner mouth, M / 6, last
-                residual) to a residual f32 [64,64,48]. Layout: nets.lite.LiteRefiner.
+            network: f32 [60,48,54] (cells of 4x4 px, the crop's middle: face RGB 0..1; means of inner mouth,
+                M / 6, last residual) to a residual f32 [60,48,48]. Layout: nets.lite.LiteRefiner.
         """
         self._network = network
-        side = CROP // FACE_CELL
-        self._input = np.zeros((side, side, 3 * FACE_CELL**2 + 6), np.float32)
-        self._nothing = np.zeros((side, side, 3 * FACE_CELL**2), np.float32)
+        cells = (CROP // FACE_CELL - 2 * FACE_DOWN, CROP // FACE_CELL - 2 * FACE_ACROSS)
+        self._input = np.zeros((*cells, 3 * FACE_CELL**2 + 6), np.float32)
+        self._nothing = np.zeros((*cells, 3 * FACE_CELL**2), np.float32)
         self._last = self._nothing
         self._epoch, self._held = 0, True
 
