@@ -28,9 +28,9 @@ from streamfx.lab.evaluation.people import Pair, Sitting, unseen_pairs
 from streamfx.lab.evaluation.perceptual import LandmarkFeatures
 from streamfx.lab.evaluation.refine import RefineRow, refine, summary
 from streamfx.lab.evaluation.sheets import Expression, sheets
-from streamfx.lab.evaluation.skin import SkinGroup
 from streamfx.lab.evaluation.stage import Stage, View
 from streamfx.lab.evaluation.tables import Column, cells, documents, mean
+from streamfx.lab.skin import SkinGroup
 from streamfx.models.store import Store
 from streamfx.models.weights import NetworkName
 from streamfx.portrait.deform import deform

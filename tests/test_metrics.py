@@ -23,14 +23,14 @@ from streamfx.lab.evaluation.metrics import (
     psnr,
     ssim,
 )
-from streamfx.lab.evaluation.skin import (
+from streamfx.lab.evaluation.temporal import flicker, temporal_error
+from streamfx.lab.skin import (
     SkinGroup,
     cheek_colour,
     crop_typology_angle,
     skin_group,
     typology_angle,
 )
-from streamfx.lab.evaluation.temporal import flicker, temporal_error
 
 RNG = np.random.default_rng(3)
 NOISE = RNG.integers(0, 256, (64, 80, 3), dtype=np.uint8)

@@ -7,6 +7,7 @@ packed by pixel unshuffling, so that detail survives while convolutions stay che
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import ClassVar, Final
 
 import torch
@@ -52,7 +53,7 @@ class _Hourglass(nn.Module):
         return out
 
 
-class OnCells(nn.Module):
+class OnCells(nn.Module, ABC):
     """A network that works on cells of FACTOR x FACTOR px, each of whose pixels is a channel of its own.
 
     Training sees pictures; what ships runs `on_cells`, since the renderer writes and reads cells at no cost
@@ -67,9 +68,9 @@ class OnCells(nn.Module):
         """[B,C,H,W] pictures to [B,CELL,H/FACTOR,W/FACTOR] cells."""
         return functional.pixel_unshuffle(x, self.FACTOR)
 
+    @abstractmethod
     def on_cells(self, cells: Tensor) -> Tensor:
         """The network proper: packed cells to those of the answer, [B,C' FACTOR^2,H/FACTOR,W/FACTOR]."""
-        raise NotImplementedError
 
     def unpack(self, cells: Tensor) -> Tensor:
         """The answer's cells to [B,C',H,W] pictures."""

@@ -24,9 +24,9 @@ from streamfx.lab.evaluation.metrics import gmsd, mean_difference, psnr, ssim
 from streamfx.lab.evaluation.openings import Opening
 from streamfx.lab.evaluation.people import Sitting
 from streamfx.lab.evaluation.perceptual import LandmarkFeatures
-from streamfx.lab.evaluation.skin import cheek_colour
 from streamfx.lab.evaluation.stage import Stage, Studio, View
 from streamfx.lab.evaluation.tables import Column, mean
+from streamfx.lab.skin import cheek_colour
 from streamfx.models.weights import Profile
 from streamfx.portrait.photo import load_photo
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from streamfx.errors import SourceMissing
 from streamfx.frames import U8, FaceTrack
-from streamfx.lab.evaluation.skin import SkinGroup, skin_group, typology_angle
 from streamfx.lab.evaluation.stage import Stage, Studio
+from streamfx.lab.skin import SkinGroup, skin_group, typology_angle
 from streamfx.lab.training.people import read_index
 from streamfx.portrait.photo import load_photo
 

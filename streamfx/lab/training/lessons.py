@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from streamfx.frames import I32, Mask
-from streamfx.lab.evaluation.skin import crop_typology_angle, skin_group
+from streamfx.lab.skin import crop_typology_angle, skin_group
 from streamfx.lab.training.crops import FaceCrops, MouthCrops
 from streamfx.lab.training.draws import Group, Names, RowDraw, balanced, by_turns, check_people
 from streamfx.lab.training.sampling import (
