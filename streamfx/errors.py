@@ -17,6 +17,14 @@ StreamfxError
 │   ├── ModelCorrupt       the bytes do not have the hash that the manifest names
 │   └── ModelUnusable      the right bytes, but this machine's OpenVINO cannot run them
 ├── RigUnsolvable          the photo's mesh could not be solved
+├── ResourceError          a portrait, session or device of the daemon, by its name
+│   ├── ResourceMissing    there is none of that name
+│   ├── ResourceExists     the name is taken
+│   ├── ResourceBusy       something else uses it
+│   ├── ResourceUnready    not now: it is not in a state to do that
+│   └── LimitReached       there are as many as there may be
+├── WorkerFailed           the process that tracks and renders could not be started, or broke off
+├── RingUnreadable         shared memory that is foreign, damaged or of another version
 └── Interrupted            the person pressed Ctrl-C                                   exit 130
 """
 
@@ -109,6 +117,49 @@ class ModelUnusable(ModelError):
 
 class RigUnsolvable(StreamfxError):
     """The photo's mesh could not be solved."""
+
+
+class ResourceError(StreamfxError):
+    """A resource of the daemon.
+
+    Args:
+        kind: `portrait`, `session` or `device`.
+        name: its identifier.
+        cause, remedy: as in StreamfxError.
+    """
+
+    def __init__(self, kind: str, name: str, cause: str, remedy: str = "") -> None:
+        super().__init__(cause, remedy)
+        self.kind = kind
+        self.name = name
+
+
+class ResourceMissing(ResourceError):
+    """There is none of that name."""
+
+
+class ResourceExists(ResourceError):
+    """The name is taken."""
+
+
+class ResourceBusy(ResourceError):
+    """Something else uses it."""
+
+
+class ResourceUnready(ResourceError):
+    """It is not in a state to do what was asked."""
+
+
+class LimitReached(ResourceError):
+    """There are as many as there may be."""
+
+
+class WorkerFailed(StreamfxError):
+    """The worker could not be started, or broke off."""
+
+
+class RingUnreadable(StreamfxError):
+    """Shared memory that is foreign, damaged or of another version."""
 
 
 class Interrupted(StreamfxError):

@@ -1,0 +1,183 @@
+"""What a session is asked to do. A value: to change a session, another one is given to it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from enum import StrEnum
+from math import isfinite
+from pathlib import Path
+from typing import Final
+
+from streamfx.errors import UsageError
+
+SIDES: Final = (64, 1920)
+"""px: smallest and largest side of a live picture."""
+RATES: Final = (5.0, 60.0)
+"""Frames per second."""
+GAINS: Final = (0.0, 1.5)
+MOST_PORTRAITS: Final = 9
+"""In one session: each is kept loaded, so that a switch takes one frame."""
+LONGEST_BADGE: Final = 40
+"""Characters."""
+REMOTE: Final = "remote"
+"""Source: motions that a client streams (DriveSession)."""
+DEMO: Final = "demo"
+"""Source: the motion template that ships with streamfx, in rounds."""
+NOTHING: Final = "none"
+"""Camera: no virtual camera; previews, recordings and the ring only. Source: nothing drives, the portrait idles."""
+AUTO: Final = "auto"
+"""Camera: the best at hand. Source: the first real camera."""
+
+_PROFILES: Final = {"refine": ("lite", "paper", "off"), "mouth": ("lite", "paper", "procedural")}
+_COLOUR: Final = re.compile(r"#[0-9a-fA-F]{6}")
+
+
+class BackgroundKind(StrEnum):
+    """What is seen behind the person."""
+
+    KEEP = "keep"
+    """The photo's own."""
+    BLUR = "blur"
+    """The photo's own, out of focus."""
+    COLOUR = "colour"
+    IMAGE = "image"
+    """A picture, cut to fill the frame."""
+
+
+@dataclass(frozen=True, slots=True)
+class Background:
+    """What is seen behind the person, and its particulars."""
+
+    kind: BackgroundKind = BackgroundKind.KEEP
+    colour: str = "#00b140"
+    """#rrggbb; used by COLOUR."""
+    image: Path | None = None
+    """Used by IMAGE: a file under an allowed root."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gains:
+    """How strongly the driver is followed, 0 to 1.5; 1 is faithful."""
+
+    head: float = 1.0
+    expression: float = 1.0
+    gaze: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """The picture's form, constant for the life of a session: readers of a camera survive no change of it."""
+
+    camera: str = AUTO
+    """AUTO, NOTHING, `pipewire`, or a device as /dev/video10."""
+    size: tuple[int, int] = (640, 480)
+    """(width, height) px, even."""
+    fps: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class SessionSettings:
+    """Everything about a session that a user may choose."""
+
+    output: Output = field(default_factory=Output)
+    source: str = AUTO
+    """AUTO, NOTHING, REMOTE, DEMO, a camera (/dev/video0, camera:NAME, 0), a video file or a motion template;
+    files are played in rounds."""
+    portraits: tuple[str, ...] = ()
+    """Identifiers of the portraits kept loaded, in the order of `next` and `previous`."""
+    selected: str = ""
+    """The portrait that is shown; empty takes the first."""
+    gains: Gains = field(default_factory=Gains)
+    background: Background = field(default_factory=Background)
+    mirror: bool = False
+    """Whether the published picture is mirrored."""
+    mirror_preview: bool = False
+    """Whether previews are mirrored, as people know themselves; independent of `mirror`."""
+    badge: str = ""
+    """A line of text in the picture's corner."""
+    hidden: bool = False
+    """Show the idle portrait whatever the driver does; tracking goes on."""
+    paused: bool = False
+    """Close the source (the camera's lamp goes out) and show the idle portrait."""
+    on_demand: bool = False
+    """Open the source only while some program reads the virtual camera."""
+    refine: str = "lite"
+    """`lite`, `paper` or `off`."""
+    mouth: str = "lite"
+    """`lite`, `paper` or `procedural`."""
+
+    def shown(self) -> str:
+        """Identifier of the portrait that is shown; empty without any."""
+        return self.selected or next(iter(self.portraits), "")
+
+
+def check(settings: SessionSettings) -> None:
+    """Refuse what makes no sense.
+
+    Raises:
+        UsageError: with the setting's name, what it is, and what it may be. `field` of the error names it.
+    """
+    _check_output(settings.output)
+    for name, value in (("head", settings.gains.head), ("expression", settings.gains.expression),
+                        ("gaze", settings.gains.gaze)):  # fmt: skip
+        _within(f"gains.{name}", value, GAINS)
+    for name, allowed in _PROFILES.items():
+        if getattr(settings, name) not in allowed:
+            raise SettingRefused(name, f"it is {getattr(settings, name)!r}", f"use {', '.join(allowed)}")
+    _check_background(settings.background)
+    if len(settings.badge) > LONGEST_BADGE or not settings.badge.isprintable():
+        raise SettingRefused(
+            "badge", "it is too long or not printable", f"use at most {LONGEST_BADGE} characters"
+        )
+    if len(settings.portraits) > MOST_PORTRAITS or len(set(settings.portraits)) != len(settings.portraits):
+        raise SettingRefused(
+            "portraits", "too many, or one twice", f"use at most {MOST_PORTRAITS}, each once"
+        )
+    if settings.selected and settings.selected not in settings.portraits:
+        raise SettingRefused(
+            "selected", f"{settings.selected!r} is not among portraits", "add it there first"
+        )
+    if not settings.source.isprintable() or not settings.source:
+        raise SettingRefused(
+            "source", "it is empty or not printable", "name a camera, a file, demo, remote or none"
+        )
+
+
+class SettingRefused(UsageError):
+    """A setting that makes no sense, by its name.
+
+    Args:
+        name: of the setting, dotted (`gains.head`).
+        why: one clause.
+        remedy: one clause.
+    """
+
+    def __init__(self, name: str, why: str, remedy: str) -> None:
+        super().__init__(f"{name}: {why}", remedy[:1].upper() + remedy[1:])
+        self.field = name
+
+
+def _check_output(output: Output) -> None:
+    for name, side in zip(("width", "height"), output.size, strict=True):
+        _within(f"output.{name}", side, SIDES)
+        if side % 2:
+            raise SettingRefused(f"output.{name}", f"it is {side}", "it must be even")
+    _within("output.fps", output.fps, RATES)
+    if not output.camera or not output.camera.isprintable():
+        raise SettingRefused(
+            "output.camera", "it is empty or not printable", "use auto, none, pipewire or a device"
+        )
+
+
+def _check_background(background: Background) -> None:
+    if not _COLOUR.fullmatch(background.colour):
+        raise SettingRefused("background.colour", f"it is {background.colour!r}", "write it as #00b140")
+    if background.kind is BackgroundKind.IMAGE and background.image is None:
+        raise SettingRefused("background.image", "it is missing", "name a picture")
+
+
+def _within(name: str, value: float, limits: tuple[float, float]) -> None:
+    low, high = limits
+    if not isfinite(value) or not low <= value <= high:
+        raise SettingRefused(name, f"it is {value:g}", f"it must be from {low:g} to {high:g}")
