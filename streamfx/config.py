@@ -23,6 +23,28 @@ def cache_folder() -> Path:
     return base / "streamfx"
 
 
+def idle_folder() -> Path:
+    """The folder of idle portraits: they are made by workers and shown by the daemon."""
+    return cache_folder() / "idle"
+
+
+def data_folder() -> Path:
+    """The folder of what a user gave and nobody can make again: `$XDG_DATA_HOME/streamfx`.
+
+    Raises:
+        UsageError: the account has no home folder and no XDG_DATA_HOME.
+    """
+    named = os.environ.get("XDG_DATA_HOME", "")
+    base = Path(named) if Path(named).is_absolute() else _home() / ".local" / "share"
+    return base / "streamfx"
+
+
+def runtime_folder() -> Path:
+    """The folder of sockets and locks: `$XDG_RUNTIME_DIR/streamfx`, else `run` in the cache folder."""
+    named = os.environ.get("XDG_RUNTIME_DIR", "")
+    return Path(named) / "streamfx" if Path(named).is_absolute() else cache_folder() / "run"
+
+
 def models_folder() -> Path:
     """The folder of the model store: `STREAMFX_MODELS_DIR`, else `models` in the cache folder."""
     named = os.environ.get("STREAMFX_MODELS_DIR", "")

@@ -2,6 +2,7 @@
 
 StreamfxError
 ├── UsageError             the command or a setting makes no sense                     exit 2
+│   └── SettingRefused     a session's setting, by its name
 ├── PhotoError             the portrait photo
 │   ├── PhotoUnreadable    not an image, truncated, too large, a format we refuse
 │   └── PhotoUnsuitable    no face, several, too small, turned away, cropped
@@ -57,6 +58,20 @@ class UsageError(StreamfxError):
     """The command line or a setting makes no sense."""
 
     exit_code = 2
+
+
+class SettingRefused(UsageError):
+    """A session's setting that makes no sense.
+
+    Args:
+        field: its name, dotted (`gains.head`).
+        why: one clause.
+        remedy: one clause.
+    """
+
+    def __init__(self, field: str, why: str, remedy: str) -> None:
+        super().__init__(f"{field}: {why}", remedy)
+        self.field = field
 
 
 class PhotoError(StreamfxError):

@@ -251,3 +251,19 @@ class Rendered:
     """Monotonic clock when the picture was finished."""
     seq: int
     quality: Quality
+
+
+@dataclass(frozen=True, slots=True)
+class IdlePortrait:
+    """A portrait at rest, with what lets it breathe and blink where there is no renderer (sink/idle.py)."""
+
+    rest: U8 = field(repr=False)
+    """u8 [H,W,3]"""
+    breath: F32 = field(repr=False)
+    """f32 [h,w,2] px of the frame: where everything moves to as the chest is full; one value per STEP px."""
+    sway: F32 = field(repr=False)
+    """f32 [h,w,2] px: the same as the head turns a little to the right."""
+    blink: U8 = field(repr=False)
+    """u8 [K,n,m,3]: the eyes from nearly open to shut, K = 0 where there are none."""
+    blink_at: tuple[int, int]
+    """(left, top) px of these in the frame."""

@@ -8,7 +8,7 @@ picture. The two never share a picture: the driver's camera cannot reach the out
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import chain, islice
@@ -188,31 +188,39 @@ class Networks:
         chosen = (("refine", self.refine), ("mouth", self.mouth))
         return tuple(NetworkName(f"{place}-{profile}") for place, profile in chosen if profile)
 
-    def refiner(self) -> Refiner | None:
+    def refiner(self, load: Callable[[str], Network] | None = None) -> Refiner | None:
         """Load the network that refines the face, if one is to.
+
+        Args:
+            load: gives a network by its name; portraits shown in turn may share one.
 
         Raises:
             ModelError: it is not shipped, or damaged.
         """
         if self.refine is None:
             return None
-        network = _load(f"refine-{self.refine}")
+        network = (load or load_network)(f"refine-{self.refine}")
         return LiteNetworkRefiner(network) if self.refine is Profile.LITE else PaperNetworkRefiner(network)
 
-    def painter(self, rig: Rig) -> MouthPainter:
-        """Whatever paints the inside of a rig's mouth, loaded.
+    def painter(self, rig: Rig, load: Callable[[str], Network] | None = None) -> MouthPainter:
+        """Whatever paints the inside of a rig's mouth, loaded; `load` as above.
 
         Raises:
             ModelError: the network is not shipped, or damaged.
         """
         if self.mouth is None:
             return ProceduralMouth(rig)
-        network = _load(f"mouth-{self.mouth}")
+        network = (load or load_network)(f"mouth-{self.mouth}")
         is_lite = self.mouth is Profile.LITE
         return LiteNetworkPainter(network, rig) if is_lite else PaperNetworkPainter(network)
 
 
-def _load(name: str) -> Network:
+def load_network(name: str) -> Network:
+    """A network that ships, ready to run.
+
+    Raises:
+        ModelError: it is not shipped, or damaged.
+    """
     from streamfx.models.network import Network as Loaded  # OpenVINO takes a third of a second to import
 
     return Loaded(name)
@@ -241,33 +249,42 @@ class Animator:
             painter: the mouth's network; None takes the procedural mouth.
             timer: takes the times of the stages.
         """
-        self._rig, self._gains, self._refiner = rig, gains, refiner
+        self.gains = gains
+        """Replaced whole while it runs, by the user's sliders."""
+        self._rig, self._refiner = rig, refiner
         self._renderer: Renderer = CpuRenderer(rig, load_face_basis().sigma, mode)
-        self._painter = painter or ProceduralMouth(rig)
+        self._procedural = ProceduralMouth(rig)
+        self._painter = painter or self._procedural
         self._blender = MouthBlender()
         self._timer = timer or StageTimer()
 
-    def animate(self, motion: Motion) -> Rendered:
-        """One finished picture."""
+    def animate(self, motion: Motion, *, networks: bool = True) -> Rendered:
+        """One finished picture.
+
+        Args:
+            motion: what the driver does.
+            networks: False leaves them out, on a machine that is too busy for them.
+        """
         measure = self._timer.measure
+        refiner, painter = (self._refiner, self._painter) if networks else (None, self._procedural)
         with measure("deform"):
-            deformation = deform(self._rig, motion, self._gains)
+            deformation = deform(self._rig, motion, self.gains)
         with measure("warp"):
             picture = self._renderer.warp(deformation)
-        if self._refiner is not None:
+        if refiner is not None:
             with measure("refine"):
                 face = self._renderer.rectify(deformation)
-                self._renderer.add_residual(picture, self._refiner.refine(face, deformation), face)
+                self._renderer.add_residual(picture, refiner.refine(face, deformation), face)
         with measure("mouth"):
-            self._draw_mouth(picture, deformation)
-        return finish(picture, deformation, refined=self._refiner is not None)
+            self._draw_mouth(picture, deformation, painter)
+        return finish(picture, deformation, refined=refiner is not None)
 
-    def _draw_mouth(self, picture: U8, deformation: Deformation) -> None:
-        view = self._renderer.mouth_view(picture, deformation, self._painter.crop)
+    def _draw_mouth(self, picture: U8, deformation: Deformation, painter: MouthPainter) -> None:
+        view = self._renderer.mouth_view(picture, deformation, painter.crop)
         if not view.is_open:
             self._blender.reset()
             return
-        mouth = self._blender.blend(self._painter.paint(view, deformation), view, deformation)
+        mouth = self._blender.blend(painter.paint(view, deformation), view, deformation)
         self._renderer.draw_mouth(picture, view, mouth)
 
 

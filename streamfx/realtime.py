@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from queue import Full, Queue
 from typing import Final, Generic, TypeVar
 
 T = TypeVar("T")
 
+_LATE: Final = 0.1
+"""Of a period: a tick as late as that still counts as kept."""
 _POLL_S: Final = 0.1
 """How often a thread that waits for room looks whether anybody is still there."""
 
@@ -156,3 +158,41 @@ def ahead(values: Iterator[T], depth: int) -> Generator[T]:
             raise value.failure
     finally:
         thread.leave()
+
+
+class Pacer:
+    """Ticks at an even rate on the monotonic clock. What was missed is skipped, never made up for in a burst.
+
+    Args:
+        fps: ticks a second.
+        clock, sleep: replaced in tests.
+    """
+
+    def __init__(
+        self,
+        fps: float,
+        clock: Callable[[], int] = time.monotonic_ns,
+        sleep: Callable[[float], object] = time.sleep,
+    ) -> None:
+        self.period_ns = round(1e9 / fps)
+        self.skipped = 0
+        """Ticks that passed while nobody waited for them."""
+        self._clock, self._sleep = clock, sleep
+        self._due_ns: int | None = None
+
+    def wait(self) -> int:
+        """Sleep until the next tick; the time of it, ns. After a stall the next tick comes a period later."""
+        now = self._clock()
+        self._due_ns = now if self._due_ns is None else self._due_ns + self.period_ns
+        if now - self._due_ns > _LATE * self.period_ns:
+            missed = -(-(now - self._due_ns) // self.period_ns)
+            self.skipped += missed
+            self._due_ns += missed * self.period_ns
+        while (left := self._due_ns - self._clock()) > 0:
+            self._sleep(left / 1e9)
+        return self._due_ns
+
+    def shift(self, by_ns: int) -> None:
+        """Move the ticks to come, later or earlier, by less than a period."""
+        if self._due_ns is not None:
+            self._due_ns += by_ns

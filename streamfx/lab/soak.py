@@ -20,11 +20,11 @@ import numpy as np
 from streamfx.errors import StreamfxError
 from streamfx.frames import Rendered
 from streamfx.lab.demo_clip import demo_clip
-from streamfx.lab.looped import LoopedSource
 from streamfx.models.store import Store
 from streamfx.models.weights import Profile
 from streamfx.pipeline import Animator, FaceDriver, Networks, animate, load_portrait
 from streamfx.sink.film import FilmWriter
+from streamfx.source.looped import LoopedSource
 from streamfx.telemetry import StageTimer, resident_bytes
 
 SIZE: Final = (640, 480)

@@ -13,10 +13,10 @@ import numpy as np
 
 from streamfx.frames import Motion, Rig
 from streamfx.lab.baseline import ThinPlateWarp
-from streamfx.lab.looped import LoopedSource
 from streamfx.models.store import Store
 from streamfx.pipeline import Animator, FaceDriver, Networks
 from streamfx.portrait.deform import deform
+from streamfx.source.looped import LoopedSource
 from streamfx.telemetry import StageTime, StageTimer, peak_bytes, summary
 
 WARM_UP: Final = 30

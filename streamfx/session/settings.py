@@ -9,7 +9,7 @@ from math import isfinite
 from pathlib import Path
 from typing import Final
 
-from streamfx.errors import UsageError
+from streamfx.errors import SettingRefused
 
 SIDES: Final = (64, 1920)
 """px: smallest and largest side of a live picture."""
@@ -25,9 +25,12 @@ REMOTE: Final = "remote"
 DEMO: Final = "demo"
 """Source: the motion template that ships with streamfx, in rounds."""
 NOTHING: Final = "none"
-"""Camera: no virtual camera; previews, recordings and the ring only. Source: nothing drives, the portrait idles."""
+"""Camera: none, only previews, recordings and the ring. Source: nothing drives, the portrait idles."""
 AUTO: Final = "auto"
 """Camera: the best at hand. Source: the first real camera."""
+
+ID: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?")
+"""Of portraits and sessions."""
 
 _PROFILES: Final = {"refine": ("lite", "paper", "off"), "mouth": ("lite", "paper", "procedural")}
 _COLOUR: Final = re.compile(r"#[0-9a-fA-F]{6}")
@@ -116,7 +119,7 @@ def check(settings: SessionSettings) -> None:
     """Refuse what makes no sense.
 
     Raises:
-        UsageError: with the setting's name, what it is, and what it may be. `field` of the error names it.
+        SettingRefused: with the setting's name, what it is, and what it may be.
     """
     _check_output(settings.output)
     for name, value in (("head", settings.gains.head), ("expression", settings.gains.expression),
@@ -124,60 +127,46 @@ def check(settings: SessionSettings) -> None:
         _within(f"gains.{name}", value, GAINS)
     for name, allowed in _PROFILES.items():
         if getattr(settings, name) not in allowed:
-            raise SettingRefused(name, f"it is {getattr(settings, name)!r}", f"use {', '.join(allowed)}")
+            raise SettingRefused(name, f"it is {getattr(settings, name)!r}", f"Use {', '.join(allowed)}")
     _check_background(settings.background)
     if len(settings.badge) > LONGEST_BADGE or not settings.badge.isprintable():
         raise SettingRefused(
-            "badge", "it is too long or not printable", f"use at most {LONGEST_BADGE} characters"
+            "badge", "it is too long or not printable", f"Use at most {LONGEST_BADGE} characters"
         )
     if len(settings.portraits) > MOST_PORTRAITS or len(set(settings.portraits)) != len(settings.portraits):
         raise SettingRefused(
-            "portraits", "too many, or one twice", f"use at most {MOST_PORTRAITS}, each once"
+            "portraits", "too many, or one twice", f"Use at most {MOST_PORTRAITS}, each once"
         )
     if settings.selected and settings.selected not in settings.portraits:
         raise SettingRefused(
-            "selected", f"{settings.selected!r} is not among portraits", "add it there first"
+            "selected", f"{settings.selected!r} is not among portraits", "Add it there first"
         )
     if not settings.source.isprintable() or not settings.source:
         raise SettingRefused(
-            "source", "it is empty or not printable", "name a camera, a file, demo, remote or none"
+            "source", "it is empty or not printable", "Name a camera, a file, demo, remote or none"
         )
-
-
-class SettingRefused(UsageError):
-    """A setting that makes no sense, by its name.
-
-    Args:
-        name: of the setting, dotted (`gains.head`).
-        why: one clause.
-        remedy: one clause.
-    """
-
-    def __init__(self, name: str, why: str, remedy: str) -> None:
-        super().__init__(f"{name}: {why}", remedy[:1].upper() + remedy[1:])
-        self.field = name
 
 
 def _check_output(output: Output) -> None:
     for name, side in zip(("width", "height"), output.size, strict=True):
         _within(f"output.{name}", side, SIDES)
         if side % 2:
-            raise SettingRefused(f"output.{name}", f"it is {side}", "it must be even")
+            raise SettingRefused(f"output.{name}", f"it is {side}", "It must be even")
     _within("output.fps", output.fps, RATES)
     if not output.camera or not output.camera.isprintable():
         raise SettingRefused(
-            "output.camera", "it is empty or not printable", "use auto, none, pipewire or a device"
+            "output.camera", "it is empty or not printable", "Use auto, none, pipewire or a device"
         )
 
 
 def _check_background(background: Background) -> None:
     if not _COLOUR.fullmatch(background.colour):
-        raise SettingRefused("background.colour", f"it is {background.colour!r}", "write it as #00b140")
+        raise SettingRefused("background.colour", f"it is {background.colour!r}", "Write it as #00b140")
     if background.kind is BackgroundKind.IMAGE and background.image is None:
-        raise SettingRefused("background.image", "it is missing", "name a picture")
+        raise SettingRefused("background.image", "it is missing", "Name a picture")
 
 
 def _within(name: str, value: float, limits: tuple[float, float]) -> None:
     low, high = limits
     if not isfinite(value) or not low <= value <= high:
-        raise SettingRefused(name, f"it is {value:g}", f"it must be from {low:g} to {high:g}")
+        raise SettingRefused(name, f"it is {value:g}", f"It must be from {low:g} to {high:g}")

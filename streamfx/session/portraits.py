@@ -1,0 +1,301 @@
+"""The portraits that the daemon knows: photos, checked once by a process of its own, kept on disk."""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+from streamfx import errors
+from streamfx.errors import (
+    LimitReached,
+    OutputError,
+    PhotoUnreadable,
+    ResourceBusy,
+    ResourceExists,
+    ResourceMissing,
+    SettingRefused,
+    StreamfxError,
+    WorkerFailed,
+)
+from streamfx.files import PHOTO, atomic_output, read_bytes
+from streamfx.frames import IdlePortrait
+from streamfx.session.settings import ID
+from streamfx.sink import idle
+from streamfx.worker.prepare import Outcome, Task
+from streamfx.worker.protocol import PortraitFile
+
+MOST: Final = 64
+MOST_REFERENCES: Final = 8
+MAX_BYTES: Final = 20 * 2**20
+"""Of one photo."""
+LONGEST_NAME: Final = 80
+_PREPARE_S: Final = 60.0
+_FACTS, _PHOTO, _THUMBNAIL = "portrait.json", "photo", "thumbnail.jpg"
+_KIND: Final = "portrait"
+
+
+@dataclass(frozen=True, slots=True)
+class PortraitInfo:
+    """A portrait, for people and programs."""
+
+    id: str
+    name: str
+    size: tuple[int, int]
+    """(width, height) px of the photo."""
+    sha256: str
+    """Of the photo's bytes."""
+    references: int
+    """Other photos of the person, for their own teeth."""
+    findings: tuple[str, ...]
+    """What about the photo will show in the result, a line each."""
+    created_ns: int
+    """Wall clock, ns since 1970; for people only."""
+
+
+class Portraits:
+    """The portraits in one folder. Any thread may call."""
+
+    def __init__(self, folder: Path, size: tuple[int, int]) -> None:
+        """Read what is there; what is damaged is left out.
+
+        Args:
+            folder: made if it is not there.
+            size: (width, height) px of the frame for which photos are solved when they are added.
+        """
+        self.users: Callable[[str], Sequence[str]] = lambda _id: ()
+        """Sessions that hold a portrait; set by `Sessions`."""
+        self._folder, self._size = folder, size
+        self._lock, self._adding = threading.Lock(), threading.Lock()
+        self._known: dict[str, PortraitInfo] = {}
+        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for entry in sorted(self._folder.iterdir()):
+            if entry.name.startswith("."):
+                shutil.rmtree(entry, ignore_errors=True)  # an addition that was broken off
+            elif (info := _read(entry)) is not None:
+                self._known[info.id] = info
+
+    def add(
+        self,
+        photo: bytes | Path,
+        *,
+        name: str = "",
+        id: str = "",
+        references: Sequence[bytes | Path] = (),
+    ) -> PortraitInfo:
+        """Check a photo and keep it. Takes some seconds.
+
+        Args:
+            photo: its bytes, or a file that the caller may read.
+            name: for people; by default the file's.
+            id: by default made from the name.
+            references: other photos of the person.
+
+        Raises:
+            PhotoError, RigUnsolvable: it cannot be animated.
+            ResourceExists, LimitReached, SettingRefused: it cannot be kept so.
+        """
+        name = name or (photo.stem if isinstance(photo, Path) else "portrait")
+        _check_name(name)
+        if len(references) > MOST_REFERENCES:
+            raise SettingRefused(
+                "references", f"there are {len(references)}", f"Give at most {MOST_REFERENCES}"
+            )
+        with self._adding:
+            id = self._free_id(id, name)
+            place = self._folder / f".{secrets.token_hex(8)}"
+            try:
+                info = self._prepared(place, photo, references, PortraitInfo(id, name, (0, 0), "", 0, (), 0))
+                place.rename(self._folder / id)
+            except OSError as error:
+                remedy = f"Look at {self._folder}"
+                raise OutputError(f"The portrait cannot be kept: {error.strerror}", remedy) from error
+            finally:
+                shutil.rmtree(place, ignore_errors=True)
+        with self._lock:
+            self._known[id] = info
+        return info
+
+    def get(self, id: str) -> PortraitInfo:
+        """A portrait by its identifier.
+
+        Raises:
+            ResourceMissing: there is none.
+        """
+        with self._lock:
+            info = self._known.get(id)
+        if info is None:
+            raise ResourceMissing(_KIND, id, f"There is no portrait {id!r}", "`streamfx ctl portraits list`")
+        return info
+
+    def list(self) -> list[PortraitInfo]:
+        """All, oldest first."""
+        with self._lock:
+            return sorted(self._known.values(), key=lambda info: (info.created_ns, info.id))
+
+    def rename(self, id: str, name: str) -> PortraitInfo:
+        """Give a portrait another name for people. Raises as `get` and `add`."""
+        _check_name(name)
+        info = replace(self.get(id), name=name)
+        _write(self._folder / id, info)
+        with self._lock:
+            self._known[id] = info
+        return info
+
+    def remove(self, id: str) -> None:
+        """Forget a portrait and delete its files.
+
+        Raises:
+            ResourceMissing: there is none.
+            ResourceBusy: a session holds it.
+        """
+        self.get(id)
+        if users := self.users(id):
+            cause = f"The portrait {id!r} is in use by the session {users[0]!r}"
+            raise ResourceBusy(_KIND, id, cause, "Take it out of that session first")
+        with self._lock:
+            self._known.pop(id, None)
+        shutil.rmtree(self._folder / id, ignore_errors=True)
+
+    def thumbnail(self, id: str) -> bytes:
+        """A JPEG of at most 256 px a side. Raises as `get`."""
+        self.get(id)
+        try:
+            return (self._folder / id / _THUMBNAIL).read_bytes()
+        except OSError as error:
+            cause = f"The thumbnail of {id!r} cannot be read: {error.strerror}"
+            raise ResourceMissing(_KIND, id, cause, "Add the portrait again") from error
+
+    def file(self, id: str) -> PortraitFile:
+        """What a worker needs to know of a portrait. Raises as `get`."""
+        info, folder = self.get(id), self._folder / id
+        return PortraitFile(id, str(folder / _PHOTO), tuple(_references(folder, info.references)))
+
+    def idle(self, id: str, size: tuple[int, int]) -> IdlePortrait | None:
+        """The idle portrait as it was last shown at that size, if there is one."""
+        return idle.load(self._idle_path(id, size), size)
+
+    def keep_idle(self, id: str, size: tuple[int, int], made: Path) -> None:
+        """Keep a worker's idle portrait for the next start; that it cannot be kept is no reason to fail."""
+        target = self._idle_path(id, size)
+        with suppress(OSError, OutputError), atomic_output(target) as part:
+            shutil.copyfile(made, part)
+
+    def _idle_path(self, id: str, size: tuple[int, int]) -> Path:
+        return self._folder / id / f"idle-{size[0]}x{size[1]}.npz"
+
+    def _free_id(self, id: str, name: str) -> str:
+        with self._lock:
+            taken = set(self._known)
+        if len(taken) >= MOST:
+            raise LimitReached(_KIND, id, f"There are {MOST} portraits already", "Remove one first")
+        if not id:
+            base = re.sub(r"[^a-z0-9]+", "-", name.lower())[:32].strip("-") or "portrait"
+            return next(
+                one for one in (base, *(f"{base}-{n}" for n in range(2, MOST + 2))) if one not in taken
+            )
+        if not ID.fullmatch(id):
+            raise SettingRefused("id", f"it is {id!r}", "Use up to 40 of a-z, 0-9 and - inside")
+        if id in taken:
+            raise ResourceExists(
+                _KIND, id, f"There is a portrait {id!r} already", "Choose another identifier"
+            )
+        return id
+
+    def _prepared(
+        self, place: Path, photo: bytes | Path, references: Sequence[bytes | Path], draft: PortraitInfo
+    ) -> PortraitInfo:
+        """Copy the photos to `place` and have them looked at."""
+        place.mkdir(mode=0o700)
+        (place / _PHOTO).write_bytes(_bytes(photo))
+        for path, reference in zip(_references(place, len(references)), references, strict=True):
+            Path(path).write_bytes(_bytes(reference))
+        task = Task(
+            str(place / _PHOTO),
+            tuple(_references(place, len(references))),
+            *self._size,
+            str(place / _THUMBNAIL),
+        )
+        outcome = _looked_at(task)
+        if outcome.error:
+            raise _as_error(outcome, draft.name)
+        size, now = (outcome.width, outcome.height), time.clock_gettime_ns(time.CLOCK_REALTIME)
+        info = replace(
+            draft, size=size, sha256=outcome.sha256, references=len(references),
+            findings=tuple(outcome.findings), created_ns=now,
+        )  # fmt: skip
+        _write(place, info)
+        return info
+
+
+def _check_name(name: str) -> None:
+    if not name.isprintable() or not 0 < len(name) <= LONGEST_NAME:
+        raise SettingRefused(
+            "name", "it is empty, too long or not printable", f"Use 1 to {LONGEST_NAME} letters"
+        )
+
+
+def _bytes(photo: bytes | Path) -> bytes:
+    data = photo if isinstance(photo, bytes) else read_bytes(photo, MAX_BYTES, PHOTO)
+    if not 0 < len(data) <= MAX_BYTES:
+        cause = f"The photo has {len(data) / 1e6:.1f} MB"
+        raise PhotoUnreadable(cause, f"Use one of at most {MAX_BYTES / 2**20:.0f} MiB")
+    return data
+
+
+def _references(folder: Path, count: int) -> list[str]:
+    return [str(folder / f"reference-{number}") for number in range(1, count + 1)]
+
+
+def _looked_at(task: Task) -> Outcome:
+    command = [sys.executable, "-m", "streamfx.worker.prepare"]
+    line = json.dumps(asdict(task)) + "\n"
+    try:
+        done = subprocess.run(
+            command, input=line.encode(), stdout=subprocess.PIPE, timeout=_PREPARE_S, check=False
+        )
+    except subprocess.TimeoutExpired as error:
+        cause = f"The photo took longer than {_PREPARE_S:.0f} s"
+        raise PhotoUnreadable(cause, "Use a smaller or simpler one") from error
+    except OSError as error:
+        raise WorkerFailed(f"No process can be started: {error.strerror}", "Close programs") from error
+    try:
+        fields: dict[str, Any] = json.loads(done.stdout)
+    except ValueError as error:
+        cause = f"Looking at the photo broke off (code {done.returncode})"
+        raise PhotoUnreadable(cause, "Save it anew as JPEG or PNG") from error
+    return Outcome(**{**fields, "findings": tuple(fields["findings"])})
+
+
+def _as_error(outcome: Outcome, name: str) -> StreamfxError:
+    """The error that the child told, without the path of its own copy."""
+    kind = getattr(errors, outcome.error, errors.PhotoUnreadable)
+    cause = re.sub(r"\S*/\.[0-9a-f]{16}/photo|\bphoto\b(?=[:,])", name, outcome.cause)
+    made: StreamfxError = kind(cause, outcome.remedy)
+    return made
+
+
+def _read(folder: Path) -> PortraitInfo | None:
+    """What a folder says of its portrait; None if it is none."""
+    try:
+        facts = json.loads((folder / _FACTS).read_text("utf-8"))
+        width, height = (int(side) for side in facts.pop("size"))
+        info = PortraitInfo(**{**facts, "findings": tuple(facts["findings"])}, size=(width, height))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+    return info if info.id == folder.name and (folder / _PHOTO).is_file() else None
+
+
+def _write(folder: Path, info: PortraitInfo) -> None:
+    with atomic_output(folder / _FACTS) as part:
+        part.write_text(json.dumps(asdict(info), indent=1), "utf-8")

@@ -1,0 +1,145 @@
+"""One worker process as the daemon sees it: orders out, reports and pictures in, and whether it moves."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from queue import Full, Queue
+from time import monotonic_ns
+from typing import Final
+
+from streamfx.errors import WorkerFailed
+from streamfx.frames import Rendered
+from streamfx.sink.ring import RingForm, RingReader, create_ring
+from streamfx.worker.channel import Channel
+from streamfx.worker.protocol import Begin, Drive, Message, Phase, Stop
+
+STARTING_S: Final = 60.0
+"""Longest silence of a worker that has said nothing: it imports, and may compile."""
+_QUEUED: Final = 64
+"""Messages that wait for a worker; a worker that takes none is found out long before."""
+_LEAVE_S: Final = 1.5
+"""For a worker to leave when told; then it is killed."""
+_REAP_S: Final = 5.0
+
+
+class WorkerProcess:
+"""Longest silence of a worker that has said nothing yet: it imports, and may compile."""
+
+    def __init__(self, form: RingForm, hear: Callable[[Message], None]) -> None:
+        """Start it.
+
+        Args:
+            form: of the pictures that it is to make.
+            hear: called with its reports, by a thread of this object.
+
+        Raises:
+            WorkerFailed: the system lets no process or no memory be had.
+        """
+        self._hear = hear
+        self._patience_ns = round(STARTING_S * 1e9)
+        self._beats, self._moved_ns = 0, monotonic_ns()
+        try:
+            descriptor = create_ring(form)
+        except OSError as error:
+            raise WorkerFailed(
+                f"No shared memory can be had: {error.strerror}", "Free some memory"
+            ) from error
+        try:
+            self._ring = RingReader(descriptor)
+            self._process = _start(descriptor)
+        except OSError as error:
+            raise WorkerFailed(f"No process can be started: {error.strerror}", "Close programs") from error
+        finally:
+            os.close(descriptor)
+        assert self._process.stdin is not None and self._process.stdout is not None  # noqa: S101, PT018
+        self._channel = Channel(self._process.stdout, self._process.stdin)
+        self._outbox: Queue[tuple[Message, bytes] | None] = Queue(_QUEUED)
+        self._threads = [
+            threading.Thread(target=run, name=f"streamfx-worker-{run.__name__}", daemon=True)
+            for run in (self._send, self._listen)
+        ]
+        for thread in self._threads:
+            thread.start()
+        self.tell(Begin(form.width, form.height, form.fps, descriptor))
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def tell(self, message: Message, payload: bytes = b"") -> None:
+        """Send a message; never waits. What finds no room is dropped: the worker is about to be replaced."""
+        try:
+            self._outbox.put_nowait((message, payload))
+        except Full:
+            return
+
+    def drive(self, payload: bytes) -> bool:
+        """Send a remote motion unless others still wait; whether it was sent."""
+        if self._outbox.qsize() > 1:
+            return False
+        self.tell(Drive(), payload)
+        return True
+
+    def newest(self) -> Rendered | None:
+        """Its newest picture that was not taken yet."""
+        return self._ring.newest()
+
+    def trouble(self, now_ns: int) -> str:
+        """Why it must be replaced; empty while it works."""
+        code = self._process.poll()
+        if code is not None:
+            return f"the worker ended by signal {-code}" if code < 0 else f"the worker ended with code {code}"
+        beats = self._ring.beats
+        if beats != self._beats:
+            self._beats, self._moved_ns = beats, now_ns
+        silent_ns = now_ns - self._moved_ns
+        if silent_ns > self._patience_ns:
+            return f"the worker showed no progress for {silent_ns / 1e9:.1f} s"
+        return ""
+
+    def end(self, *, gently: bool) -> None:
+        """Make it leave, and wait until it is gone. May be called twice."""
+        if gently and self._process.poll() is None:
+            self.tell(Stop())
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(_LEAVE_S)
+        if self._process.poll() is None:
+            self._process.kill()
+        self._process.wait(_REAP_S)
+        with suppress(Full):
+            self._outbox.put(None, timeout=_REAP_S)
+        for thread in self._threads:
+            thread.join(_REAP_S)
+        self._channel.close()
+        self._ring.close()
+
+    def _send(self) -> None:
+        while (entry := self._outbox.get()) is not None:
+            try:
+                self._channel.send(*entry)
+            except WorkerFailed:  # it is gone: `trouble` tells
+                continue
+
+    def _listen(self) -> None:
+        try:
+            while (received := self._channel.receive()) is not None:
+                message = received[0]
+                if isinstance(message, Phase):
+                    self._patience_ns = round(message.patience_s * 1e9)
+                    self._moved_ns = monotonic_ns()
+                else:
+                    self._hear(message)
+        except WorkerFailed:
+            self._process.kill()
+
+
+def _start(ring: int) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "streamfx.worker"]
+    return subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, pass_fds=[ring], start_new_session=True
+    )

@@ -1,0 +1,103 @@
+"""A recording of what a session publishes, as the daemon sees it; worker/recorder.py writes the film."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final
+
+from streamfx import errors
+from streamfx.errors import OutputError, StreamfxError
+
+_BEGIN_S: Final = 20.0
+_FINISH_S: Final = 20.0
+"""For the film's last frames and its index."""
+
+
+class Recording:
+    """From its making to `stop`. Any thread may call."""
+
+    def __init__(self, path: Path, ring: int) -> None:
+        """Begin, and wait until the file is open.
+
+        Args:
+            path: of the film; its folder exists.
+            ring: descriptor of the published pictures.
+
+        Raises:
+            OutputError: the file cannot be written, or no process can be started.
+        """
+        self.path = path
+        self.trouble = ""
+        """Why it broke off; empty while all is well."""
+        self._facts: dict[str, Any] = {}
+        self._begun = threading.Event()
+        self._process = _start(ring)
+        assert self._process.stdin is not None  # noqa: S101
+        self._thread = threading.Thread(target=self._listen, name="streamfx-recording", daemon=True)
+        self._thread.start()
+        with suppress(OSError):
+            self._process.stdin.write(json.dumps({"path": str(path), "ring": ring}).encode() + b"\n")
+            self._process.stdin.flush()
+        if not self._begun.wait(_BEGIN_S):
+            self._process.kill()
+        if self.trouble or not self._facts:
+            self.stop()
+            raise self._failure()
+
+    @property
+    def running(self) -> bool:
+        """Whether it still records."""
+        return self._process.poll() is None
+
+    def progress(self) -> tuple[int, int]:
+        """Frames written so far; bytes of the film, 0 until it is finished."""
+        facts = self._facts
+        return int(facts.get("frames", 0)), int(facts.get("bytes", 0))
+
+    def stop(self) -> None:
+        """Finish the film and wait until it is whole. May be called twice."""
+        stdin = self._process.stdin
+        if stdin is not None:
+            with suppress(OSError):
+                stdin.close()
+        try:
+            self._process.wait(_FINISH_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+            self.trouble = self.trouble or "the film could not be finished in time"
+        self._thread.join()
+
+    def _failure(self) -> StreamfxError:
+        kind = getattr(errors, str(self._facts.get("error", "")), OutputError)
+        cause = self._facts.get("cause") or f"{self.path} could not be begun"
+        failure: StreamfxError = kind(cause, self._facts.get("remedy", ""))
+        return failure
+
+    def _listen(self) -> None:
+        stdout = self._process.stdout
+        assert stdout is not None  # noqa: S101
+        with stdout:
+            for line in stdout:
+                self._facts = json.loads(line)
+                if "error" in self._facts:
+                    self.trouble = str(self._facts["cause"])
+                self._begun.set()
+        if not self._facts.get("done") and not self.trouble:
+            self.trouble = "the recorder broke off"
+        self._begun.set()
+
+
+def _start(ring: int) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "streamfx.worker.recorder"]
+    try:
+        return subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, pass_fds=[ring], start_new_session=True
+        )
+    except OSError as error:
+        raise OutputError(f"No recorder can be started: {error.strerror}", "Close programs") from error

@@ -1,0 +1,288 @@
+"""One session: its settings, its worker, its publisher, and what they tell of it."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from time import monotonic_ns
+from typing import Final
+
+from streamfx.errors import ResourceBusy, ResourceUnready, SettingRefused
+from streamfx.frames import Rendered
+from streamfx.realtime import Latest
+from streamfx.session.motion import MotionNumbers, packed
+from streamfx.session.portraits import Portraits
+from streamfx.session.recording import Recording
+from streamfx.session.settings import NOTHING, REMOTE, SessionSettings, check
+from streamfx.session.status import (
+    CameraStatus,
+    Counters,
+    Percentiles,
+    SessionStatus,
+    SourceState,
+    SourceStatus,
+    State,
+)
+from streamfx.session.supervisor import Supervisor
+from streamfx.sink import idle
+from streamfx.sink.camera import VirtualCamera
+from streamfx.sink.look import Look
+from streamfx.sink.publisher import Publisher, View, percentiles
+from streamfx.sink.ring import RingForm, RingWriter, create_ring
+from streamfx.worker.protocol import Calibrate, Loaded, Message, Orders, Refused, SourceReport
+
+_LOOK_AT_READERS_S: Final = 0.5
+_IDLE_AFTER_NS: Final = 5_000_000_000
+"""With nobody reading for that long, a camera on demand is closed."""
+_KIND: Final = "session"
+
+_log = logging.getLogger(__name__)
+
+
+class Session:
+    """From `start` to `close` a portrait is shown. Any thread may call."""
+
+    def __init__(
+        self,
+        id: str,
+        settings: SessionSettings,
+        portraits: Portraits,
+        open_camera: Callable[[], VirtualCamera] | None,
+    ) -> None:
+        """Open the camera; nothing is published yet.
+
+        Args:
+            id: its identifier.
+            settings: checked; its portraits exist.
+            portraits: where they are.
+            open_camera: None for no camera.
+
+        Raises:
+            CameraUnavailable: the camera cannot be opened.
+        """
+        self.id = id
+        self._portraits, self._settings = portraits, settings
+        output = settings.output
+        form = RingForm(*output.size, output.fps)
+        camera = open_camera() if open_camera else None
+        self._ring = RingWriter(form, create_ring(form))
+        self._publisher = Publisher(self._ring, output.fps, open_camera, camera)
+        self._supervisor = Supervisor(form, self._hear)
+        self._publisher.feed = self._supervisor.newest
+        self._lock = threading.RLock()
+        self._source = SourceReport("closed")
+        self._loaded: dict[str, str] = {}
+        self._refused: dict[str, str] = {}
+        self._read_ns = 0
+        self._recordings: list[Recording] = []
+        self._shown = ""
+        self._closing = threading.Event()
+        self._readers: int | None = None
+        self._usher = threading.Thread(target=self._watch_readers, name="streamfx-readers", daemon=True)
+
+    def start(self) -> None:
+        """Publish from now on: the idle portrait at once, the driven one as soon as the worker is up."""
+        self._apply()
+        self._publisher.start()
+        self._supervisor.start()
+        self._usher.start()
+
+    def close(self) -> None:
+        """End everything and wait until it is ended; the camera is left usable. May be called twice."""
+        self._closing.set()
+        for recording in self._recordings:
+            recording.stop()
+        self._supervisor.stop()
+        self._publisher.stop()
+        if self._usher.ident is not None:
+            self._usher.join()
+        self._ring.close()
+
+    @property
+    def settings(self) -> SessionSettings:
+        """What it is asked to do."""
+        return self._settings
+
+    @property
+    def ring(self) -> int:
+        """Descriptor of the ring of published pictures, for readers (sink/ring.py)."""
+        return self._ring.descriptor
+
+    def update(self, settings: SessionSettings) -> None:
+        """Do this from now on.
+
+        Raises:
+            SettingRefused: it makes no sense, or changes the output.
+            ResourceMissing: a portrait does not exist.
+        """
+        check(settings)
+        with self._lock:
+            if settings.output != self._settings.output:
+                remedy = "Delete the session and create another"
+                raise SettingRefused("output", "it is fixed for the session's life", remedy)
+            for portrait in settings.portraits:
+                self._portraits.get(portrait)
+            self._settings = settings
+            self._apply()
+
+    def calibrate(self) -> None:
+        """Take what the driver does now for their neutral.
+
+        Raises:
+            ResourceUnready: nothing drives.
+        """
+        if self._source.state != SourceState.OPEN or not self._supervisor.tell(Calibrate()):
+            raise ResourceUnready(_KIND, self.id, "Nothing drives the portrait now", "Start the camera first")
+
+    def drive(self, motion: MotionNumbers) -> bool:
+        """Move the portrait by a remote driver's numbers; whether they were taken.
+
+        Raises:
+            ResourceUnready: the session's source is another.
+        """
+        if self._settings.source != REMOTE:
+            cause = f"The session is driven by {self._settings.source!r}"
+            raise ResourceUnready(_KIND, self.id, cause, f"Set its source to {REMOTE!r} first")
+        return self._supervisor.drive(packed(motion))
+
+    def preview(self) -> Latest[Rendered]:
+        """Subscribe to the published pictures, mirrored as previews are. Hand it back to `release`."""
+        return self._publisher.preview()
+
+    def release(self, preview: Latest[Rendered]) -> None:
+        """End a subscription."""
+        self._publisher.release(preview)
+
+    def record(self, path: Path) -> Recording:
+        """Begin to write what is published into a film.
+
+        Raises:
+            OutputError: the file cannot be written.
+            ResourceBusy: a recording is running already.
+        """
+        with self._lock:
+            self._recordings = [one for one in self._recordings if one.running]
+            if self._recordings:
+                cause = f"The session records to {self._recordings[0].path} already"
+                raise ResourceBusy(_KIND, self.id, cause, "Stop that recording first")
+            recording = Recording(path, self._ring.descriptor)
+            self._recordings.append(recording)
+        return recording
+
+    def status(self) -> SessionStatus:
+        """What it is doing."""
+        settings, account, source = self._settings, self._publisher.account(), self._source
+        latency = Percentiles(*percentiles(account.latencies_ms)) if account.latencies_ms else None
+        readying = tuple(one for one in settings.portraits if one not in self._loaded | self._refused)
+        driven = SourceStatus(
+            SourceState(source.state), source.name, source.fps, source.dropped, source.tracked, source.trouble
+        )
+        counters = Counters(
+            account.published, account.fresh, account.repeated, account.idle, account.skipped,
+            account.refused, self._supervisor.restarts,
+        )  # fmt: skip
+        camera = self._camera_status(account.trouble)
+        return SessionStatus(
+            self.id, self._state(driven, settings), account.quality, account.fps, latency, driven, camera,
+            counters, settings.shown(), readying, self._supervisor.pid, self._trouble(driven, camera),
+        )  # fmt: skip
+
+    def _state(self, source: SourceStatus, settings: SessionSettings) -> State:
+        if self._supervisor.is_degraded:
+            return State.DEGRADED
+        if settings.paused:
+            return State.PAUSED
+        if settings.hidden:
+            return State.HIDDEN
+        if self._supervisor.pid == 0 or settings.shown() not in self._loaded | self._refused:
+            return State.STARTING if settings.portraits else State.WAITING
+        is_driven = source.state is SourceState.OPEN and source.tracked > 0
+        return State.LIVE if is_driven or settings.source == REMOTE else State.WAITING
+
+    def _trouble(self, source: SourceStatus, camera: CameraStatus) -> str:
+        refused = self._refused.get(self._settings.shown(), "")
+        return self._supervisor.trouble or refused or source.trouble or camera.trouble
+
+    def _camera_status(self, trouble: str) -> CameraStatus:
+        camera = self._publisher.camera
+        if camera is None:
+            return CameraStatus(trouble=trouble)
+        return CameraStatus(camera.name, camera.device, self._readers, trouble)
+
+    def _apply(self) -> None:
+        """Make worker and publisher do what the settings say."""
+        with self._lock:
+            settings = self._settings
+            self._publisher.view = View(
+                Look(settings.mirror, settings.badge),
+                Look(settings.mirror_preview, settings.badge),
+                resting=settings.hidden or settings.paused,
+            )
+            self._supervisor.order(self._orders(settings))
+            if settings.shown() != self._shown:
+                self._shown = settings.shown()
+                self._rest()
+
+    def _orders(self, settings: SessionSettings) -> Orders:
+        background = settings.background
+        return Orders(
+            source=settings.source if self._is_wanted(settings) else "",
+            portraits=tuple(self._portraits.file(one) for one in settings.portraits),
+            selected=settings.shown(),
+            head=settings.gains.head,
+            expression=settings.gains.expression,
+            gaze=settings.gains.gaze,
+            background=background.kind,
+            colour=background.colour,
+            image=str(background.image or ""),
+            refine=settings.refine,
+            mouth=settings.mouth,
+        )
+
+    def _is_wanted(self, settings: SessionSettings) -> bool:
+        """Whether the source is to be open: the camera's lamp tells people that they are seen."""
+        if settings.paused or settings.source == NOTHING:
+            return False
+        unread = settings.on_demand and monotonic_ns() - self._read_ns > _IDLE_AFTER_NS
+        return not (unread and self._publisher.camera is not None)
+
+    def _rest(self) -> None:
+        """Show the selected portrait's idle, if it is at hand."""
+        if not self._shown:
+            return
+        size = self._settings.output.size
+        made = self._loaded.get(self._shown)
+        portrait = idle.load(Path(made), size) if made else self._portraits.idle(self._shown, size)
+        if portrait is not None:
+            self._publisher.rest_as(portrait, cut=True)
+
+    def _hear(self, message: Message) -> None:
+        """A report of the worker."""
+        if isinstance(message, SourceReport):
+            self._source = message
+        elif isinstance(message, Refused):
+            self._refused = {**self._refused, message.id: f"{message.cause}. {message.remedy}".strip()}
+        elif isinstance(message, Loaded):
+            with self._lock:
+                self._refused = {id: why for id, why in self._refused.items() if id != message.id}
+                self._loaded = {**self._loaded, message.id: message.idle}
+                size = self._settings.output.size
+                if message.idle:
+                    self._portraits.keep_idle(message.id, size, Path(message.idle))
+                portrait = idle.load(Path(message.idle), size) if message.idle else None
+                if message.id == self._shown and portrait is not None:
+                    self._publisher.rest_as(portrait, cut=False)
+
+    def _watch_readers(self) -> None:
+        """Know how many programs read the camera; open and close a camera on demand."""
+        wanted = self._is_wanted(self._settings)
+        while not self._closing.wait(_LOOK_AT_READERS_S):
+            camera = self._publisher.camera
+            self._readers = camera.readers() if camera is not None else 0
+            if self._readers is None or self._readers > 0:
+                self._read_ns = monotonic_ns()
+            if self._is_wanted(self._settings) != wanted:
+                wanted = not wanted
+                self._apply()

@@ -1,0 +1,118 @@
+"""All sessions of a daemon."""
+
+from __future__ import annotations
+
+import builtins
+import threading
+from collections.abc import Callable
+from functools import partial
+from typing import Final
+
+from streamfx.errors import LimitReached, ResourceExists, ResourceMissing, SettingRefused
+from streamfx.session.portraits import Portraits
+from streamfx.session.session import Session
+from streamfx.session.settings import ID, NOTHING, SessionSettings, check
+from streamfx.sink.camera import VirtualCamera, open_camera
+
+MOST: Final = 4
+"""Each has a worker that takes one to two cores."""
+_KIND: Final = "session"
+
+OpenCamera = Callable[[str, tuple[int, int], float], VirtualCamera]
+"""`sink.camera.open_camera`: the seam where tests inject faults."""
+
+
+class Sessions:
+    """Makes, finds and ends sessions. Any thread may call."""
+
+    def __init__(self, portraits: Portraits, *, most: int = MOST, camera: OpenCamera = open_camera) -> None:
+        """None yet.
+
+        Args:
+            portraits: those that sessions may show.
+            most: sessions at a time.
+            camera: opens virtual cameras.
+        """
+        self.portraits = portraits
+        self._most, self._open_camera = most, camera
+        self._lock = threading.Lock()
+        self._sessions: dict[str, Session] = {}
+        self._closed = False
+        portraits.users = self._users
+
+    def create(self, settings: SessionSettings, id: str = "") -> Session:
+        """Begin a session.
+
+        Args:
+            settings: what it is to do.
+            id: by default the first free of session-1, session-2 ...
+
+        Raises:
+            SettingRefused, ResourceMissing: the settings make no sense, or name a portrait that is not there.
+            ResourceExists, LimitReached: it cannot be had.
+            CameraUnavailable: its camera cannot be opened.
+        """
+        check(settings)
+        for portrait in settings.portraits:
+            self.portraits.get(portrait)
+        with self._lock:
+            id = self._free_id(id)
+            session = Session(id, settings, self.portraits, self._camera(settings))
+            self._sessions[id] = session
+            session.start()
+        return session
+
+    def get(self, id: str) -> Session:
+        """A session by its identifier.
+
+        Raises:
+            ResourceMissing: there is none.
+        """
+        with self._lock:
+            session = self._sessions.get(id)
+        if session is None:
+            raise ResourceMissing(_KIND, id, f"There is no session {id!r}", "`streamfx ctl sessions list`")
+        return session
+
+    def list(self) -> list[Session]:
+        """All, in the order in which they began."""
+        with self._lock:
+            return list(self._sessions.values())
+
+    def delete(self, id: str) -> None:
+        """End a session; when this returns its camera, worker and memory are released. Raises as `get`."""
+        session = self.get(id)
+        with self._lock:
+            self._sessions.pop(id, None)
+        session.close()
+
+    def close(self) -> None:
+        """End all; none can be created any more. May be called twice."""
+        with self._lock:
+            self._closed = True
+            ended, self._sessions = list(self._sessions.values()), {}
+        for session in ended:
+            session.close()
+
+    def _free_id(self, id: str) -> str:
+        if self._closed:
+            raise LimitReached(_KIND, id, "The daemon is stopping", "Start it again")
+        if len(self._sessions) >= self._most:
+            raise LimitReached(_KIND, id, f"There are {self._most} sessions already", "Delete one first")
+        if not id:
+            names = (f"session-{number}" for number in range(1, self._most + 1))
+            return next(name for name in names if name not in self._sessions)
+        if not ID.fullmatch(id):
+            raise SettingRefused("id", f"it is {id!r}", "Use up to 40 of a-z, 0-9 and - inside")
+        if id in self._sessions:
+            raise ResourceExists(_KIND, id, f"There is a session {id!r} already", "Choose another identifier")
+        return id
+
+    def _camera(self, settings: SessionSettings) -> Callable[[], VirtualCamera] | None:
+        output = settings.output
+        if output.camera == NOTHING:
+            return None
+        return partial(self._open_camera, output.camera, output.size, output.fps)
+
+    def _users(self, portrait: str) -> builtins.list[str]:
+        return [one.id for one in self.list() if portrait in one.settings.portraits]

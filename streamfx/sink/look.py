@@ -1,0 +1,62 @@
+"""What is done to a finished picture for those who see it: mirroring, and a badge in the corner."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Final
+
+import cv2
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from streamfx.frames import U8, Rendered
+
+_TEXT_HEIGHT: Final = 0.045
+"""Of the picture's height."""
+_STRIP: Final = (16, 16, 20, 150)
+_INK: Final = (255, 255, 255, 255)
+_BADGES_KEPT: Final = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """How a picture is shown."""
+
+    mirror: bool = False
+    badge: str = ""
+    """One line of text; never mirrored."""
+
+    def dress(self, picture: Rendered) -> Rendered:
+        """The picture as it is shown; the very same where nothing is to be done."""
+        rgb = picture.rgb
+        if self.mirror:
+            rgb = cv2.flip(rgb, 1)
+        if self.badge:
+            rgb = _with_badge(rgb, self.badge)
+        return picture if rgb is picture.rgb else replace(picture, rgb=rgb)
+
+
+def _with_badge(rgb: U8, text: str) -> U8:
+    """A copy with the badge in the lower left corner."""
+    height, width = rgb.shape[:2]
+    label = _label(text, round(_TEXT_HEIGHT * height))[:, :width]
+    h, w = label.shape[:2]
+    margin = min(h // 2, height - h, width - w)
+    out = rgb.copy()
+    region = out[height - h - margin : height - margin, margin : margin + w]
+    alpha = label[..., 3:].astype(np.float32) / 255
+    region[:] = np.rint(region * (1 - alpha) + label[..., :3] * alpha).astype(np.uint8)
+    return out
+
+
+@lru_cache(_BADGES_KEPT)
+def _label(text: str, height: int) -> U8:
+    """u8 [h,w,4]: the text on a dark strip; drawn by Pillow, since OpenCV's letters end at ASCII."""
+    font = ImageFont.load_default(max(8, height))
+    left, top, right, bottom = font.getbbox(text)
+    pad = max(2, height // 3)
+    size = (int(right - left) + 2 * pad, int(bottom - top) + 2 * pad)
+    image = Image.new("RGBA", size, _STRIP)
+    ImageDraw.Draw(image).text((pad - left, pad - top), text, font=font, fill=_INK)
+    return np.asarray(image)

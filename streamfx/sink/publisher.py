@@ -1,0 +1,254 @@
+"""The publisher: one picture at every tick, to the camera, the ring and the previews, whatever dies.
+
+It owns the cadence. Nothing that it calls may wait for anybody: a worker that hangs, a watcher that does not
+read and a camera that went away cost it no tick.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from time import monotonic_ns
+from typing import Final
+
+import numpy as np
+
+from streamfx.errors import CameraError, CameraLost
+from streamfx.frames import IdlePortrait, Quality, Rendered
+from streamfx.realtime import Latest, Pacer
+from streamfx.sink.camera import VirtualCamera
+from streamfx.sink.idle import IdlePlayer, silhouette
+from streamfx.sink.look import Look
+from streamfx.sink.mixer import Mixer
+from streamfx.sink.ring import RingWriter
+
+_KEPT: Final = 300
+"""Latest ticks and latencies kept for the statistics."""
+_REOPEN_NS: Final = 1_000_000_000
+"""Between attempts at a camera that was lost."""
+_JOIN_S: Final = 2.0
+_SOON: Final = 0.3
+"""Of a period: a picture that came so soon after its tick has just missed it."""
+_LATER_NS, _EARLIER_NS, _MARGIN_NS = 2_000_000, 8_000, 2_000_000
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What is to be shown."""
+
+    output: Look = field(default_factory=Look)
+    preview: Look = field(default_factory=Look)
+    resting: bool = False
+    """The idle portrait, whatever drives."""
+
+
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """What was published so far."""
+
+    quality: Quality
+    """Of the last picture."""
+    fps: float
+    """Pictures a second over the latest ones."""
+    latencies_ms: Sequence[float]
+    """From capture to publication of the latest fresh pictures."""
+    published: int
+    fresh: int
+    repeated: int
+    idle: int
+    skipped: int
+    refused: int
+    trouble: str
+    """Of the camera; empty while it takes pictures."""
+
+
+class Publisher:
+    """A thread that publishes from `start` to `stop`."""
+
+    def __init__(
+        self,
+        ring: RingWriter,
+        fps: float,
+        open_camera: Callable[[], VirtualCamera] | None,
+        camera: VirtualCamera | None = None,
+    ) -> None:
+        """Nothing is published yet.
+
+        Args:
+            ring: what it writes into, besides the camera.
+            fps: ticks a second.
+            open_camera: opens the camera anew after it was lost; None without a camera.
+            camera: that camera, open already.
+        """
+        self.view = View()
+        """Replaced whole by whoever steers; read at every tick."""
+        self.feed: Callable[[], Rendered | None] = _nothing
+        """The newest picture of the worker; replaced whole."""
+        self._ring, self._pacer = ring, Pacer(fps)
+        self._open_camera, self.camera = open_camera, camera
+        self._size = (ring.form.width, ring.form.height)
+        self._idle = IdlePlayer(silhouette(self._size))
+        self._cut = False
+        self._mixer = Mixer()
+        self._previews: list[Latest[Rendered]] = []
+        self._accounts = _Accounts(fps)
+        self._reopen_at_ns = 0
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="streamfx-publisher", daemon=True)
+
+    def start(self) -> None:
+        """Publish from now on."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Publish no more, and leave the camera usable. May be called twice, and before `start`."""
+        self._stopping.set()
+        if self._thread.ident is not None:
+            self._thread.join(_JOIN_S)
+        if self.camera is not None:
+            self.camera.close()
+        for preview in list(self._previews):
+            preview.close()
+
+    def rest_as(self, portrait: IdlePortrait, *, cut: bool) -> None:
+        """Take another idle portrait.
+
+        Args:
+            portrait: of the ring's size.
+            cut: drop the last live picture at once: it showed another portrait.
+        """
+        self._idle = IdlePlayer(portrait)
+        self._cut = cut
+
+    def preview(self) -> Latest[Rendered]:
+        """Subscribe to what is published, dressed for previews. Hand it back to `release`."""
+        preview: Latest[Rendered] = Latest()
+        self._previews = [*self._previews, preview]
+        return preview
+
+    def release(self, preview: Latest[Rendered]) -> None:
+        """End a subscription."""
+        self._previews = [other for other in self._previews if other is not preview]
+        preview.close()
+
+    def account(self) -> Publication:
+        """What was published so far."""
+        return self._accounts.summary(self._pacer.skipped)
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            now_ns = self._pacer.wait()
+            try:
+                self._publish(now_ns)
+            except Exception:  # noqa: BLE001 - whatever it was: the next tick must come
+                self._accounts.failed()
+                _log.exception("a picture could not be published")
+
+    def _publish(self, now_ns: int) -> None:
+        fresh, view = self.feed(), self.view
+        if self._cut:
+            self._cut = False
+            self._mixer.forget()
+        picture = self._mixer.show(now_ns, fresh, lambda: self._idle.at(now_ns), resting=view.resting)
+        output = view.output.dress(picture)
+        self._give_to_camera(output, now_ns)
+        self._ring.write(output)
+        self._ring.beat()
+        self._accounts.published(picture, fresh, monotonic_ns())
+        if self._previews:
+            seen = output if view.preview == view.output else view.preview.dress(picture)
+            for preview in self._previews:
+                preview.put(seen)
+        self._keep_phase(now_ns, fresh)
+
+    def _give_to_camera(self, picture: Rendered, now_ns: int) -> None:
+        if self.camera is None:
+            self._reopen(now_ns)
+        if self.camera is None:
+            return
+        try:
+            self.camera.publish(picture)
+        except CameraLost as error:
+            _log.warning("the virtual camera is lost: %s", error)
+            self._accounts.lost(str(error))
+            self.camera.close()
+            self.camera, self._reopen_at_ns = None, now_ns + _REOPEN_NS
+
+    def _reopen(self, now_ns: int) -> None:
+        if self._open_camera is None or now_ns < self._reopen_at_ns:
+            return
+        try:
+            self.camera = self._open_camera()
+        except CameraError as error:
+            self._accounts.lost(str(error))
+            self._reopen_at_ns = now_ns + _REOPEN_NS
+        else:
+            _log.info("the virtual camera is back: %s", self.camera.device)
+            self._accounts.trouble = ""
+
+    def _keep_phase(self, now_ns: int, fresh: Rendered | None) -> None:
+        """Let ticks come shortly after the worker's pictures: less delay, and none is shown twice.
+
+        A picture that has just missed its tick moves the ticks back by 2 ms; else they creep forward.
+        """
+        if fresh is None or fresh.quality is Quality.IDLE:
+            return
+        waited = now_ns - fresh.rendered_ns
+        if waited > self._pacer.period_ns * (1 - _SOON):
+            self._pacer.shift(_LATER_NS)
+        elif waited > _MARGIN_NS:
+            self._pacer.shift(-_EARLIER_NS)
+
+
+class _Accounts:
+    """Counts of one publisher; written by its thread, read by others."""
+
+    def __init__(self, fps: float) -> None:
+        self.trouble = ""
+        self._times_ns: deque[int] = deque(maxlen=max(2, round(2 * fps)))
+        self._latencies_ms: deque[float] = deque(maxlen=_KEPT)
+        self._quality = Quality.IDLE
+        self._counts = dict.fromkeys(("published", "fresh", "repeated", "idle", "refused"), 0)
+
+    def published(self, picture: Rendered, fresh: Rendered | None, now_ns: int) -> None:
+        self._times_ns.append(now_ns)
+        self._quality = picture.quality
+        self._counts["published"] += 1
+        if picture.quality is Quality.IDLE:
+            self._counts["idle"] += 1
+        elif fresh is None:
+            self._counts["repeated"] += 1
+        else:
+            self._counts["fresh"] += 1
+            self._latencies_ms.append((now_ns - fresh.captured_ns) / 1e6)
+
+    def lost(self, trouble: str) -> None:
+        self.trouble = trouble
+        self._counts["refused"] += 1
+
+    def failed(self) -> None:
+        self._counts["refused"] += 1
+
+    def summary(self, skipped: int) -> Publication:
+        times = list(self._times_ns)
+        span_s = (times[-1] - times[0]) / 1e9 if len(times) > 1 else 0.0
+        rate = (len(times) - 1) / span_s if span_s > 0 else 0.0
+        latencies = list(self._latencies_ms)
+        return Publication(
+            self._quality, rate, latencies, skipped=skipped, trouble=self.trouble, **self._counts
+        )
+
+
+def percentiles(values: Sequence[float]) -> tuple[float, float, float]:
+    """The 50th, 95th and 99th of at least one value."""
+    p50, p95, p99 = np.percentile(values, (50, 95, 99)).tolist()
+    return p50, p95, p99
+
+
+def _nothing() -> Rendered | None:
+    return None

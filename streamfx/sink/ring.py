@@ -1,0 +1,325 @@
+"""Pictures in shared memory: the newest of a few slots, read without locks, whatever dies meanwhile.
+
+The worker gives its pictures to the daemon this way, and the daemon gives what it publishes to the OBS
+plugin and to recordings. One writer, any number of readers; no reader can hold up the writer or harm it.
+
+Layout, version 1, little-endian; all offsets in bytes:
+
+    0    magic "SFXRING\\0"      8 bytes
+    8    version                u32  = 1
+    12   header                 u32  offset of the first slot, 4096
+    16   slots                  u32  2 to 16
+    20   stride                 u32  from slot to slot, a multiple of 64
+    24   width, height          u32  px
+    32   row                    u32  from pixel row to pixel row
+    36   format                 u32  1 = R8 G8 B8
+    40   rate                   u32  frames per 1,000 seconds; 0 as they come
+    64   beat                   u64  grows while the writer is alive and making progress
+    72   written                u64  pictures so far; the newest lies in slot (written - 1) % slots
+    128                              end of the fields; 0 to `header`
+
+    slot:
+    0    lock                   u64  odd while the slot is being written (seqlock)
+    8    seq                    u64  of the picture
+    16   captured_ns            u64  monotonic clock: when what it shows was captured
+    24   rendered_ns            u64  monotonic clock: when it was finished
+    32   quality                u32  0 FULL, 1 WARP_ONLY, 2 HELD, 3 IDLE
+    64   pixels                 height rows of `row` bytes
+
+A reader copies the newest slot and looks whether `lock` is even and unchanged; else it takes what is newest
+by then. The memory is a sealed memfd: nobody can shrink it under a reader, and whoever is handed the
+descriptor maps it read-only. Where there are no memfds (macOS, Windows) it is a file in a private folder.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import struct
+import sys
+import tempfile
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from streamfx.errors import RingUnreadable
+from streamfx.frames import U8, Quality, Rendered
+
+MAGIC: Final = b"SFXRING\0"
+VERSION: Final = 1
+SLOTS: Final = 4
+"""Three more than the newest: a reader has that many frame times for its copy."""
+
+_FIELDS: Final = struct.Struct("<8s9I")
+_HEADER: Final = 4096
+_BEAT, _WRITTEN = 8, 9  # in units of 8 bytes
+_SLOT: Final = struct.Struct("<QQQQI")
+_PIXELS: Final = 64
+_ALIGNMENT: Final = 64
+_MOST_SLOTS: Final = 16
+_LARGEST_SIDE: Final = 8192
+_QUALITIES: Final = tuple(Quality)
+_ATTEMPTS: Final = 4
+"""Reads of a slot that was overwritten meanwhile, before giving up until the next picture."""
+_ANOTHER: Final = "Restart streamfx and what reads it in the same version"
+
+_RGB: Final = 1
+_CHANNELS: Final = 3
+
+_FENCE = threading.Lock()
+"""Taking it orders this core's memory accesses: processors other than x86 may otherwise show a slot's lock to
+a reader before its pixels."""
+
+
+@dataclass(frozen=True, slots=True)
+class RingForm:
+    """What a ring holds; constant for its life."""
+
+    width: int
+    """px"""
+    height: int
+    """px"""
+    fps: float = 0.0
+    """Pictures a second; 0 as they come."""
+    slots: int = SLOTS
+
+    @property
+    def row(self) -> int:
+        """Bytes from pixel row to pixel row."""
+        return self.width * _CHANNELS
+
+    @property
+    def stride(self) -> int:
+        """Bytes from slot to slot."""
+        size = _PIXELS + self.height * self.row
+        return -(-size // _ALIGNMENT) * _ALIGNMENT
+
+    @property
+    def size(self) -> int:
+        """Bytes in all."""
+        return _HEADER + self.slots * self.stride
+
+    def packed(self) -> bytes:
+        """The header's fields."""
+        rate = round(1000 * self.fps)
+        return _FIELDS.pack(
+            MAGIC, VERSION, _HEADER, self.slots, self.stride, self.width, self.height, self.row,
+            _RGB, rate,
+        )  # fmt: skip
+
+
+class _Mapping:
+    """The memory, mapped, and views of its parts."""
+
+    def __init__(self, descriptor: int, form: RingForm, *, writable: bool) -> None:
+        access = mmap.ACCESS_WRITE if writable else mmap.ACCESS_READ
+        self.form = form
+        self._memory = mmap.mmap(descriptor, form.size, access=access)
+        self.counters = np.frombuffer(self._memory, np.uint64, _HEADER // 8)
+        self.slots = [self._slot(index) for index in range(form.slots)]
+
+    def _slot(self, index: int) -> _Slot:
+        start, form = _HEADER + index * self.form.stride, self.form
+        pixels = np.frombuffer(self._memory, np.uint8, form.height * form.row, start + _PIXELS)
+        numbers = np.frombuffer(self._memory, np.uint64, 5, start)
+        return _Slot(numbers, pixels.reshape(form.height, form.width, _CHANNELS))
+
+    def close(self) -> None:
+        """Let go of the memory; it is unmapped when nobody copies from it any more."""
+        self.slots = []
+        self.counters = np.zeros(_HEADER // 8, np.uint64)
+        del self._memory
+
+
+@dataclass(frozen=True, slots=True)
+class _Slot:
+    numbers: npt.NDArray[np.uint64]
+    """[5]: lock, seq, captured_ns, rendered_ns, quality (its upper half 0)."""
+    pixels: U8
+
+
+def create_ring(form: RingForm) -> int:
+    """The descriptor of a new, empty ring, the caller's to close. No name of it can be left behind."""
+    descriptor = _shared_memory(form.size)
+    os.write(descriptor, form.packed())
+    _seal(descriptor)
+    return descriptor
+
+
+class RingWriter:
+    """Writes into a ring. One thread at a time."""
+
+    def __init__(self, form: RingForm, descriptor: int) -> None:
+        """Map it.
+
+        Args:
+            form: what the ring holds.
+            descriptor: from `create_ring`, with the same form; taken over.
+        """
+        self.descriptor = descriptor
+        """To be handed to readers; open until `close`."""
+        self.form = form
+        self._mapping = _Mapping(descriptor, form, writable=True)
+
+    def write(self, picture: Rendered) -> None:
+        """Add a picture; the oldest slot is lost.
+
+        Raises:
+            ValueError: it has another size than the ring's.
+        """
+        written = int(self._mapping.counters[_WRITTEN])
+        slot = self._mapping.slots[written % self.form.slots]
+        if picture.rgb.shape != slot.pixels.shape:
+            raise ValueError(f"the ring holds {slot.pixels.shape}, this is {picture.rgb.shape}")
+        lock = int(slot.numbers[0]) | 1  # odd already where a writer died in the middle
+        slot.numbers[0] = lock
+        _fence()
+        np.copyto(slot.pixels, picture.rgb)
+        quality = _QUALITIES.index(picture.quality)
+        slot.numbers[1:] = picture.seq, picture.captured_ns, picture.rendered_ns, quality
+        _fence()
+        slot.numbers[0] = lock + 1
+        self._mapping.counters[_WRITTEN] = written + 1
+
+    def beat(self) -> None:
+        """Show that the writer is making progress."""
+        self._mapping.counters[_BEAT] += np.uint64(1)
+
+    def close(self) -> None:
+        """Let the memory go; it stays as long as a reader has it. May be called twice."""
+        if self.descriptor < 0:
+            return
+        self._mapping.close()
+        os.close(self.descriptor)
+        self.descriptor = -1
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class RingReader:
+    """Reads a ring. One thread at a time."""
+
+    def __init__(self, descriptor: int) -> None:
+        """Map it read-only; the descriptor stays the caller's.
+
+        Raises:
+            RingUnreadable: it is no ring, one of another version, or its figures contradict one another.
+        """
+        self.form = read_form(descriptor)
+        self._mapping = _Mapping(descriptor, self.form, writable=False)
+        self._seen = 0
+        self._closed = False
+
+    @property
+    def beats(self) -> int:
+        """Grows while the writer makes progress."""
+        return int(self._mapping.counters[_BEAT])
+
+    def newest(self) -> Rendered | None:
+        """The newest picture that was not taken yet, copied; None if there is none."""
+        for _ in range(_ATTEMPTS):
+            written = int(self._mapping.counters[_WRITTEN])
+            if written == self._seen:
+                return None
+            picture = self._copied(self._mapping.slots[(written - 1) % self.form.slots])
+            if picture is not None:
+                self._seen = written
+                return picture
+        return None
+
+    def _copied(self, slot: _Slot) -> Rendered | None:
+        """A slot's picture; None if it was being written."""
+        lock = int(slot.numbers[0])
+        _fence()
+        if lock & 1:
+            return None
+        pixels = slot.pixels.copy()
+        _, seq, captured_ns, rendered_ns, quality = slot.numbers.tolist()
+        _fence()
+        if int(slot.numbers[0]) != lock or quality >= len(_QUALITIES):
+            return None
+        return Rendered(pixels, captured_ns, rendered_ns, seq, _QUALITIES[quality])
+
+    @property
+    def written(self) -> int:
+        """Pictures written so far."""
+        return int(self._mapping.counters[_WRITTEN])
+
+    def close(self) -> None:
+        """Let the memory go. May be called twice."""
+        if not self._closed:
+            self._closed = True
+            self._mapping.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def read_form(descriptor: int) -> RingForm:
+    """What a ring holds, every figure checked against the others and against the memory's size.
+
+    Raises:
+        RingUnreadable: see RingReader.
+    """
+    size = os.fstat(descriptor).st_size
+    if size < _HEADER:
+        raise RingUnreadable(f"The shared memory has {size} bytes, fewer than a ring's header", _ANOTHER)
+    with mmap.mmap(descriptor, _HEADER, access=mmap.ACCESS_READ) as memory:
+        fields = _FIELDS.unpack(memory[: _FIELDS.size])
+    magic, version, header, slots, stride, width, height, row, form, rate = fields
+    if magic != MAGIC:
+        raise RingUnreadable("The shared memory holds no pictures of streamfx", _ANOTHER)
+    if version != VERSION:
+        raise RingUnreadable(f"The ring is of version {version}, this streamfx reads {VERSION}", _ANOTHER)
+    if form != _RGB or not (1 <= width <= _LARGEST_SIDE and 1 <= height <= _LARGEST_SIDE):
+        raise RingUnreadable(
+            f"The ring's pictures, {width} x {height} of format {form}, make no sense", _ANOTHER
+        )
+    told = RingForm(width, height, rate / 1000, slots)
+    if not 2 <= slots <= _MOST_SLOTS or (header, stride, row) != (_HEADER, told.stride, told.row):
+        raise RingUnreadable("The ring's figures contradict one another", _ANOTHER)
+    if size < told.size:
+        raise RingUnreadable(f"The ring has {size} of {told.size} bytes", _ANOTHER)
+    return told
+
+
+def _fence() -> None:
+    with _FENCE:
+        pass
+
+
+def _shared_memory(size: int) -> int:
+    """A descriptor of that much memory, all zero."""
+    if hasattr(os, "memfd_create"):
+        descriptor = os.memfd_create("streamfx", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    else:
+        descriptor, path = tempfile.mkstemp(prefix="streamfx-ring-")
+        if sys.platform != "win32":
+            Path(path).unlink()
+    os.ftruncate(descriptor, size)
+    return descriptor
+
+
+def _seal(descriptor: int) -> None:
+    """Fix the size for ever: a reader of memory that shrinks dies of SIGBUS."""
+    if sys.platform == "linux":
+        import fcntl
+
+        seals = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
+        fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, seals)

@@ -1,0 +1,108 @@
+"""A video file as a live source: in real time, in rounds, on the monotonic clock."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+from pathlib import Path
+from time import monotonic_ns
+from typing import Final
+
+from streamfx.frames import Frame
+from streamfx.source.base import Source, SourceInfo, SourceStatistics
+from streamfx.source.file import FileSource
+
+_STEP_NS: Final = 33_333_333
+"""Between the last picture of a round and the first of the next."""
+_LATE_NS: Final = 100_000_000
+"""A picture that is later than that is dropped: a live source keeps its time."""
+
+
+class LoopedSource(Source):
+    """Every picture of a video, in rounds, at rising times; a new epoch with each round.
+
+    Args:
+        path: a video file.
+        pictures: where to end; None never ends.
+
+    Raises:
+        SourceError: the file cannot be opened.
+    """
+
+    def __init__(self, path: Path, pictures: int | None = None) -> None:
+        self._path, self._left = path, pictures
+        self._round: Source = FileSource(path)
+        self._info = replace(self._round.info, frames=pictures, duration_s=None)
+        self._seq, self._offset_ns, self._last_ns, self._rounds = 0, 0, 0, 0
+
+    @property
+    def info(self) -> SourceInfo:
+        return self._info
+
+    @property
+    def statistics(self) -> SourceStatistics:
+        return replace(self._round.statistics, decoded=self._seq)
+
+    def __next__(self) -> Frame:
+        if self._left is not None and self._seq >= self._left:
+            raise StopIteration
+        frame = next(self._round, None) or self._again()
+        self._last_ns = frame.captured_ns + self._offset_ns
+        self._seq += 1
+        epoch = frame.epoch + self._rounds
+        return replace(frame, captured_ns=self._last_ns, seq=self._seq - 1, epoch=epoch)
+
+    def close(self) -> None:
+        self._round.close()
+
+    def _again(self) -> Frame:
+        self._round.close()
+        self._round = FileSource(self._path)
+        self._offset_ns, self._rounds = self._last_ns + _STEP_NS, self._rounds + 1
+        return next(self._round)
+
+
+class PacedSource(Source):
+    """A file's pictures when they are due, as a camera would give them; those that come too late are dropped.
+
+    `captured_ns` is the moment when a picture was due, on the monotonic clock.
+    """
+
+    def __init__(self, source: Source) -> None:
+        """Take over a source whose times rise; its clock starts with the first picture."""
+        self._source = source
+        self._info = replace(source.info, live=True)
+        self._start_ns: int | None = None
+        self._dropped = 0
+        self._closing = threading.Event()
+
+    @property
+    def info(self) -> SourceInfo:
+        return self._info
+
+    @property
+    def statistics(self) -> SourceStatistics:
+        return replace(self._source.statistics, dropped=self._dropped)
+
+    def __next__(self) -> Frame:
+        while True:
+            frame = next(self._source)
+            if self._start_ns is None:
+                self._start_ns = monotonic_ns() - frame.captured_ns
+            due_ns = self._start_ns + frame.captured_ns
+            late_ns = monotonic_ns() - due_ns
+            if late_ns > _LATE_NS:
+                self._dropped += 1
+                self._start_ns += self._forgiven(late_ns)
+                continue
+            if self._closing.wait(max(0.0, -late_ns / 1e9)):
+                raise StopIteration
+            return replace(frame, captured_ns=due_ns)
+
+    def close(self) -> None:
+        self._closing.set()
+        self._source.close()
+
+    def _forgiven(self, late_ns: int) -> int:
+        """After a long stall (a suspended machine) the clock starts anew instead of dropping for ever."""
+        return late_ns if late_ns > 10 * _LATE_NS else 0

@@ -1,0 +1,34 @@
+"""`python -m streamfx.worker`: the worker process. Standard input and output lead to the daemon."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from typing import BinaryIO
+
+from streamfx.worker.channel import Channel
+from streamfx.worker.guard import die_with_parent
+
+
+def main() -> int:
+    """Serve the daemon until it says stop or is gone."""
+    die_with_parent()
+    logging.basicConfig(level=logging.INFO, format="worker: %(levelname)s %(message)s", stream=sys.stderr)
+    channel = Channel(os.fdopen(0, "rb", closefd=False), _take_stdout())
+    from streamfx.worker.work import serve
+
+    return serve(channel)
+
+
+def _take_stdout() -> BinaryIO:
+    """The pipe to the daemon; whatever libraries print goes to standard error instead."""
+    writer = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    return writer
+
+
+if __name__ == "__main__":
+    code = main()
+    sys.stderr.flush()
+    os._exit(code)  # a camera's driver or a tracker that hangs must not keep the process

@@ -1,0 +1,153 @@
+"""The portraits of a session, loaded by a thread of its own, so that a switch takes one frame."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Final
+
+from streamfx import config
+from streamfx.errors import OutputError, StreamfxError
+from streamfx.frames import Motion, Rig
+from streamfx.models.store import Store
+from streamfx.models.weights import Profile
+from streamfx.pipeline import Animator, Networks, load_network, load_portrait
+from streamfx.portrait.background import blurred, coloured, pictured
+from streamfx.portrait.cache import RigCache
+from streamfx.realtime import Closed, Latest, Stalled
+from streamfx.render.base import Network
+from streamfx.sink import idle
+from streamfx.worker.idle import idle_portrait
+from streamfx.worker.protocol import Loaded, Message, Orders, PortraitFile, Refused
+
+_MOST_IDLE: Final = 64
+"""Idle portraits kept on disk, newest first."""
+_VERSION: Final = 1
+"""Of the making of idle portraits."""
+_POLL_S: Final = 0.5
+_AT_REST: Final = Motion.rest()
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """A portrait as it is to be shown."""
+
+    file: PortraitFile
+    background: tuple[str, str, str]
+    networks: tuple[str, str]
+
+
+class Cast:
+    """Animators by the identifiers of their portraits. `animator` may be called by one thread only."""
+
+    def __init__(
+        self,
+        size: tuple[int, int],
+        store: Store,
+        report: Callable[[Message], None],
+        patience: AbstractContextManager[None],
+    ) -> None:
+        """Start the thread that loads.
+
+        Args:
+            size: (width, height) px of the frame.
+            store: the models.
+            report: told of every portrait that is loaded or refused; called by the loading thread.
+            patience: entered while one is loaded.
+        """
+        self._size, self._store, self._report, self._patience = size, store, report, patience
+        self._wanted: Latest[Orders] = Latest()
+        self._ready: dict[str, tuple[_Wanted, Animator]] = {}
+        self._networks: dict[str, Network] = {}
+        self._cache = RigCache(config.cache_folder() / "rigs")
+        self._thread = threading.Thread(target=self._run, name="streamfx-loader", daemon=True)
+        self._thread.start()
+
+    def prepare(self, orders: Orders) -> None:
+        """Have these portraits loaded, the selected one first, and others forgotten. Returns at once."""
+        self._wanted.put(orders)
+
+    def animator(self, portrait: str) -> Animator | None:
+        """The animator of a portrait, if it is loaded."""
+        entry = self._ready.get(portrait)
+        return entry[1] if entry else None
+
+    def _run(self) -> None:
+        while True:
+            try:
+                self._load(self._wanted.take(_POLL_S))
+            except Stalled:
+                continue
+            except Closed:
+                return
+
+    def stop(self) -> None:
+        """Load no more."""
+        self._wanted.close()
+
+    def _load(self, orders: Orders) -> None:
+        background = (orders.background, orders.colour, orders.image)
+        networks = (orders.refine, orders.mouth)
+        wanted = [_Wanted(file, background, networks) for file in orders.portraits]
+        kept = {one.file.id for one in wanted}
+        self._ready = {name: entry for name, entry in self._ready.items() if name in kept}
+        for one in sorted(wanted, key=lambda one: one.file.id != orders.selected):
+            entry = self._ready.get(one.file.id)
+            if entry is None or entry[0] != one:
+                with self._patience:
+                    self._load_one(one)
+
+    def _load_one(self, wanted: _Wanted) -> None:
+        try:
+            rig = self._rig(wanted)
+            animator = self._animator(rig, wanted)
+            animator.animate(_AT_REST)  # compiles what is compiled at first use, before it is seen
+            kept = self._keep_idle(rig, animator, wanted)
+        except StreamfxError as error:
+            self._report(Refused(wanted.file.id, error.cause, error.remedy))
+            return
+        self._ready = {**self._ready, wanted.file.id: (wanted, animator)}
+        self._report(Loaded(wanted.file.id, str(kept) if kept else ""))
+
+    def _rig(self, wanted: _Wanted) -> Rig:
+        references = [Path(name) for name in wanted.file.references]
+        rig = load_portrait(Path(wanted.file.photo), self._size, self._store, self._cache, references).rig
+        kind, colour, image = wanted.background
+        if kind == "blur":
+            return blurred(rig)
+        if kind == "colour":
+            return coloured(rig, colour)
+        return pictured(rig, Path(image)) if kind == "image" else rig
+
+    def _animator(self, rig: Rig, wanted: _Wanted) -> Animator:
+        refine, mouth = wanted.networks
+        networks = Networks(
+            None if refine == "off" else Profile(refine), None if mouth == "procedural" else Profile(mouth)
+        )
+        return Animator(
+            rig, refiner=networks.refiner(self._network), painter=networks.painter(rig, self._network)
+        )
+
+    def _network(self, name: str) -> Network:
+        """One for all portraits: they take turns."""
+        if name not in self._networks:
+            self._networks[name] = load_network(name)
+        return self._networks[name]
+
+    def _keep_idle(self, rig: Rig, animator: Animator, wanted: _Wanted) -> Path | None:
+        """The file of the idle portrait, for the daemon; None if it cannot be written."""
+        folder = config.idle_folder()
+        text = f"{rig.digest} {' '.join(wanted.background)} idle{_VERSION}"
+        path = folder / f"{sha256(text.encode()).hexdigest()[:32]}.npz"
+        try:
+            idle.save(idle_portrait(rig, animator), path)
+        except OutputError:
+            return None
+        kept = sorted(folder.glob("*.npz"), key=lambda one: one.stat().st_mtime, reverse=True)
+        for old in kept[_MOST_IDLE:]:
+            old.unlink(missing_ok=True)
+        return path

@@ -1,0 +1,165 @@
+"""What drives a live portrait, each kind as a stream of motions in real time: camera, video, template."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from threading import Event
+from time import monotonic_ns
+from typing import Final, Protocol
+
+from streamfx.config import demo_motion_file
+from streamfx.errors import SourceMissing
+from streamfx.frames import Motion
+from streamfx.models.store import Store
+from streamfx.pipeline import FaceDriver
+from streamfx.source import Source, list_cameras, open_source
+from streamfx.source.devices import camera_device
+from streamfx.source.looped import LoopedSource, PacedSource
+from streamfx.telemetry import StageTimer
+from streamfx.track.continuity import mix
+from streamfx.track.template import SUFFIX, MotionTemplate
+
+_SEAM_S: Final = 0.5
+"""Over which the end of a template passes into its beginning."""
+
+
+class LiveDriver(Protocol):
+    """A driver, open."""
+
+    @property
+    def name(self) -> str:
+        """Of the camera or file."""
+        ...
+
+    @property
+    def pictures(self) -> int:
+        """Motions given."""
+        ...
+
+    @property
+    def tracked(self) -> int:
+        """Those in whose picture a face was followed."""
+        ...
+
+    @property
+    def dropped(self) -> int:
+        """Pictures overtaken by newer ones."""
+        ...
+
+    def motions(self) -> Generator[Motion]:
+        """Motions as they happen, times on the monotonic clock, until `close`."""
+        ...
+
+    def calibrate(self) -> None:
+        """Take what the driver does now for their neutral."""
+        ...
+
+    def close(self) -> None:
+        """Release the camera or file; from any thread. `motions` ends soon after."""
+        ...
+
+
+def open_live(spec: str, store: Store, timer: StageTimer) -> LiveDriver:
+    """Open what drives.
+
+    Args:
+        spec: `auto`, `demo`, a camera, a video file or a motion template (SessionSettings.source).
+        store, timer: for the tracker.
+
+    Raises:
+        SourceError, MotionUnreadable: it cannot be opened.
+    """
+    if spec == "demo":
+        return TemplateLoop(demo_motion_file())
+    if Path(spec).suffix.lower() == SUFFIX:
+        return TemplateLoop(Path(spec))
+    return FaceFollower(_open(_first_camera() if spec == "auto" else spec), store, timer)
+
+
+def _open(spec: str) -> Source:
+    return open_source(spec) if camera_device(spec) else PacedSource(LoopedSource(Path(spec)))
+
+
+def _first_camera() -> str:
+    cameras = [camera for camera in list_cameras() if not camera.virtual]
+    usable = [camera for camera in cameras if camera.permitted] or cameras
+    if not usable:
+        raise SourceMissing("No camera was found", "Plug one in, or drive the portrait with a video file")
+    return usable[0].spec
+
+
+class FaceFollower:
+    """A camera, or a video as if it were one, tracked in the thread that takes the motions."""
+
+    def __init__(self, source: Source, store: Store, timer: StageTimer) -> None:
+        self._source = source
+        self._face = FaceDriver(source, store, timer, lookahead=0, depth=0)
+        self._name = source.info.name
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    @property
+    def pictures(self) -> int:
+        return self._face.pictures
+
+    @property
+    def tracked(self) -> int:
+        return self._face.tracked
+
+    @property
+    def dropped(self) -> int:
+        return self._source.statistics.dropped
+
+    def motions(self) -> Generator[Motion]:
+        with closing(self._face.motions()) as motions:
+            yield from motions
+
+    def calibrate(self) -> None:
+        self._face.calibrate()
+
+    def close(self) -> None:
+        self._source.close()
+
+
+class TemplateLoop:
+    """A motion template in rounds; its end passes into its beginning."""
+
+    def __init__(self, path: Path) -> None:
+        template = MotionTemplate.load(path)
+        self.name = path.name
+        self.pictures = self.tracked = self.dropped = 0
+        self._motions = _seamless(list(template.frames()), round(_SEAM_S * template.fps))
+        self._fps = template.fps
+        self._closing = Event()
+
+    def motions(self) -> Generator[Motion]:
+        start_ns, seq = monotonic_ns(), 0
+        while True:
+            due_ns = start_ns + round(seq * 1e9 / self._fps)
+            if self._closing.wait(max(0.0, (due_ns - monotonic_ns()) / 1e9)):
+                return
+            motion = self._motions[seq % len(self._motions)]
+            self.pictures += 1
+            self.tracked += not motion.held
+            yield replace(motion, captured_ns=due_ns, seq=seq, epoch=0)
+            seq += 1
+
+    def calibrate(self) -> None:
+        """A template's motions are offsets from its neutral already."""
+
+    def close(self) -> None:
+        self._closing.set()
+
+
+def _seamless(motions: list[Motion], seam: int) -> list[Motion]:
+    """The motions with the last `seam` of them mixed into the first, and left out."""
+    if len(motions) < 3 * seam or seam < 1:
+        return motions
+    end = motions[-seam:]
+    begun = [mix(end[i], motions[i], (i + 1) / (seam + 1)) for i in range(seam)]
+    return [*begun, *motions[seam:-seam]]

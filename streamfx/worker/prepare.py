@@ -1,0 +1,90 @@
+"""`python -m streamfx.worker.prepare`: look at a photo in a process of its own, which hostile files may crash.
+
+One line of JSON on standard input (`Task`), one on standard output (`Outcome`); the rig goes into the cache.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Final
+
+from streamfx.worker.guard import die_with_parent
+
+_THUMBNAIL: Final = 256
+"""px: longest side."""
+_QUALITY: Final = 85
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What to look at."""
+
+    photo: str
+    references: tuple[str, ...]
+    width: int
+    height: int
+    thumbnail: str
+    """Path of the JPEG to be written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of it. Either `error` is set, or the rest."""
+
+    error: str = ""
+    """Name of the class in streamfx.errors."""
+    cause: str = ""
+    remedy: str = ""
+    width: int = 0
+    height: int = 0
+    """px of the photo, upright."""
+    sha256: str = ""
+    findings: tuple[str, ...] = ()
+
+
+def main() -> int:
+    """Read the task, do it, tell."""
+    die_with_parent()
+    writer = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)  # libraries that print must not print between
+    task = Task(**json.loads(sys.stdin.readline()))
+    outcome = _done(task)
+    writer.write(json.dumps(asdict(outcome)) + "\n")
+    writer.flush()
+    os._exit(0)
+
+
+def _done(task: Task) -> Outcome:
+    import cv2
+
+    from streamfx import config
+    from streamfx.errors import StreamfxError
+    from streamfx.models.store import Store
+    from streamfx.pipeline import load_portrait
+    from streamfx.portrait.cache import RigCache
+    from streamfx.portrait.photo import load_photo
+
+    photo, references = Path(task.photo), [Path(name) for name in task.references]
+    try:
+        seen = load_photo(photo)
+        cache = RigCache(config.cache_folder() / "rigs")
+        portrait = load_portrait(photo, (task.width, task.height), Store.default(), cache, references)
+    except StreamfxError as error:
+        return Outcome(type(error).__name__, error.cause, error.remedy)
+    scale = min(1.0, _THUMBNAIL / max(seen.size))
+    size = (max(1, round(seen.size[0] * scale)), max(1, round(seen.size[1] * scale)))
+    small = cv2.cvtColor(cv2.resize(seen.rgb, size, interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2BGR)
+    _, jpeg = cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
+    Path(task.thumbnail).write_bytes(jpeg.tobytes())
+    findings = tuple(
+        f"{one.cause}. {one.remedy}." if one.remedy else f"{one.cause}." for one in portrait.findings
+    )
+    return Outcome("", "", "", *seen.size, portrait.sha256, findings)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,155 @@
+"""What the daemon tells the worker and what it hears back, as values; they travel as JSON (channel.py)."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar, Final
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Begin:
+    """The first order: what stays as it is for the worker's life."""
+
+    KIND: ClassVar[str] = "begin"
+    width: int
+    height: int
+    fps: float
+    ring: int
+    """Descriptor of the ring's memory, inherited."""
+
+
+@dataclass(frozen=True, slots=True)
+class PortraitFile:
+    """A portrait to keep loaded."""
+
+    id: str
+    photo: str
+    """Path of the photo."""
+    references: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Orders:
+    """Everything that the worker is to do, whole: it compares them with the last ones."""
+
+    KIND: ClassVar[str] = "orders"
+    source: str = ""
+    """What drives, as SessionSettings.source; empty: nothing, the source is closed."""
+    portraits: tuple[PortraitFile, ...] = ()
+    selected: str = ""
+    head: float = 1.0
+    expression: float = 1.0
+    gaze: float = 1.0
+    background: str = "keep"
+    colour: str = ""
+    image: str = ""
+    refine: str = "lite"
+    mouth: str = "lite"
+
+
+@dataclass(frozen=True, slots=True)
+class Calibrate:
+    """Take what the driver does now for their neutral."""
+
+    KIND: ClassVar[str] = "calibrate"
+
+
+@dataclass(frozen=True, slots=True)
+class Drive:
+    """One motion of a remote driver; its numbers are the payload (worker/remote.py)."""
+
+    KIND: ClassVar[str] = "drive"
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Release everything and leave."""
+
+    KIND: ClassVar[str] = "stop"
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """What the worker is about to do, and how long it may show no progress meanwhile."""
+
+    KIND: ClassVar[str] = "phase"
+    name: str
+    patience_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A portrait can be shown."""
+
+    KIND: ClassVar[str] = "loaded"
+    id: str
+    idle: str
+    """Path of its idle portrait; empty where it could not be kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A portrait cannot be shown."""
+
+    KIND: ClassVar[str] = "refused"
+    id: str
+    cause: str
+    remedy: str
+
+
+@dataclass(frozen=True, slots=True)
+class SourceReport:
+    """What drives, at the moment."""
+
+    KIND: ClassVar[str] = "source"
+    state: str
+    """closed, opening, open or lost"""
+    name: str = ""
+    fps: float = 0.0
+    dropped: int = 0
+    tracked: float = 0.0
+    trouble: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The worker cannot go on; it ends after this."""
+
+    KIND: ClassVar[str] = "failed"
+    cause: str
+    remedy: str
+
+
+Message = Begin | Orders | Calibrate | Drive | Stop | Phase | Loaded | Refused | SourceReport | Failed
+
+_KINDS: Final[dict[str, type]] = {
+    kind.KIND: kind
+    for kind in (Begin, Orders, Calibrate, Drive, Stop, Phase, Loaded, Refused, SourceReport, Failed)
+}
+
+
+def to_json(message: Message) -> Json:
+    """The message as what JSON can hold."""
+    return {"kind": message.KIND, **asdict(message)}
+
+
+def from_json(data: Json) -> Message:
+    """The message in a parsed JSON object.
+
+    Raises:
+        ValueError: it is none.
+    """
+    try:
+        values = dict(data)
+        kind = _KINDS[values.pop("kind")]
+        if kind is Orders:
+            files = values.pop("portraits")
+            values["portraits"] = tuple(
+                PortraitFile(one["id"], one["photo"], tuple(one["references"])) for one in files
+            )
+        message: Message = kind(**values)
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"no message of streamfx: {error}") from error
+    return message

@@ -1,0 +1,72 @@
+"""`python -m streamfx.worker.recorder`: write what a session publishes into a film, in a process of its own.
+
+It reads the ring, as any other reader would. Standard input: one line of JSON (path, descriptor of the ring);
+its end, or a second line, ends the recording. Standard output: lines of JSON with frames and bytes so far.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import sys
+from pathlib import Path
+from time import monotonic
+from typing import Final, TextIO
+
+from streamfx.worker.guard import die_with_parent
+
+_TELL_S: Final = 0.5
+
+
+def main() -> int:
+    """Record until told to stop."""
+    import signal
+
+    die_with_parent()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    writer = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    task = json.loads(sys.stdin.readline())
+    from streamfx.errors import StreamfxError
+
+    try:
+        frames, size = _record(Path(task["path"]), int(task["ring"]), writer)
+    except StreamfxError as error:
+        _tell(writer, error=type(error).__name__, cause=error.cause, remedy=error.remedy)
+        return 1
+    _tell(writer, frames=frames, bytes=size, done=True)
+    return 0
+
+
+def _record(path: Path, descriptor: int, writer: TextIO) -> tuple[int, int]:
+    """Frames and bytes of the film. In place of a picture that was missed stands the next, to keep time."""
+    from streamfx.sink.film import FilmWriter
+    from streamfx.sink.ring import RingReader
+
+    with RingReader(descriptor) as ring:
+        form = ring.form
+        half_s, last, told_s = 0.5 / form.fps, ring.written, 0.0
+        with FilmWriter(path, (form.width, form.height), form.fps) as film:
+            _tell(writer, frames=0, bytes=0)
+            while not select.select([sys.stdin], [], [], half_s)[0]:
+                written = ring.written
+                picture = ring.newest()
+                if picture is None:
+                    continue
+                for _ in range(max(1, min(written - last, round(form.fps)))):
+                    film.write(picture)
+                last = max(last + 1, written)
+                if monotonic() - told_s > _TELL_S:
+                    told_s = monotonic()
+                    _tell(writer, frames=film.frames, bytes=0)
+        return film.frames, path.stat().st_size
+
+
+def _tell(writer: TextIO, **facts: object) -> None:
+    writer.write(json.dumps(facts) + "\n")
+    writer.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

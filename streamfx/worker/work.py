@@ -1,0 +1,186 @@
+"""The worker's main loop: motions in, pictures out, orders in between."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from queue import Empty, SimpleQueue
+from time import monotonic_ns
+from typing import Final
+
+from streamfx.errors import StreamfxError, WorkerFailed
+from streamfx.frames import Motion
+from streamfx.models.store import Store
+from streamfx.portrait.deform import Gains
+from streamfx.realtime import Stalled
+from streamfx.sink.ring import RingForm, RingWriter
+from streamfx.telemetry import StageTimer
+from streamfx.worker.cast import Cast
+from streamfx.worker.channel import Channel
+from streamfx.worker.driving import Driving
+from streamfx.worker.ladder import Ladder
+from streamfx.worker.protocol import Begin, Calibrate, Drive, Failed, Message, Orders, Phase, Stop
+from streamfx.worker.remote import unpack
+
+REMOTE: Final = "remote"
+_WAIT_S: Final = 0.1
+"""For a motion, before the worker shows that it is alive."""
+_SOONEST: Final = 0.6
+"""Of a frame's time between two renderings: drivers faster than the camera are not followed in full."""
+_WORKING_S, _PREPARING_S = 1.0, 60.0
+"""Longest without progress, as a rule and while something is loaded or opened."""
+
+_log = logging.getLogger(__name__)
+
+
+def serve(channel: Channel) -> int:
+    """Do as the daemon says until it says stop or is gone; the exit code."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the daemon's to act on
+    try:
+        begin = _beginning(channel)
+        form = RingForm(begin.width, begin.height, begin.fps)
+        with RingWriter(form, begin.ring) as ring:
+            _Worker(begin, ring, channel).run()
+    except StreamfxError as error:
+        return _give_up(channel, error.cause, error.remedy)
+    except Exception as error:  # noqa: BLE001 - the daemon starts another worker, and must know why
+        _log.exception("the worker failed")
+        return _give_up(channel, f"The worker failed: {error}", "")
+    return 0
+
+
+def _beginning(channel: Channel) -> Begin:
+    first = channel.receive()
+    if first is None or not isinstance(first[0], Begin):
+        raise WorkerFailed("The daemon did not say how to begin")
+    return first[0]
+
+
+def _give_up(channel: Channel, cause: str, remedy: str) -> int:
+    try:
+        channel.send(Failed(cause, remedy))
+    except WorkerFailed:
+        _log.error("%s", cause)  # the daemon is gone; there is no more to tell
+    return 1
+
+
+class _Worker:
+    def __init__(self, begin: Begin, ring: RingWriter, channel: Channel) -> None:
+        self._ring, self._channel = ring, channel
+        self._inbox: SimpleQueue[Message | None] = SimpleQueue()
+        self._tell(Phase("starting", 60.0))
+        store = Store.default()
+        self._patience = _Patience(self._tell)
+        self._driving = Driving(store, StageTimer(), self._tell, self._patience)
+        self._cast = Cast((begin.width, begin.height), store, self._tell, self._patience)
+        self._ladder = Ladder(begin.fps)
+        self._period_ns = 1e9 / begin.fps
+        self._orders = Orders()
+        self._rendered_ns = self._remote_seq = 0
+        threading.Thread(target=self._listen, name="streamfx-ear", daemon=True).start()
+
+    def run(self) -> None:
+        """Until the daemon says stop, or is gone."""
+        self._patience.begin()
+        try:
+            while self._obey():
+                if not self._driving.is_stuck:
+                    self._ring.beat()
+                try:
+                    motion = self._driving.motions.take(_WAIT_S)
+                except Stalled:
+                    continue
+                self._show(motion)
+        finally:
+            self._cast.stop()
+            self._driving.stop()
+
+    def _show(self, motion: Motion) -> None:
+        animator = self._cast.animator(self._orders.selected)
+        start_ns = monotonic_ns()
+        if animator is None or start_ns - self._rendered_ns < _SOONEST * self._period_ns:
+            return
+        animator.gains = Gains(self._orders.head, self._orders.expression, self._orders.gaze)
+        picture = animator.animate(motion, networks=self._ladder.full)
+        self._ring.write(picture)
+        self._rendered_ns = start_ns
+        self._ladder.note((picture.rendered_ns - start_ns) / 1e9, start_ns)
+
+    def _obey(self) -> bool:
+        """Carry out what has come in; False to stop."""
+        while True:
+            try:
+                message = self._inbox.get_nowait()
+            except Empty:
+                return True
+            if message is None or isinstance(message, Stop):
+                return False
+            if isinstance(message, Calibrate):
+                self._driving.calibrate()
+            if isinstance(message, Orders):
+                self._follow(message)
+
+    def _follow(self, orders: Orders) -> None:
+        self._orders = orders
+        self._cast.prepare(orders)
+        self._driving.follow("" if orders.source == REMOTE else orders.source)
+
+    def _listen(self) -> None:
+        """Take messages off the pipe; motions go straight to where motions come from."""
+        while True:
+            try:
+                received = self._channel.receive()
+            except WorkerFailed:
+                received = None
+            if received is None:
+                self._inbox.put(None)
+                return
+            message, payload = received
+            if isinstance(message, Drive):
+                self._put_remote(payload)
+            else:
+                self._inbox.put(message)
+
+    def _put_remote(self, payload: bytes) -> None:
+        if self._orders.source != REMOTE:
+            return
+        try:
+            motion = unpack(payload, monotonic_ns(), self._remote_seq)
+        except ValueError as error:
+            _log.warning("a motion was dropped: %s", error)
+            return
+        self._remote_seq += 1
+        self._driving.motions.put(motion)
+
+    def _tell(self, message: Message) -> None:
+        try:
+            self._channel.send(message)
+        except WorkerFailed:  # the daemon is gone: the listener hears it, too
+            self._inbox.put(None)
+
+
+class _Patience(AbstractContextManager[None]):
+    """While this is entered, by any thread, the daemon waits longer for progress."""
+
+    def __init__(self, tell: Callable[[Message], None]) -> None:
+        self._tell, self._lock, self._depth = tell, threading.Lock(), 0
+
+    def begin(self) -> None:
+        """Ask for no more than usual."""
+        with self._lock:
+            self._change(0)
+
+    def __enter__(self) -> None:
+        with self._lock:
+            self._change(+1)
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._change(-1)
+
+    def _change(self, by: int) -> None:
+        self._depth += by
+        self._tell(Phase("preparing", _PREPARING_S) if self._depth else Phase("working", _WORKING_S))
