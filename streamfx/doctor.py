@@ -6,13 +6,12 @@ import os
 import platform
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
-from enum import StrEnum
 from importlib import metadata
 from pathlib import Path
 from typing import Final
 
 from streamfx import __version__, config
+from streamfx.checks import Check, State
 from streamfx.errors import StreamfxError
 from streamfx.models.store import State as ModelState
 from streamfx.models.store import Store
@@ -28,26 +27,6 @@ MEMORY_NEEDED: Final = 1 << 30
 """Bytes; the program stays below 700 MB."""
 CPU_WANTED: Final = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "asimd")
 """Features that speed up networks and pixels, as /proc/cpuinfo names them."""
-
-
-class State(StrEnum):
-    """The outcome of a check; only FAIL keeps streamfx from working."""
-
-    OK = "ok"
-    WARN = "warn"
-    FAIL = "fail"
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One finding, for a person and for programs."""
-
-    name: str
-    state: State
-    finding: str
-    """One line."""
-    remedy: str = ""
-    """One line; empty when there is nothing to do."""
 
 
 def examine() -> list[Check]:

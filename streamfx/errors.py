@@ -13,6 +13,9 @@ StreamfxError
 │   └── SourceLost         it worked, then it stopped (camera unplugged)
 ├── MotionUnreadable       a motion template that is foreign, damaged or of another version
 ├── OutputError            the file cannot be written: folder, permission, space, encoder
+├── CameraError            the virtual camera, into which the portrait goes
+│   ├── CameraUnavailable  none is set up, held by another program, no permission, another size
+│   └── CameraLost         it worked, then the device went away or refused a picture
 ├── ModelError             the model files
 │   ├── ModelMissing       not in the store, and not allowed or able to fetch
 │   ├── ModelCorrupt       the bytes do not have the hash that the manifest names
@@ -112,6 +115,18 @@ class MotionUnreadable(StreamfxError):
 
 class OutputError(StreamfxError):
     """The output cannot be written."""
+
+
+class CameraError(StreamfxError):
+    """Something about the virtual camera, into which the portrait goes."""
+
+
+class CameraUnavailable(CameraError):
+    """No virtual camera can be opened: none is set up, held, not permitted, or of another size."""
+
+
+class CameraLost(CameraError):
+    """A virtual camera that worked: its device went away or refuses pictures."""
 
 
 class ModelError(StreamfxError):

@@ -12,8 +12,8 @@ from streamfx.cli import add_json
 from streamfx.cli.show import print_json
 
 if TYPE_CHECKING:
+    from streamfx.checks import Check
     from streamfx.cli import Subparsers
-    from streamfx.doctor import Check
 
 COLOURS: Final = {"ok": "\033[32m", "warn": "\033[33m", "fail": "\033[31m"}
 
@@ -31,7 +31,8 @@ def add_parser(subparsers: Subparsers) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Make the checks; 1 if any fails (a warning does not)."""
-    from streamfx.doctor import State, examine
+    from streamfx.checks import State
+    from streamfx.doctor import examine
 
     checks = examine()
     failed = any(check.state is State.FAIL for check in checks)
