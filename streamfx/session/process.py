@@ -28,7 +28,7 @@ _REAP_S: Final = 5.0
 
 
 class WorkerProcess:
-"""Longest silence of a worker that has said nothing yet: it imports, and may compile."""
+    """A worker and what belongs to it. Made by a thread that outlives it: it dies with that thread."""
 
     def __init__(self, form: RingForm, hear: Callable[[Message], None]) -> None:
         """Start it.
