@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import Iterable, Iterator
@@ -79,6 +80,15 @@ def summary(stage: str, milliseconds: Samples, count: int | None = None) -> Stag
     """Median and 95th percentile of some times, one of them or more."""
     median, p95 = np.percentile(milliseconds, (50, 95)).tolist()
     return StageTime(stage, median, p95, len(milliseconds) if count is None else count)
+
+
+def log_to_stderr(level: int = logging.WARNING) -> None:
+    """Let this process tell on standard error what its modules log: a line per event, wall-clock time."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logger = logging.getLogger("streamfx")
+    logger.handlers[:] = [handler]
+    logger.setLevel(level)
 
 
 def resident_bytes() -> int:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -22,3 +26,11 @@ def pytest_configure(config: pytest.Config):
     for number, handler in _LISTENED_TO.items():
         if signal.getsignal(number) is signal.SIG_IGN:
             signal.signal(number, handler)
+
+
+@pytest.fixture
+def short_folder() -> Iterator[Path]:
+    """A folder whose path is short enough for sockets: they allow 107 bytes."""
+    folder = Path(tempfile.mkdtemp(prefix="sfx-"))
+    yield folder
+    shutil.rmtree(folder)

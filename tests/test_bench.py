@@ -14,9 +14,9 @@ from scenes import face_clip, photo, store
 from streamfx.__main__ import main
 from streamfx.frames import Rendered
 from streamfx.lab.baseline import POINTS, ThinPlateWarp, spline
-from streamfx.source.looped import LoopedSource
 from streamfx.lab.soak import Reading, growth_mb, soak
 from streamfx.pipeline import load_portrait
+from streamfx.source.looped import LoopedSource
 from streamfx.telemetry import StageTimer, peak_bytes, resident_bytes, summary
 
 

@@ -12,11 +12,11 @@ import av
 import media
 import pytest
 
+from streamfx.devices import camera_device
 from streamfx.errors import SourceLost, SourceMissing, SourceUnreadable
 from streamfx.realtime import Closed, Latest, Stalled
 from streamfx.source import CameraOptions, list_cameras, open_source
 from streamfx.source.camera import CameraSource
-from streamfx.source.devices import camera_device
 
 QUICK = CameraOptions(budget_s=0.5)
 

@@ -9,13 +9,13 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final, Protocol
 
+from streamfx.devices import camera_device
 from streamfx.errors import StreamfxError, UsageError
 from streamfx.files import DRIVER, TEMPLATE, check_readable, open_regular
 from streamfx.frames import Motion
 from streamfx.models.store import Store
 from streamfx.pipeline import FaceDriver
 from streamfx.source import Source, SourceStatistics, open_source
-from streamfx.source.devices import camera_device
 from streamfx.telemetry import StageTimer
 from streamfx.track.retime import retime
 from streamfx.track.template import SUFFIX, MotionTemplate, naming

@@ -12,6 +12,7 @@ from typing import Final
 from streamfx.errors import ResourceBusy, ResourceUnready, SettingRefused
 from streamfx.frames import Rendered
 from streamfx.realtime import Latest
+from streamfx.session.handover import Handover, is_possible
 from streamfx.session.motion import MotionNumbers, packed
 from streamfx.session.portraits import Portraits
 from streamfx.session.recording import Recording
@@ -50,6 +51,7 @@ class Session:
         settings: SessionSettings,
         portraits: Portraits,
         open_camera: Callable[[], VirtualCamera] | None,
+        runtime: Path | None = None,
     ) -> None:
         """Open the camera; nothing is published yet.
 
@@ -58,6 +60,7 @@ class Session:
             settings: checked; its portraits exist.
             portraits: where they are.
             open_camera: None for no camera.
+            runtime: folder of the socket at which the ring is handed over; None for none.
 
         Raises:
             CameraUnavailable: the camera cannot be opened.
@@ -68,6 +71,10 @@ class Session:
         form = RingForm(*output.size, output.fps)
         camera = open_camera() if open_camera else None
         self._ring = RingWriter(form, create_ring(form))
+        shared = runtime is not None and is_possible()
+        self._handover = (
+            Handover(runtime / f"{id}.ring", self._ring.descriptor) if runtime and shared else None
+        )
         self._publisher = Publisher(self._ring, output.fps, open_camera, camera)
         self._supervisor = Supervisor(form, self._hear)
         self._publisher.feed = self._supervisor.newest
@@ -94,6 +101,8 @@ class Session:
         self._closing.set()
         for recording in self._recordings:
             recording.stop()
+        if self._handover is not None:
+            self._handover.close()
         self._supervisor.stop()
         self._publisher.stop()
         if self._usher.ident is not None:

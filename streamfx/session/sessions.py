@@ -6,6 +6,7 @@ import builtins
 import threading
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Final
 
 from streamfx.errors import LimitReached, ResourceExists, ResourceMissing, SettingRefused
@@ -25,16 +26,24 @@ OpenCamera = Callable[[str, tuple[int, int], float], VirtualCamera]
 class Sessions:
     """Makes, finds and ends sessions. Any thread may call."""
 
-    def __init__(self, portraits: Portraits, *, most: int = MOST, camera: OpenCamera = open_camera) -> None:
+    def __init__(
+        self,
+        portraits: Portraits,
+        *,
+        most: int = MOST,
+        runtime: Path | None = None,
+        camera: OpenCamera = open_camera,
+    ) -> None:
         """None yet.
 
         Args:
             portraits: those that sessions may show.
             most: sessions at a time.
+            runtime: folder of the sockets at which rings are handed over; None for none.
             camera: opens virtual cameras.
         """
         self.portraits = portraits
-        self._most, self._open_camera = most, camera
+        self._most, self._runtime, self._open_camera = most, runtime, camera
         self._lock = threading.Lock()
         self._sessions: dict[str, Session] = {}
         self._closed = False
@@ -57,7 +66,7 @@ class Sessions:
             self.portraits.get(portrait)
         with self._lock:
             id = self._free_id(id)
-            session = Session(id, settings, self.portraits, self._camera(settings))
+            session = Session(id, settings, self.portraits, self._camera(settings), self._runtime)
             self._sessions[id] = session
             session.start()
         return session

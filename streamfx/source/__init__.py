@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from streamfx.devices import CameraInfo, camera_device, list_cameras
 from streamfx.media import TIMEOUT_S
 from streamfx.source.base import Source, SourceInfo, SourceStatistics
 from streamfx.source.camera import CameraSource
 from streamfx.source.capture import CameraOptions
-from streamfx.source.devices import CameraInfo, camera_device, list_cameras
 from streamfx.source.file import FileSource
 
 __all__ = [

@@ -7,12 +7,12 @@ from typing import Final
 
 import av
 
+from streamfx.devices import list_cameras
 from streamfx.errors import SourceError, SourceLost
 from streamfx.frames import Frame
 from streamfx.realtime import Closed, Stalled
 from streamfx.source.base import Source, SourceInfo, SourceStatistics
 from streamfx.source.capture import AvOpen, CameraOptions, CaptureThread, Shot
-from streamfx.source.devices import list_cameras
 from streamfx.source.picture import RgbConverter, orientation_of
 
 _DEFAULTS: Final = CameraOptions()

@@ -15,10 +15,10 @@ from av.container import InputContainer
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
+from streamfx.devices import FORMATS, list_cameras
 from streamfx.errors import SourceError, SourceLost, SourceMissing, SourceUnreadable
 from streamfx.media import reason
 from streamfx.realtime import Latest
-from streamfx.source.devices import FORMATS, list_cameras
 
 FIRST_PAUSE_S: Final = 0.1
 LONGEST_PAUSE_S: Final = 1.0

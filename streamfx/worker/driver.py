@@ -11,12 +11,12 @@ from time import monotonic_ns
 from typing import Final, Protocol
 
 from streamfx.config import demo_motion_file
+from streamfx.devices import camera_device
 from streamfx.errors import SourceMissing
 from streamfx.frames import Motion
 from streamfx.models.store import Store
 from streamfx.pipeline import FaceDriver
 from streamfx.source import Source, list_cameras, open_source
-from streamfx.source.devices import camera_device
 from streamfx.source.looped import LoopedSource, PacedSource
 from streamfx.telemetry import StageTimer
 from streamfx.track.continuity import mix

@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import av
-
 _SYSFS: Final = Path("/sys/class/video4linux")
 _DEV: Final = Path("/dev")
 _SPEC: Final = re.compile(r"(?:camera:(?P<name>.+)|(?P<number>\d{1,3})|(?P<node>/dev/video\d+))")
@@ -82,6 +80,8 @@ def _read(path: Path) -> str:
 
 
 def _list_by_ffmpeg(capture_format: str) -> list[CameraInfo]:
+    import av  # here, for the daemon lists cameras without a decoder in its process
+
     try:
         devices = av.enumerate_input_devices(capture_format)
     except (av.FFmpegError, ValueError):  # this build of FFmpeg cannot capture here

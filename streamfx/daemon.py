@@ -1,0 +1,110 @@
+"""The daemon: portraits, sessions and the control server, made in order and ended in the mirrored order.
+
+It is small and boring, and imports no decoder, tracker, renderer or network: those live in workers.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from streamfx import config
+from streamfx.errors import OutputError, ResourceBusy
+from streamfx.session.portraits import Portraits
+from streamfx.session.sessions import OpenCamera, Sessions
+from streamfx.session.settings import Output
+from streamfx.sink.camera import open_camera
+
+_LOCK: Final = "daemon.lock"
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class DaemonOptions:
+    """What a daemon needs to know before it starts."""
+
+    data: Path = field(default_factory=config.data_folder)
+    """Folder of the portraits."""
+    runtime: Path = field(default_factory=config.runtime_folder)
+    """Folder of sockets and the lock; made with access for this user only."""
+    size: tuple[int, int] = Output().size
+    """(width, height) px for which photos are solved when they are added."""
+    most_sessions: int = 4
+
+
+class Daemon:
+    """All resources of a daemon, from entering to leaving the `with` block."""
+
+    def __init__(self, options: DaemonOptions, camera: OpenCamera = open_camera) -> None:
+        self._options, self._camera = options, camera
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Self:
+        """Make everything.
+
+        Raises:
+            ResourceBusy: another daemon of this user runs.
+            OutputError: a folder cannot be made.
+        """
+        options = self._options
+        with ExitStack() as stack:
+            stack.callback(_log.info, "the daemon has ended")
+            _make_private(options.runtime)
+            stack.callback(os.close, _locked(options.runtime / _LOCK))
+            self.portraits = Portraits(options.data / "portraits", options.size)
+            self.sessions = Sessions(
+                self.portraits, most=options.most_sessions, runtime=options.runtime, camera=self._camera
+            )
+            stack.callback(self.sessions.close)
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+
+def _make_private(folder: Path) -> None:
+    """Make a folder that only this user can enter, or see that it is one."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        folder.chmod(0o700)
+    except OSError as error:
+        remedy = "Set XDG_RUNTIME_DIR to a folder of your own"
+        raise OutputError(f"The folder {folder} cannot be used: {error.strerror}", remedy) from error
+
+
+def _locked(path: Path) -> int:
+    """A descriptor that holds the lock; a lock dies with its process, so none is ever stale."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        _lock(descriptor)
+    except OSError as error:
+        holder = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip()
+        os.close(descriptor)
+        who = f" (process {holder})" if holder.isdecimal() else ""
+        remedy = "Steer it with `streamfx ctl`, or stop it first"
+        raise ResourceBusy("daemon", holder, f"streamfx is running already{who}", remedy) from error
+    os.truncate(descriptor, 0)
+    os.pwrite(descriptor, str(os.getpid()).encode(), 0)
+    return descriptor
+
+
+def _lock(descriptor: int) -> None:
+    """Take the lock, or raise OSError where another process has it."""
+    if sys.platform == "win32":
+        import msvcrt
+
+        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+        return
+    import fcntl
+
+    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,0 +1,85 @@
+"""Handing the ring of a session to programs on this machine: a UNIX socket that gives a descriptor to each.
+
+The OBS plugin connects and receives one packet, `MAGIC`, with the descriptor of the memory (SCM_RIGHTS), opened
+for reading only; it reads pictures from then on without us (sink/ring.py has the layout). When the daemon is
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+import threading
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from streamfx.errors import WorkerFailed
+
+MAGIC: Final = b"SFXRING 1"
+_BACKLOG: Final = 8
+_SEND_S: Final = 0.5
+_JOIN_S: Final = 2.0
+
+
+class Handover:
+    """Listens from its making to `close`. Only the user who runs the daemon can connect."""
+
+    def __init__(self, path: Path, ring: int) -> None:
+        """Begin to listen.
+
+        Args:
+            path: of the socket, in a folder that is the user's own.
+            ring: descriptor of the ring; it stays the caller's.
+
+        Raises:
+            WorkerFailed: the socket cannot be made.
+        """
+        self.path = path
+        self._ring = _read_only(ring)
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        try:
+            path.unlink(missing_ok=True)
+            self._socket.bind(str(path))
+            path.chmod(0o600)
+            self._socket.listen(_BACKLOG)
+        except OSError as error:
+            self._socket.close()
+            os.close(self._ring)
+            raise WorkerFailed(
+                f"{path} cannot be listened at: {error.strerror}", "Choose another folder"
+            ) from error
+        self._thread = threading.Thread(target=self._serve, name="streamfx-handover", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Listen no more; readers keep what they have. May be called twice."""
+        if self._ring < 0:
+            return
+        with suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)  # wakes the thread that accepts
+        self._socket.close()
+        self._thread.join(_JOIN_S)
+        self.path.unlink(missing_ok=True)
+        os.close(self._ring)
+        self._ring = -1
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                reader, _ = self._socket.accept()
+            except OSError:
+                return
+            with reader, suppress(OSError):
+                reader.settimeout(_SEND_S)
+                socket.send_fds(reader, [MAGIC], [self._ring])
+
+
+def is_possible() -> bool:
+    """Whether this system has such sockets and memory."""
+    return sys.platform == "linux"
+
+
+def _read_only(descriptor: int) -> int:
+    """The same memory, opened for reading only: who is handed it cannot write."""
+    return os.open(f"/proc/self/fd/{descriptor}", os.O_RDONLY | os.O_CLOEXEC)

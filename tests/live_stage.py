@@ -1,0 +1,128 @@
+"""What live tests share: a canary for camera pixels, a reader of published pictures, and a stage to play on."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from streamfx.frames import U8, Quality, Rendered
+from streamfx.session.handover import MAGIC
+from streamfx.sink.ring import RingReader
+
+TILE = 8
+"""px of the canary's squares."""
+ONE, OTHER = (255, 0, 255), (0, 255, 0)
+_NEAR = 70
+"""Levels by which a pixel may differ from the canary's colours, after a lossy codec and half a blend."""
+SINGS = 0.002
+"""Share of the picture in the canary's colours that counts as a leak; portraits have none."""
+
+
+def paint_canary(rgb: U8) -> U8:
+    """A copy with a border of magenta and green squares, a quarter of the picture, that leaves the face free."""
+    height, width = rgb.shape[:2]
+    rows, columns = np.indices((height, width)) // TILE
+    board = np.where(((rows + columns) % 2 == 0)[..., None], ONE, OTHER).astype(np.uint8)
+    edge = np.ones((height, width), bool)
+    edge[height // 10 : -height // 10, width // 10 : -width // 10] = False
+    return np.where(edge[..., None], board, rgb)
+
+
+def sings(rgb: U8) -> bool:
+    """Whether camera pixels show in a published picture."""
+    small = cv2.resize(rgb, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA).astype(np.int16)
+    share = 0.0
+    for colour in (ONE, OTHER):
+        share += float((np.abs(small - np.array(colour, np.int16)).max(2) < _NEAR).mean())
+    return share > SINGS
+
+
+def receive_ring(path: Path | str, seconds: float = 10.0) -> int:
+    """The descriptor that a session's socket hands over."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as client:
+        client.settimeout(seconds)
+        client.connect(str(path))
+        data, descriptors, _, _ = socket.recv_fds(client, 64, 1)
+    assert data == MAGIC
+    return descriptors[0]
+
+
+@dataclass
+class Seen:
+    """What a watcher saw."""
+
+    pictures: int = 0
+    leaks: int = 0
+    worst_gap_ms: float = 0.0
+    qualities: dict[Quality, int] = field(default_factory=dict)
+    last: Rendered | None = None
+
+
+class Watcher:
+    """Reads every published picture in a thread, as the OBS plugin would, and looks for the canary in each."""
+
+    def __init__(self, socket_path: Path) -> None:
+        self.seen = Seen()
+        self._descriptor = receive_ring(socket_path)
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def __enter__(self) -> Watcher:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join(5)
+        os.close(self._descriptor)
+
+    def forget_gaps(self) -> None:
+        """Judge gaps from now on."""
+        self.seen.worst_gap_ms = 0.0
+
+    def _run(self) -> None:
+        last_ns = 0
+        with RingReader(self._descriptor) as reader:
+            while not self._stop.wait(0.003):
+                shown = reader.newest()
+                if shown is None:
+                    continue
+                now = time.monotonic_ns()
+                if last_ns:
+                    self.seen.worst_gap_ms = max(self.seen.worst_gap_ms, (now - last_ns) / 1e6)
+                last_ns = now
+                self.seen.pictures += 1
+                self.seen.leaks += sings(shown.rgb)
+                self.seen.qualities[shown.quality] = self.seen.qualities.get(shown.quality, 0) + 1
+                self.seen.last = shown
+
+
+def until(true: Callable[[], object], seconds: float = 30.0, what: str = "") -> None:
+    """Wait until something is true; fail if it does not become so."""
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, f"not within {seconds:g} s: {what or true}"
+        time.sleep(0.02)
+
+
+def children_of(pid: int) -> list[int]:
+    """Process numbers of the living children of a process."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                text = (entry / "stat").read_text()
+            except OSError:
+                continue
+            state, parent = text.rpartition(")")[2].split()[:2]
+            if int(parent) == pid and state != "Z":
+                found.append(int(entry.name))
+    return found
