@@ -1,4 +1,4 @@
-"""What live tests share: a canary for camera pixels, a reader of published pictures, and a stage to play on."""
+"""What live tests share: a canary for camera pixels, and a reader of published pictures."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SINGS = 0.002
 
 
 def paint_canary(rgb: U8) -> U8:
-    """A copy with a border of magenta and green squares, a quarter of the picture, that leaves the face free."""
+    """A copy with a border of magenta and green squares that leaves the face free."""
     height, width = rgb.shape[:2]
     rows, columns = np.indices((height, width)) // TILE
     board = np.where(((rows + columns) % 2 == 0)[..., None], ONE, OTHER).astype(np.uint8)
@@ -67,7 +67,7 @@ class Seen:
 
 
 class Watcher:
-    """Reads every published picture in a thread, as the OBS plugin would, and looks for the canary in each."""
+    """Reads every published picture, as the OBS plugin would, and looks for the canary in each."""
 
     def __init__(self, socket_path: Path) -> None:
         self.seen = Seen()

@@ -14,12 +14,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from live_stage import receive_ring
 
 from streamfx.errors import RingUnreadable
 from streamfx.frames import Quality, Rendered
 from streamfx.session.handover import MAGIC, Handover
 from streamfx.sink.ring import RingForm, RingReader, RingWriter, create_ring, read_form
-from tests.live_stage import receive_ring
 
 FORM = RingForm(64, 48, 30.0)
 
@@ -122,7 +122,7 @@ def test_another_process_reads_what_is_handed_over_but_cannot_write(ring: RingWr
         ring.write(picture(9))
         code = f"""
 import mmap, sys
-from tests.live_stage import receive_ring
+from live_stage import receive_ring
 from streamfx.sink.ring import RingReader
 descriptor = receive_ring({str(short_folder / "a.ring")!r})
 with RingReader(descriptor) as reader:
@@ -132,9 +132,12 @@ try:
 except PermissionError:
     print("refused")
 """
+        tests = Path(__file__).parent
         done = subprocess.run(
-            [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
-        )
+            [sys.executable, "-c", code],
+            env={**os.environ, "PYTHONPATH": f"{tests}:{tests.parent}"},
+            capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
         assert done.stdout.split() == ["9", "refused"], done.stderr
     finally:
         handover.close()

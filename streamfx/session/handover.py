@@ -1,7 +1,8 @@
 """Handing the ring of a session to programs on this machine: a UNIX socket that gives a descriptor to each.
 
-The OBS plugin connects and receives one packet, `MAGIC`, with the descriptor of the memory (SCM_RIGHTS), opened
-for reading only; it reads pictures from then on without us (sink/ring.py has the layout). When the daemon is
+The OBS plugin connects and receives one packet, `MAGIC`, with the descriptor of the memory (SCM_RIGHTS),
+opened for reading only; it reads pictures from then on without us (sink/ring.py has the layout). When they
+stop coming, the daemon was replaced: the reader connects again.
 """
 
 from __future__ import annotations

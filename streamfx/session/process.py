@@ -18,6 +18,8 @@ from streamfx.sink.ring import RingForm, RingReader, create_ring
 from streamfx.worker.channel import Channel
 from streamfx.worker.protocol import Begin, Drive, Message, Phase, Stop
 
+COMMAND = (sys.executable, "-m", "streamfx.worker")
+"""Of a worker; tests put others in its place."""
 STARTING_S: Final = 60.0
 """Longest silence of a worker that has said nothing: it imports, and may compile."""
 _QUEUED: Final = 64
@@ -139,7 +141,6 @@ class WorkerProcess:
 
 
 def _start(ring: int) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "streamfx.worker"]
     return subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, pass_fds=[ring], start_new_session=True
+        COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE, pass_fds=[ring], start_new_session=True
     )

@@ -16,10 +16,10 @@ from streamfx.sink.ring import RingForm
 from streamfx.worker.protocol import Failed, Message, Orders, SourceReport
 
 _LOOK_S: Final = 0.1
-MOST_FAILURES: Final = 5
+MOST_FAILURES = 5
 _WITHIN_NS: Final = 60_000_000_000
 """So many failures in that time, and the worker is left alone for as long."""
-_PAUSE_NS: Final = 60_000_000_000
+PAUSE_NS = 60_000_000_000
 
 _log = logging.getLogger(__name__)
 
@@ -27,18 +27,17 @@ _log = logging.getLogger(__name__)
 class Supervisor:
     """Keeps one worker, from `start` to `stop`."""
 
-    def __init__(self, form: RingForm, hear: Callable[[Message], None], *, pause_ns: int = _PAUSE_NS) -> None:
+    def __init__(self, form: RingForm, hear: Callable[[Message], None]) -> None:
         """Nothing is started yet.
 
         Args:
             form: of the pictures.
             hear: called with the worker's reports, by other threads.
-            pause_ns: how long it is left alone after too many failures.
         """
         self.restarts = 0
         self.trouble = ""
         """Why there is no worker; empty while there is one."""
-        self._form, self._hear, self._pause_ns = form, hear, pause_ns
+        self._form, self._hear = form, hear
         self._orders = Orders()
         self._process: WorkerProcess | None = None
         self._failures: deque[int] = deque(maxlen=MOST_FAILURES)
@@ -117,11 +116,12 @@ class Supervisor:
         self.trouble = ""
 
     def _replace(self, cause: str, now: int) -> None:
-        _log.warning("%s; it is replaced", cause)
-        self._end(gently=False)
+        self._end(gently=False)  # its last words are heard by then
+        cause = self._cause or cause
+        _log.warning("%s; the worker is replaced", cause)
         self._hear(SourceReport("closed"))
         self.restarts += 1
-        self._note_failure(self._cause or cause, now)
+        self._note_failure(cause, now)
 
     def _note_failure(self, cause: str, now: int) -> None:
         self.trouble, self._cause = cause, ""
@@ -129,7 +129,7 @@ class Supervisor:
         if len(self._failures) == MOST_FAILURES and now - self._failures[0] < _WITHIN_NS:
             _log.error("the worker failed %d times in a minute; the next try is in a minute", MOST_FAILURES)
             self._failures.clear()
-            self._not_before_ns = now + self._pause_ns
+            self._not_before_ns = now + PAUSE_NS
 
     def _end(self, *, gently: bool) -> None:
         with self._lock:

@@ -15,13 +15,13 @@ def main() -> int:
     """Serve the daemon until it says stop or is gone."""
     die_with_parent()
     logging.basicConfig(level=logging.INFO, format="worker: %(levelname)s %(message)s", stream=sys.stderr)
-    channel = Channel(os.fdopen(0, "rb", closefd=False), _take_stdout())
+    channel = Channel(os.fdopen(0, "rb", closefd=False), take_stdout())
     from streamfx.worker.work import serve
 
     return serve(channel)
 
 
-def _take_stdout() -> BinaryIO:
+def take_stdout() -> BinaryIO:
     """The pipe to the daemon; whatever libraries print goes to standard error instead."""
     writer = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)

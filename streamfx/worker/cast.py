@@ -12,12 +12,13 @@ from typing import Final
 
 from streamfx import config
 from streamfx.errors import OutputError, StreamfxError
-from streamfx.frames import Motion, Rig
+from streamfx.frames import Motion, Rendered, Rig
 from streamfx.models.store import Store
 from streamfx.models.weights import Profile
 from streamfx.pipeline import Animator, Networks, load_network, load_portrait
 from streamfx.portrait.background import blurred, coloured, pictured
 from streamfx.portrait.cache import RigCache
+from streamfx.portrait.deform import Gains
 from streamfx.realtime import Closed, Latest, Stalled
 from streamfx.render.base import Network
 from streamfx.sink import idle
@@ -42,7 +43,7 @@ class _Wanted:
 
 
 class Cast:
-    """Animators by the identifiers of their portraits. `animator` may be called by one thread only."""
+    """Animators by the identifiers of their portraits."""
 
     def __init__(
         self,
@@ -63,6 +64,8 @@ class Cast:
         self._wanted: Latest[Orders] = Latest()
         self._ready: dict[str, tuple[_Wanted, Animator]] = {}
         self._networks: dict[str, Network] = {}
+        self._turn = threading.Lock()
+        """Portraits share their networks, which serve one thread at a time."""
         self._cache = RigCache(config.cache_folder() / "rigs")
         self._thread = threading.Thread(target=self._run, name="streamfx-loader", daemon=True)
         self._thread.start()
@@ -71,10 +74,14 @@ class Cast:
         """Have these portraits loaded, the selected one first, and others forgotten. Returns at once."""
         self._wanted.put(orders)
 
-    def animator(self, portrait: str) -> Animator | None:
-        """The animator of a portrait, if it is loaded."""
+    def animate(self, portrait: str, motion: Motion, gains: Gains, *, networks: bool) -> Rendered | None:
+        """A picture of a portrait; None while it is not loaded."""
         entry = self._ready.get(portrait)
-        return entry[1] if entry else None
+        if entry is None:
+            return None
+        entry[1].gains = gains
+        with self._turn:
+            return entry[1].animate(motion, networks=networks)
 
     def _run(self) -> None:
         while True:
@@ -105,7 +112,8 @@ class Cast:
         try:
             rig = self._rig(wanted)
             animator = self._animator(rig, wanted)
-            animator.animate(_AT_REST)  # compiles what is compiled at first use, before it is seen
+            with self._turn:
+                animator.animate(_AT_REST)  # compiles what is compiled at first use, before it is seen
             kept = self._keep_idle(rig, animator, wanted)
         except StreamfxError as error:
             self._report(Refused(wanted.file.id, error.cause, error.remedy))

@@ -1,4 +1,4 @@
-"""`python -m streamfx.worker.prepare`: look at a photo in a process of its own, for hostile files may crash it.
+"""`python -m streamfx.worker.prepare`: look at a photo in a process of its own: hostile files crash.
 
 One line of JSON on standard input (`Task`), one on standard output (`Outcome`); the rig goes into the cache.
 """

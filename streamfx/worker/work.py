@@ -99,12 +99,13 @@ class _Worker:
             self._driving.stop()
 
     def _show(self, motion: Motion) -> None:
-        animator = self._cast.animator(self._orders.selected)
-        start_ns = monotonic_ns()
-        if animator is None or start_ns - self._rendered_ns < _SOONEST * self._period_ns:
+        orders, start_ns = self._orders, monotonic_ns()
+        if start_ns - self._rendered_ns < _SOONEST * self._period_ns:
             return
-        animator.gains = Gains(self._orders.head, self._orders.expression, self._orders.gaze)
-        picture = animator.animate(motion, networks=self._ladder.full)
+        gains = Gains(orders.head, orders.expression, orders.gaze)
+        picture = self._cast.animate(orders.selected, motion, gains, networks=self._ladder.full)
+        if picture is None:
+            return
         self._ring.write(picture)
         self._rendered_ns = start_ns
         self._ladder.note((picture.rendered_ns - start_ns) / 1e9, start_ns)

@@ -1,0 +1,41 @@
+"""A worker with a deliberate leak: it shows the camera's picture. The canary must catch it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import replace
+
+import cv2
+
+from streamfx.frames import Frame, Motion, Rendered
+from streamfx.portrait.deform import Gains
+from streamfx.track.landmarker import FaceTracker
+from streamfx.worker import work
+from streamfx.worker.__main__ import take_stdout
+from streamfx.worker.channel import Channel
+
+seen = []
+
+
+def spying(tracker: FaceTracker, frame: Frame, track=FaceTracker.track) -> object:
+    seen[:] = [frame.rgb]
+    return track(tracker, frame)
+
+
+class Leaky(work.Cast):
+    def animate(self, portrait: str, motion: Motion, gains: Gains, *, networks: bool) -> Rendered | None:
+        picture = super().animate(portrait, motion, gains, networks=networks)
+        if picture is None or not seen:
+            return picture
+        height, width = picture.rgb.shape[:2]
+        leak = cv2.resize(seen[0], (width, height))
+        return replace(picture, rgb=cv2.addWeighted(picture.rgb, 0.2, leak, 0.8, 0))
+
+
+if __name__ == "__main__":
+    FaceTracker.track = spying
+    work.Cast = Leaky
+    code = work.serve(Channel(os.fdopen(0, "rb", closefd=False), take_stdout()))
+    sys.stderr.flush()
+    os._exit(code)

@@ -1,0 +1,308 @@
+"""The publisher and its parts: a picture at every tick, whatever the worker, the camera or the clock do."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from live_stage import until
+
+from streamfx.errors import CameraLost, CameraUnavailable
+from streamfx.frames import IdlePortrait, Quality, Rendered
+from streamfx.realtime import Pacer
+from streamfx.sink import idle
+from streamfx.sink.camera import VirtualCamera
+from streamfx.sink.idle import IdlePlayer, silhouette
+from streamfx.sink.look import Look
+from streamfx.sink.mixer import FADE_S, HELD_S, Mixer
+from streamfx.sink.publisher import Publisher, View
+from streamfx.sink.ring import RingForm, RingReader, RingWriter, create_ring
+
+SIZE = (160, 120)
+SECOND = 1_000_000_000
+TICK = SECOND // 30
+
+
+def live(level: int, quality: Quality = Quality.FULL, seq: int = 0) -> Rendered:
+    return Rendered(np.full((120, 160, 3), level, np.uint8), 0, 0, seq, quality)
+
+
+def at_rest() -> Rendered:
+    return live(10, Quality.IDLE)
+
+
+class TestPacer:
+    def test_ticks_are_even_and_none_is_made_up_for(self):
+        now = 0
+
+        def sleep(seconds: float) -> None:
+            nonlocal now
+            now += round(seconds * SECOND)
+
+        pacer = Pacer(10, lambda: now, sleep)
+        ticks = [pacer.wait() for _ in range(5)]
+        now += 1_030_000_000  # a stall
+        ticks += [pacer.wait() for _ in range(3)]
+        steps = np.diff(ticks) / SECOND
+        assert steps.min() >= 0.0999
+        assert pacer.skipped == 10
+        assert ticks[5] % (SECOND // 10) == 0, "the grid is kept"
+
+    @given(st.lists(st.integers(0, 3 * SECOND), max_size=40))
+    @settings(max_examples=50, deadline=None)
+    def test_whatever_stalls_come_writes_are_never_closer_than_nine_tenths(self, stalls: list[int]):
+        now = 0
+
+        def sleep(seconds: float) -> None:
+            nonlocal now
+            now += max(1, round(seconds * SECOND))
+
+        pacer = Pacer(30, lambda: now, sleep)
+        written = []
+        for stall in stalls:
+            pacer.wait()
+            written.append(now)
+            now += stall
+        assert all(step >= 0.899 * pacer.period_ns for step in np.diff(written))
+
+    def test_ticks_can_be_moved(self):
+        now = 0
+
+        def sleep(seconds: float) -> None:
+            nonlocal now
+            now += round(seconds * SECOND)
+
+        pacer = Pacer(10, lambda: now, sleep)
+        first = pacer.wait()
+        pacer.shift(2_000_000)
+        assert pacer.wait() - first == 102_000_000
+
+
+class TestMixer:
+    def test_the_ladder_from_live_to_held_to_idle_and_back(self):
+        mixer, now, seen = Mixer(), 0, []
+        for tick in range(180):
+            now += TICK
+            fresh = live(200, seq=tick) if tick < 30 or tick > 120 else None
+            seen.append(mixer.show(now, fresh, at_rest))
+        levels = [int(one.rgb[0, 0, 0]) for one in seen]
+        qualities = [one.quality for one in seen]
+        assert qualities[29] is Quality.FULL
+        assert levels[29] == 200
+        assert qualities[29 + round(0.5 * 30)] is Quality.HELD
+        assert levels[29 + round(0.5 * 30)] == 200, "held as it was"
+        assert qualities[29 + round((HELD_S + FADE_S) * 30) + 2] is Quality.IDLE
+        assert levels[179] == 200
+        assert qualities[179] is Quality.FULL
+        assert max(abs(np.diff(levels))) < 60, "nothing jumps"
+
+    def test_hidden_goes_to_rest_though_the_driver_goes_on(self):
+        mixer, now = Mixer(), 0
+        for tick in range(60):
+            now += TICK
+            seen = mixer.show(now, live(200), at_rest, resting=tick > 20)
+        assert seen.quality is Quality.IDLE
+
+    def test_nothing_live_is_kept_after_a_cut(self):
+        mixer, now = Mixer(), 0
+        for _ in range(30):
+            now += TICK
+            mixer.show(now, live(200), at_rest)
+        mixer.forget()
+        seen = mixer.show(now + TICK, None, at_rest)
+        assert seen.quality is Quality.IDLE
+        assert (seen.rgb == 10).all()
+
+    def test_a_rest_rendered_by_the_worker_is_rest(self):
+        mixer, now = Mixer(), 0
+        for _ in range(60):
+            now += TICK
+            seen = mixer.show(now, live(200, Quality.IDLE), at_rest)
+        assert (seen.rgb == 10).all()
+
+    def test_a_slow_driver_is_not_called_held(self):
+        mixer, now, seen = Mixer(), 0, []
+        for tick in range(60):
+            now += TICK
+            seen.append(mixer.show(now, live(200) if tick % 2 == 0 else None, at_rest).quality)
+        assert set(seen[20:]) == {Quality.FULL}
+
+
+class TestIdle:
+    def test_it_breathes_and_blinks_for_ever_and_always_has_the_size(self):
+        portrait = _with_eyes(silhouette(SIZE))
+        player, frames = IdlePlayer(portrait, seed=1), []
+        for tick in range(20 * 30):
+            shown = player.at(tick * TICK)
+            assert shown.rgb.shape == (120, 160, 3)
+            assert shown.quality is Quality.IDLE
+            frames.append(shown.rgb)
+        eyes = np.array([frame[40:50, 60:100].mean() for frame in frames])
+        blinks = int((np.diff((eyes < 60).astype(int)) == 1).sum())
+        assert 3 <= blinks <= 9, "a blink every few seconds"
+        moved = np.abs(frames[0].astype(int) - frames[65].astype(int)).max()
+        assert moved > 5, "the chest moves"
+
+    def test_a_kept_portrait_is_the_same_and_a_broken_one_is_absent(self, tmp_path: Path):
+        portrait = _with_eyes(silhouette(SIZE))
+        idle.save(portrait, tmp_path / "a.npz")
+        kept = idle.load(tmp_path / "a.npz", SIZE)
+        assert kept is not None
+        assert (kept.rest == portrait.rest).all()
+        assert (kept.breath == portrait.breath).all()
+        assert kept.blink_at == portrait.blink_at
+        assert idle.load(tmp_path / "a.npz", (320, 240)) is None
+        data = (tmp_path / "a.npz").read_bytes()
+        for cut in (0, 10, len(data) // 2, len(data) - 3):
+            (tmp_path / "b.npz").write_bytes(data[:cut])
+            assert idle.load(tmp_path / "b.npz", SIZE) is None
+        idle.save(replace(portrait, blink_at=(150, 40)), tmp_path / "c.npz")
+        assert idle.load(tmp_path / "c.npz", SIZE) is None, "a blink beyond the frame"
+        nan = replace(portrait, breath=np.full_like(portrait.breath, np.nan))
+        idle.save(nan, tmp_path / "d.npz")
+        assert idle.load(tmp_path / "d.npz", SIZE) is None
+
+
+class TestLook:
+    def test_the_mirror_turns_the_picture_but_not_the_badge(self):
+        rgb = np.zeros((120, 160, 3), np.uint8)
+        rgb[:40, :40] = 200
+        picture = Rendered(rgb, 0, 0, 0, Quality.FULL)
+        seen = Look(mirror=True, badge="Zoë, auf Sendung").dress(picture).rgb
+        plain = Look(badge="Zoë, auf Sendung").dress(picture).rgb
+        assert (seen[:40, 120:] == 200).all()
+        assert (seen[80:] == plain[80:]).all()
+        assert plain[80:].max() > 200, "the text is seen"
+        assert (rgb[80:] == 0).all(), "the picture itself is left alone"
+        assert Look().dress(picture) is picture
+
+    @pytest.mark.parametrize("size", [(64, 64), (1920, 1080), (64, 1080)])
+    def test_a_badge_fits_any_frame(self, size: tuple[int, int]):
+        rgb = np.zeros((size[1], size[0], 3), np.uint8)
+        seen = Look(badge="W" * 40).dress(Rendered(rgb, 0, 0, 0, Quality.FULL))
+        assert seen.rgb.shape == rgb.shape
+
+
+class FakeCamera(VirtualCamera):
+    """A camera that fails when told to."""
+
+    name, device = "fake", "fake:0"
+
+    def __init__(self) -> None:
+        self.taken: list[Rendered] = []
+        self.fails = self.hangs = self.breaks = False
+        self.closed = 0
+
+    def publish(self, picture: Rendered) -> None:
+        if self.fails:
+            raise CameraLost("The device is gone", "Plug it in")
+        if self.breaks:
+            raise ZeroDivisionError
+        self.taken.append(picture)
+
+    def readers(self) -> int:
+        return 1
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+@pytest.fixture
+def ring():
+    form = RingForm(*SIZE, 30.0)
+    with RingWriter(form, create_ring(form)) as writer:
+        yield writer
+
+
+class TestPublisher:
+    def test_the_camera_has_pictures_from_the_first_moment_without_any_worker(self, ring: RingWriter):
+        camera = FakeCamera()
+        publisher = Publisher(ring, 30.0, lambda: camera, camera)
+        publisher.start()
+        until(lambda: len(camera.taken) > 20)
+        publisher.stop()
+        assert all(one.quality is Quality.IDLE for one in camera.taken)
+        assert camera.closed == 1
+        with RingReader(ring.descriptor) as reader:
+            assert reader.newest() is not None
+        assert publisher.account().fps == pytest.approx(30, abs=5)
+
+    def test_a_lost_camera_is_opened_again_and_the_ring_goes_on(self, ring: RingWriter):
+        first, second = FakeCamera(), FakeCamera()
+        attempts = []
+
+        def reopen() -> VirtualCamera:
+            attempts.append(1)
+            if len(attempts) == 1:
+                raise CameraUnavailable("It is still gone", "Wait")
+            return second
+
+        publisher = Publisher(ring, 60.0, reopen, first)
+        publisher.start()
+        until(lambda: first.taken)
+        first.fails = True
+        until(lambda: publisher.account().refused >= 1)
+        assert "gone" in publisher.account().trouble
+        before = publisher.account().published
+        until(lambda: publisher.account().published > before + 20, what="the ring goes on")
+        until(lambda: second.taken, 10)
+        assert publisher.account().trouble == ""
+        publisher.stop()
+        assert (first.closed, second.closed) == (1, 1)
+
+    def test_a_defect_costs_pictures_but_not_the_publisher(self, ring: RingWriter):
+        camera = FakeCamera()
+        publisher = Publisher(ring, 60.0, lambda: camera, camera)
+        publisher.start()
+        camera.breaks = True
+        until(lambda: publisher.account().refused > 5)
+        camera.breaks = False
+        before = len(camera.taken)
+        until(lambda: len(camera.taken) > before + 5)
+        publisher.stop()
+
+    def test_a_watcher_that_does_not_read_costs_nothing(self, ring: RingWriter):
+        publisher = Publisher(ring, 60.0, None)
+        publisher.view = View(preview=Look(mirror=True))
+        stalled, awake = publisher.preview(), publisher.preview()
+        publisher.start()
+        for _ in range(30):
+            awake.take(2)
+        assert stalled.statistics().dropped > 10
+        assert stalled.take(1).seq >= 20, "the newest"
+        publisher.release(stalled)
+        publisher.stop()
+
+    def test_ticks_move_to_where_the_pictures_come(self, ring: RingWriter):
+        """A worker whose pictures come just after the ticks would wait a whole period for each."""
+        publisher = Publisher(ring, 50.0, None)
+        start = time.monotonic_ns()
+
+        def feed() -> Rendered | None:
+            now = time.monotonic_ns()
+            number = (now - start) // 20_000_000
+            made = start + number * 20_000_000
+            if feed.last == number:
+                return None
+            feed.last = number
+            return Rendered(np.zeros((120, 160, 3), np.uint8), made, made, int(number), Quality.FULL)
+
+        feed.last = -1
+        publisher.feed = feed
+        publisher.start()
+        time.sleep(2.5)
+        publisher.stop()
+        latest = publisher.account().latencies_ms[-40:]
+        assert float(np.median(latest)) < 14, "of 20 ms"
+
+
+def _with_eyes(portrait: IdlePortrait) -> IdlePortrait:
+    rest = portrait.rest.copy()
+    rest[40:50, 60:100] = 200
+    blink = np.stack([np.full((10, 40, 3), level, np.uint8) for level in (150, 100, 60, 20)])
+    return replace(portrait, rest=rest, blink=blink, blink_at=(60, 40))
