@@ -32,8 +32,7 @@ from streamfx.files import PHOTO, atomic_output, read_bytes
 from streamfx.frames import IdlePortrait
 from streamfx.session.settings import ID
 from streamfx.sink import idle
-from streamfx.worker.prepare import Outcome, Task
-from streamfx.worker.protocol import PortraitFile
+from streamfx.worker.protocol import Outcome, PortraitFile, Task
 
 MOST: Final = 64
 MOST_REFERENCES: Final = 8

@@ -8,42 +8,16 @@ from __future__ import annotations
 import json
 import os
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Final
 
 from streamfx.worker.guard import die_with_parent
+from streamfx.worker.protocol import Outcome, Task
 
 _THUMBNAIL: Final = 256
 """px: longest side."""
 _QUALITY: Final = 85
-
-
-@dataclass(frozen=True, slots=True)
-class Task:
-    """What to look at."""
-
-    photo: str
-    references: tuple[str, ...]
-    width: int
-    height: int
-    thumbnail: str
-    """Path of the JPEG to be written."""
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What came of it. Either `error` is set, or the rest."""
-
-    error: str = ""
-    """Name of the class in streamfx.errors."""
-    cause: str = ""
-    remedy: str = ""
-    width: int = 0
-    height: int = 0
-    """px of the photo, upright."""
-    sha256: str = ""
-    findings: tuple[str, ...] = ()
 
 
 def main() -> int:

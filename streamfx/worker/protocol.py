@@ -153,3 +153,30 @@ def from_json(data: Json) -> Message:
     except (KeyError, TypeError) as error:
         raise ValueError(f"no message of streamfx: {error}") from error
     return message
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A photo to look at (worker/prepare.py)."""
+
+    photo: str
+    references: tuple[str, ...]
+    width: int
+    height: int
+    thumbnail: str
+    """Path of the JPEG to be written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of it. Either `error` is set, or the rest."""
+
+    error: str = ""
+    """Name of the class in streamfx.errors."""
+    cause: str = ""
+    remedy: str = ""
+    width: int = 0
+    height: int = 0
+    """px of the photo, upright."""
+    sha256: str = ""
+    findings: tuple[str, ...] = ()
