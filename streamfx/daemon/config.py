@@ -1,0 +1,230 @@
+"""The daemon's settings file, TOML: every key is known, of the right type and within its limits, or refused.
+
+[session]                      the session that begins with the daemon
+autostart = true
+portraits = ["me"]             by default all that there are, the newest first
+source = "auto"                see SessionSettings for these and their defaults
+camera = "auto"
+size = "640x480"
+fps = 30
+background = "keep"            or "blur", "#00b140", or a path
+mirror = false
+mirror_preview = false
+badge = ""
+on_demand = false
+head = 1.0                     gains, 0 to 1.5
+expression = 1.0
+gaze = 1.0
+refine = "lite"
+mouth = "lite"
+
+[control]
+socket = "/run/user/1000/streamfx/control.sock"
+tcp = "127.0.0.1:7433"         needs token_file and tls_*; off by default
+token_file = "~/.config/streamfx/token"
+tls_certificate = "..."
+tls_key = "..."
+client_ca = "..."              mutual TLS
+
+[files]
+roots = ["~/Pictures"]         folders from which clients may name files
+
+[metrics]
+address = "127.0.0.1:9464"     OpenMetrics; off by default
+
+[limits]
+sessions = 4
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Final
+
+from streamfx.errors import SettingRefused, UsageError
+from streamfx.files import ANY_FILE, read_bytes
+from streamfx.session.settings import Background, BackgroundKind, Gains, Output, SessionSettings, check
+
+_MOST_BYTES: Final = 1 << 20
+_MOST_SESSIONS: Final = 16
+
+
+@dataclass(frozen=True, slots=True)
+class SessionTable:
+    """[session]"""
+
+    autostart: bool = True
+    portraits: tuple[str, ...] = ()
+    source: str = "auto"
+    camera: str = "auto"
+    size: str = "640x480"
+    fps: float = 30.0
+    background: str = "keep"
+    mirror: bool = False
+    mirror_preview: bool = False
+    badge: str = ""
+    on_demand: bool = False
+    head: float = 1.0
+    expression: float = 1.0
+    gaze: float = 1.0
+    refine: str = "lite"
+    mouth: str = "lite"
+
+    def settings(self) -> SessionSettings:
+        """The session's settings, checked.
+
+        Raises:
+            SettingRefused: one makes no sense.
+        """
+        settings = SessionSettings(
+            output=Output(self.camera, frame_size(self.size), self.fps),
+            source=self.source,
+            portraits=self.portraits,
+            gains=Gains(self.head, self.expression, self.gaze),
+            background=background(self.background),
+            mirror=self.mirror,
+            mirror_preview=self.mirror_preview,
+            badge=self.badge,
+            on_demand=self.on_demand,
+            refine=self.refine,
+            mouth=self.mouth,
+        )
+        check(settings)
+        return settings
+
+
+@dataclass(frozen=True, slots=True)
+class ControlTable:
+    """[control]"""
+
+    socket: str = ""
+    tcp: str = ""
+    token_file: str = ""
+    tls_certificate: str = ""
+    tls_key: str = ""
+    client_ca: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class FilesTable:
+    """[files]"""
+
+    roots: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class MetricsTable:
+    """[metrics]"""
+
+    address: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LimitsTable:
+    """[limits]"""
+
+    sessions: int = 4
+
+
+@dataclass(frozen=True, slots=True)
+class DaemonConfig:
+    """The whole file."""
+
+    session: SessionTable = field(default_factory=SessionTable)
+    control: ControlTable = field(default_factory=ControlTable)
+    files: FilesTable = field(default_factory=FilesTable)
+    metrics: MetricsTable = field(default_factory=MetricsTable)
+    limits: LimitsTable = field(default_factory=LimitsTable)
+
+
+def load_config(path: Path) -> DaemonConfig:
+    """The settings in a file.
+
+    Raises:
+        UsageError: no such file, not TOML, or a key or value that makes no sense; with the file's name.
+    """
+    try:
+        return parse_config(read_bytes(path, _MOST_BYTES, ANY_FILE).decode())
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise UsageError(f"{path} is no TOML: {error}", "Correct it") from error
+    except SettingRefused as error:
+        raise UsageError(f"{path}: {error.cause}", error.remedy) from error
+
+
+def parse_config(text: str) -> DaemonConfig:
+    """The settings in a text.
+
+    Raises:
+        tomllib.TOMLDecodeError: it is no TOML.
+        SettingRefused: a key or value makes no sense.
+    """
+    tables = _known(tomllib.loads(text), DaemonConfig, "")
+    parsed = {name: _table(name, table, _TABLES[name]) for name, table in tables.items()}
+    config = DaemonConfig(**parsed)
+    config.session.settings()
+    if not 1 <= config.limits.sessions <= _MOST_SESSIONS:
+        raise SettingRefused("limits.sessions", "out of range", f"Use 1 to {_MOST_SESSIONS}")
+    return config
+
+
+def frame_size(text: str) -> tuple[int, int]:
+    """`640x480` as (width, height).
+
+    Raises:
+        SettingRefused: it is none.
+    """
+    width, cross, height = text.lower().partition("x")
+    if not (cross and width.isdecimal() and height.isdecimal() and len(text) < _LONGEST_SIZE):
+        raise SettingRefused("size", f"it is {text!r}", "Write it as 640x480")
+    return int(width), int(height)
+
+
+def background(text: str) -> Background:
+    """`keep`, `blur`, a colour as #00b140, or the path of a picture."""
+    if text in (BackgroundKind.KEEP, BackgroundKind.BLUR):
+        return Background(BackgroundKind(text))
+    if text.startswith("#"):
+        return Background(BackgroundKind.COLOUR, colour=text)
+    return Background(BackgroundKind.IMAGE, image=Path(text).expanduser())
+
+
+_LONGEST_SIZE: Final = 12
+_TABLES: Final[dict[str, type]] = {
+    "session": SessionTable,
+    "control": ControlTable,
+    "files": FilesTable,
+    "metrics": MetricsTable,
+    "limits": LimitsTable,
+}
+
+
+def _table(name: str, table: object, kind: type) -> Any:  # noqa: ANN401 - an instance of `kind`
+    if not isinstance(table, dict):
+        raise SettingRefused(name, "it is no table", f"Write [{name}] on a line of its own")
+    values = _known(table, kind, f"{name}.")
+    types = {f.name: str(f.type) for f in fields(kind)}
+    return kind(**{key: _value(f"{name}.{key}", value, types[key]) for key, value in values.items()})
+
+
+def _known(table: Mapping[str, Any], kind: type, place: str) -> Mapping[str, Any]:
+    names = [f.name for f in fields(kind)]
+    for key in table:
+        if key not in names:
+            raise SettingRefused(f"{place}{key}", "there is no such key", f"Known are {', '.join(names)}")
+    return table
+
+
+def _value(name: str, value: object, kind: str) -> object:
+    """A value as its field holds it."""
+    if kind == "float" and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if kind == "tuple[str, ...]":
+        if isinstance(value, list) and all(isinstance(one, str) for one in value):
+            return tuple(value)
+        raise SettingRefused(name, "it is no list of texts", 'Write it as ["one", "two"]')
+    if type(value).__name__ != kind:
+        raise SettingRefused(name, f"it is {value!r}", f"It must be of type {kind}")
+    return value
