@@ -20,11 +20,12 @@ mouth = "lite"
 
 [control]
 socket = "/run/user/1000/streamfx/control.sock"
-tcp = "127.0.0.1:7433"         needs token_file and tls_*; off by default
-token_file = "~/.config/streamfx/token"
-tls_certificate = "..."
+listen = "127.0.0.1:50515"     TLS as well; needs the next two, and token_file or client_ca
+tls_certificate = "..."        PEM
 tls_key = "..."
-client_ca = "..."              mutual TLS
+token_file = "..."             made by `streamfx serve --make-token FILE`
+read_token_file = "..."        of another token, which may only look
+client_ca = "..."              clients must show a certificate of this authority
 
 [files]
 roots = ["~/Pictures"]         folders from which clients may name files
@@ -101,10 +102,11 @@ class ControlTable:
     """[control]"""
 
     socket: str = ""
-    tcp: str = ""
-    token_file: str = ""
+    listen: str = ""
     tls_certificate: str = ""
     tls_key: str = ""
+    token_file: str = ""
+    read_token_file: str = ""
     client_ca: str = ""
 
 

@@ -1,7 +1,7 @@
 """A moment of the monotonic clock, written into a picture's pixels and read back at whoever shows it.
 
-Two rows of squares in the upper left corner, black and white: the nanoseconds' 64 bits, and a check. They survive
-any colour conversion, and scaling by a half.
+Four rows of squares in the upper left corner, black and white: 64 bits of nanoseconds, 16 of a check. They
+survive any conversion of colours.
 """
 
 from __future__ import annotations
