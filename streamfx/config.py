@@ -39,6 +39,13 @@ def data_folder() -> Path:
     return base / "streamfx"
 
 
+def config_file() -> Path:
+    """The daemon's settings: `$XDG_CONFIG_HOME/streamfx/config.toml`, else below `~/.config`."""
+    named = os.environ.get("XDG_CONFIG_HOME", "")
+    base = Path(named) if Path(named).is_absolute() else _home() / ".config"
+    return base / "streamfx" / "config.toml"
+
+
 def runtime_folder() -> Path:
     """The folder of sockets and locks: `$XDG_RUNTIME_DIR/streamfx`, else `run` in the cache folder."""
     named = os.environ.get("XDG_RUNTIME_DIR", "")

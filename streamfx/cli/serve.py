@@ -1,0 +1,194 @@
+"""`streamfx serve`: the daemon, until it is told to stop."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import socket
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from streamfx.cli import Subparsers
+    from streamfx.daemon import Daemon, DaemonOptions
+    from streamfx.daemon.config import DaemonConfig
+
+DESCRIPTION: Final = """\
+Run the daemon: it shows your portraits in the virtual camera from its first moment on, and is steered by
+`streamfx ctl` or any gRPC client, over a UNIX socket that only you can open."""
+
+UNIT: Final = """\
+[Unit]
+Description=streamfx: your animated portrait as a camera
+
+[Service]
+Type=notify
+ExecStart={program} serve{config}
+Restart=always
+RestartSec=200ms
+TimeoutStopSec=5
+NoNewPrivileges=yes
+PrivateTmp=yes
+
+[Install]
+WantedBy=default.target
+"""
+
+
+def add_parser(subparsers: Subparsers) -> None:
+    """Describe `serve`."""
+    parser = subparsers.add_parser(
+        "serve",
+        help="run the daemon that `ctl` and other programs steer",
+        description=DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("-c", "--config", type=Path, metavar="FILE", help="settings, TOML (~/.config/streamfx/config.toml)")
+    add("--socket", type=Path, metavar="PATH", help="UNIX socket to listen at ($XDG_RUNTIME_DIR/streamfx)")
+    add("--listen", default="", metavar="HOST:PORT", help="listen by TLS as well; needs the next two")
+    add("--tls-cert", type=Path, metavar="FILE", help="certificate, PEM")
+    add("--tls-key", type=Path, metavar="FILE", help="its key, PEM")
+    add("--token-file", type=Path, metavar="FILE", help="token that clients must know")
+    add("--read-token-file", type=Path, metavar="FILE", help="token of clients that may only look")
+    add("--client-ca", type=Path, metavar="FILE", help="clients must show a certificate of this authority")
+    add("--root", type=Path, action="append", default=[], metavar="FOLDER", help="clients may name files in it")
+    add("--make-token", type=Path, metavar="FILE", help="write a new token, and end")
+    add("--unit", action="store_true", help="print a systemd user unit, and end")
+    add("--install-unit", action="store_true", help="install and enable that unit, and end")
+    add("-v", "--verbose", action="store_true", help="tell more on standard error")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Serve until SIGTERM or Ctrl-C."""
+    if arguments.make_token:
+        return _make_token(arguments.make_token)
+    if arguments.unit or arguments.install_unit:
+        return _unit(arguments)
+    import logging
+    import threading
+
+    from streamfx.cli.film import fetch_models
+    from streamfx.daemon import Daemon
+    from streamfx.telemetry import log_to_stderr
+
+    config = _config(arguments)
+    options = _options(arguments, config)
+    fetch_models()
+    log_to_stderr(logging.INFO if arguments.verbose else logging.WARNING)
+    with Daemon(options) as daemon:
+        print(f"listening at {daemon.control.socket}", flush=True)
+        for port in daemon.control.ports:
+            print(f"listening by TLS at port {port}", flush=True)
+        _begin(daemon, config)
+        _notify("READY=1")
+        threading.Event().wait()  # until a signal raises
+    return 0
+
+
+def _begin(daemon: Daemon, config: DaemonConfig) -> None:
+    """Start the session of the settings, if there is to be one; without its camera it is told, not fatal."""
+    from dataclasses import replace
+
+    from streamfx.errors import CameraError
+
+    if not config.session.autostart:
+        return
+    settings = config.session.settings()
+    known = tuple(info.id for info in reversed(daemon.portraits.list()))
+    settings = settings if settings.portraits else replace(settings, portraits=known[:9])
+    try:
+        session = daemon.sessions.create(settings)
+    except CameraError as error:
+        print(f"no virtual camera: {error}", file=sys.stderr, flush=True)
+        output = replace(settings.output, camera="none")
+        session = daemon.sessions.create(replace(settings, output=output))
+    camera = session.status().camera
+    where = f"the camera {camera.name} ({camera.device})" if camera.device else "previews only"
+    print(f"session {session.id}: {where}", flush=True)
+    if not settings.portraits:
+        print("no portrait yet: streamfx ctl portraits add PHOTO", flush=True)
+
+
+def _config(arguments: argparse.Namespace) -> DaemonConfig:
+    from streamfx.config import config_file
+    from streamfx.daemon.config import DaemonConfig, load_config
+
+    if arguments.config:
+        return load_config(arguments.config)
+    return load_config(config_file()) if config_file().exists() else DaemonConfig()
+
+
+def _options(arguments: argparse.Namespace, config: DaemonConfig) -> DaemonOptions:
+    """The options of the command line over those of the file."""
+    from streamfx.control.options import ControlOptions
+    from streamfx.daemon import DaemonOptions
+
+    table = config.control
+
+    def chosen(given: Path | None, kept: str) -> Path | None:
+        return given or (Path(kept).expanduser() if kept else None)
+
+    control = ControlOptions(
+        socket=chosen(arguments.socket, table.socket),
+        listen=arguments.listen or table.listen,
+        tls_certificate=chosen(arguments.tls_cert, table.tls_certificate),
+        tls_key=chosen(arguments.tls_key, table.tls_key),
+        token_file=chosen(arguments.token_file, table.token_file),
+        read_token_file=chosen(arguments.read_token_file, table.read_token_file),
+        client_ca=chosen(arguments.client_ca, table.client_ca),
+        roots=tuple(arguments.root) or tuple(Path(root).expanduser() for root in config.files.roots),
+    )
+    return DaemonOptions(
+        control=control,
+        size=config.session.settings().output.size,
+        most_sessions=config.limits.sessions,
+        metrics=config.metrics.address,
+    )
+
+
+def _make_token(path: Path) -> int:
+    from streamfx.control.tokens import make_token
+
+    make_token(path)
+    print(f"made {path}; clients name it with --token-file")
+    return 0
+
+
+def _unit(arguments: argparse.Namespace) -> int:
+    """Print the unit, or put it in its place."""
+    import shutil
+    import subprocess
+
+    from streamfx.errors import OutputError
+    from streamfx.files import atomic_output
+
+    program = shutil.which("streamfx") or f"{sys.executable} -m streamfx"
+    config = f" -c {arguments.config.absolute()}" if arguments.config else ""
+    text = UNIT.format(program=program, config=config)
+    if not arguments.install_unit:
+        print(text, end="")
+        return 0
+    path = Path.home() / ".config" / "systemd" / "user" / "streamfx.service"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_output(path) as part:
+            part.write_text(text, "utf-8")
+        subprocess.run(["systemctl", "--user", "enable", "--now", "streamfx"], check=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise OutputError(f"The unit could not be enabled: {error}", f"Enable it by hand: {path}") from error
+    print(f"installed {path}; it runs now, and at every login")
+    return 0
+
+
+def _notify(state: str) -> None:
+    """Tell systemd, where it waits for word (sd_notify(3))."""
+    address = os.environ.get("NOTIFY_SOCKET", "")
+    if not address or sys.platform == "win32":
+        return
+    target = "\0" + address[1:] if address.startswith("@") else address
+    with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as client:
+        client.sendto(state.encode(), target)

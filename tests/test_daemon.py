@@ -1,0 +1,267 @@
+"""The daemon's settings, metrics, ladder and camera on demand; test_serve has the whole as a process."""
+
+from __future__ import annotations
+
+import time
+import urllib.request
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from live_stage import until
+from scenes import photo, store
+from streamfx.daemon.config import load_config, parse_config
+from streamfx.daemon.metrics import Metrics
+from streamfx.errors import MotionUnreadable, SettingRefused, UsageError
+from streamfx.frames import Rendered
+from streamfx.session.motion import MotionNumbers, check_motion, packed
+from streamfx.session.portraits import Portraits
+from streamfx.session.sessions import Sessions
+from streamfx.session.settings import BackgroundKind, Output, SessionSettings
+from streamfx.session.status import SourceState
+from streamfx.sink.camera import VirtualCamera
+from streamfx.sink.stamp import read_stamp, stamp
+from streamfx.worker.driver import TemplateLoop
+from streamfx.worker.ladder import Ladder
+from streamfx.worker.remote import unpack
+
+SECOND = 1_000_000_000
+
+
+class TestConfig:
+    def test_all_of_it_is_understood(self):
+        config = parse_config("""
+[session]
+portraits = ["me", "you"]
+source = "/dev/video2"
+camera = "none"
+size = "1280x720"
+fps = 25
+background = "#102030"
+head = 0.5
+on_demand = true
+[control]
+listen = "127.0.0.1:50515"
+[files]
+roots = ["/srv/pictures"]
+[metrics]
+address = "127.0.0.1:0"
+[limits]
+sessions = 2
+""")
+        made = config.session.settings()
+        assert made.output == Output("none", (1280, 720), 25.0)
+        assert made.background.kind is BackgroundKind.COLOUR
+        assert (made.gains.head, made.on_demand, made.portraits) == (0.5, True, ("me", "you"))
+        assert config.files.roots == ("/srv/pictures",)
+        assert config.limits.sessions == 2
+
+    def test_an_empty_file_is_the_defaults(self):
+        assert parse_config("").session.settings() == SessionSettings()
+
+    @pytest.mark.parametrize(
+        ("text", "names"),
+        [
+            ("[sesion]\n", "sesion"),
+            ("[session]\nportrait = ['a']\n", "session.portrait"),
+            ("[session]\nfps = '30'\n", "session.fps"),
+            ("[session]\nfps = 300\n", "fps"),
+            ("[session]\nmirror = 1\n", "session.mirror"),
+            ("[session]\nsize = '640'\n", "size"),
+            ("[session]\nsize = '641x480'\n", "width"),
+            ("[session]\nportraits = 'me'\n", "session.portraits"),
+            ("[session]\nhead = nan\n", "head"),
+            ("[limits]\nsessions = 1000\n", "limits.sessions"),
+            ("session = 3\n", "session"),
+        ],
+    )
+    def test_what_is_wrong_is_named(self, text: str, names: str):
+        with pytest.raises(SettingRefused, match=names):
+            parse_config(text)
+
+    def test_a_file_is_named_with_its_fault(self, tmp_path: Path):
+        path = tmp_path / "config.toml"
+        for text in ("[session\n", "[session]\nfps = 'x'\n", "\0"):
+            path.write_text(text)
+            with pytest.raises(UsageError, match=r"config\.toml"):
+                load_config(path)
+        with pytest.raises(UsageError, match="absent"):
+            load_config(tmp_path / "absent.toml")
+
+
+class TestLadder:
+    def test_a_busy_machine_leaves_the_networks_out_and_tries_again(self):
+        ladder, now = Ladder(30), 0
+        for _ in range(40):
+            now += SECOND // 30
+            ladder.note(0.032, now)
+        assert not ladder.full
+        changed_at = now
+        while not ladder.full:
+            now += SECOND // 30
+            ladder.note(0.008, now)
+        assert 2 * SECOND < now - changed_at < 6 * SECOND
+
+    def test_an_easy_machine_keeps_them(self):
+        ladder = Ladder(30)
+        for tick in range(1000):
+            ladder.note(0.05 if tick % 20 == 0 else 0.012, tick * SECOND // 30)
+            assert ladder.full
+
+    def test_it_does_not_swing(self):
+        """On a machine that bears the warp but not the networks, tries grow rare."""
+        ladder, now, swings, was = Ladder(30), 0, 0, True
+        for _ in range(30 * 120):
+            now += SECOND // 30
+            ladder.note(0.031 if ladder.full else 0.010, now)
+            swings += ladder.full and not was
+            was = ladder.full
+        assert swings <= 6
+
+
+class TestStamp:
+    @given(st.integers(0, 2**64 - 1))
+    @settings(max_examples=50, deadline=None)
+    def test_a_moment_is_read_back(self, moment: int):
+        picture = np.full((120, 200, 3), 90, np.uint8)
+        stamp(picture, moment)
+        noisy = np.clip(
+            picture.astype(int) + np.random.default_rng(0).integers(-40, 40, picture.shape), 0, 255
+        )
+        assert read_stamp(noisy.astype(np.uint8)) == moment
+
+    def test_a_picture_without_one_has_none(self):
+        assert read_stamp(np.random.default_rng(1).integers(0, 255, (120, 200, 3), np.uint8)) is None
+        assert read_stamp(np.zeros((8, 8, 3), np.uint8)) is None
+
+
+class TestRemote:
+    def test_numbers_arrive_as_they_were_sent(self):
+        numbers = MotionNumbers(
+            expression=tuple(np.linspace(-0.5, 0.5, 1404).tolist()), rotation=(0.1, 0.2, -0.1), scale=1.1,
+            gaze=(0.1, -0.1), lip_gaps=(0.5,) * 9, lid_closure=(1.0, 0.0), presence=0.5,
+        )  # fmt: skip
+        check_motion(numbers)
+        motion = unpack(packed(numbers), 77, 3)
+        assert motion.expression.shape == (468, 3)
+        assert motion.expression.ravel() == pytest.approx(numbers.expression, abs=1e-6)
+        assert motion.rotation.tolist() == pytest.approx([0.1, 0.2, -0.1])
+        assert (motion.captured_ns, motion.seq, motion.held) == (77, 3, False)
+        assert motion.presence == pytest.approx(0.5)
+
+    def test_nothing_wild_gets_through(self):
+        chance = np.random.default_rng(5)
+        good = packed(MotionNumbers(coefficients=(0.1,) * 48))
+        for _ in range(300):
+            data = bytearray(good)
+            for at in chance.integers(2, len(data), 20):
+                data[at] = chance.integers(256)
+            motion = unpack(bytes(data), 0, 0)
+            for name in ("expression", "rotation", "translation", "gaze", "lip_gaps", "lid_closure"):
+                assert np.isfinite(getattr(motion, name)).all()
+            assert np.abs(motion.expression).max() <= 10
+            assert 0.1 <= motion.scale <= 10
+        for data in (b"", b"\0", good[:-1], good + b"\0", b"\xff\xff" + good[2:]):
+            with pytest.raises(ValueError, match="no motion"):
+                unpack(data, 0, 0)
+
+    @pytest.mark.parametrize(
+        ("change", "field"),
+        [
+            ({"rotation": (0.0, float("nan"), 0.0)}, "rotation"),
+            ({"rotation": (0.0, 0.0)}, "rotation"),
+            ({"scale": 0.0}, "scale"),
+            ({"scale": float("inf")}, "scale"),
+            ({"lip_gaps": (0.0,) * 8}, "lip_gaps"),
+            ({"coefficients": (0.0,) * 47}, "coefficients"),
+            ({"coefficients": (0.0,) * 48, "expression": (0.0,) * 1404}, "expression"),
+            ({"presence": 2.0}, "presence"),
+        ],
+    )
+    def test_what_is_no_motion_is_refused_by_name(self, change: dict[str, object], field: str):
+        with pytest.raises(SettingRefused) as refusal:
+            check_motion(replace(MotionNumbers(), **change))
+        assert refusal.value.field == field
+
+
+class TestTemplateLoop:
+    def test_it_goes_round_without_a_jump(self):
+        from streamfx.config import demo_motion_file
+
+        loop = TemplateLoop(demo_motion_file())
+        turns = np.array([motion.rotation for motion in loop._motions])
+        steps = np.abs(np.diff(np.concatenate([turns, turns[:1]]), axis=0)).max(1)
+        assert steps[-1] <= 1.5 * np.percentile(steps, 99)
+
+    def test_a_broken_one_is_refused(self, tmp_path: Path):
+        (tmp_path / "a.sfxm").write_bytes(b"nothing")
+        with pytest.raises(MotionUnreadable):
+            TemplateLoop(tmp_path / "a.sfxm")
+
+
+class ReadCamera(VirtualCamera):
+    """A camera that tells how many read it."""
+
+    name, device = "fake", "fake:0"
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def publish(self, picture: Rendered) -> None:
+        assert isinstance(picture, Rendered)
+
+    def readers(self) -> int:
+        return self.count
+
+    def close(self) -> None:
+        pass
+
+
+def test_on_demand_the_source_is_open_only_while_somebody_reads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("streamfx.session.session._IDLE_AFTER_NS", SECOND // 2)
+    store()
+    portraits, camera = Portraits(tmp_path, (320, 240)), ReadCamera()
+    portraits.add(photo(), id="astro")
+    sessions = Sessions(portraits, camera=lambda *_: camera)
+    try:
+        session = sessions.create(
+            SessionSettings(Output("fake", (320, 240)), "demo", ("astro",), on_demand=True)
+        )
+        until(lambda: not session.status().readying)
+        time.sleep(1.2)
+        assert session.status().source.state is SourceState.CLOSED
+        for _ in range(2):
+            camera.count = 1
+            until(lambda: session.status().source.state is SourceState.OPEN, 5)
+            camera.count = 0
+            until(lambda: session.status().source.state is SourceState.CLOSED, 5)
+    finally:
+        sessions.close()
+
+
+def test_metrics_tell_of_every_session_on_loopback_only(tmp_path: Path):
+    sessions = Sessions(Portraits(tmp_path, (320, 240)))
+    sessions.create(SessionSettings(Output("none", (320, 240)), "none"))
+    metrics = Metrics("127.0.0.1:0", sessions)
+    try:
+        until(lambda: sessions.get("session-1").status().counters.published > 5)
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{metrics.port}/metrics",
+            headers={"Accept": "application/openmetrics-text; version=1.0.0"},
+        )
+        text = urllib.request.urlopen(request, timeout=5).read().decode()
+    finally:
+        metrics.close()
+        sessions.close()
+    assert 'streamfx_published_total{session="session-1"}' in text
+    assert 'streamfx_state{session="session-1",state="waiting"} 1.0' in text
+    assert text.endswith("# EOF\n")
+    for address in ("0.0.0.0:9464", "192.168.1.2:9464", "localhost", "127.0.0.1:99999"):
+        with pytest.raises(UsageError):
+            Metrics(address, sessions)
