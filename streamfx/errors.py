@@ -12,6 +12,9 @@ StreamfxError
 │   └── SourceLost         it worked, then it stopped (camera unplugged)
 ├── MotionUnreadable       a motion template that is foreign, damaged or of another version
 ├── OutputError            the file cannot be written: folder, permission, space, encoder
+├── CameraError            the virtual camera that the portrait is shown by
+│   ├── CameraUnavailable  no such device or service, no permission, held by another program
+│   └── CameraLost         it worked, then it stopped
 ├── ModelError             the model files
 │   ├── ModelMissing       not in the store, and not allowed or able to fetch
 │   ├── ModelCorrupt       the bytes do not have the hash that the manifest names
@@ -89,6 +92,18 @@ class MotionUnreadable(StreamfxError):
 
 class OutputError(StreamfxError):
     """The output cannot be written."""
+
+
+class CameraError(StreamfxError):
+    """Something about the virtual camera that the portrait is shown by."""
+
+
+class CameraUnavailable(CameraError):
+    """No such device or service, no permission, or held by another program."""
+
+
+class CameraLost(CameraError):
+    """A virtual camera that worked and then stopped."""
 
 
 class ModelError(StreamfxError):
