@@ -44,9 +44,14 @@ def wait_for(done: Callable[[], object], what: str, limit_s: float = START_S) ->
 
 
 class PipeWireStage:
-    """Use it in a `with` block; `environment` is what its guests run in."""
+    """Use it in a `with` block; `environment` is what its guests run in.
 
-    def __init__(self) -> None:
+    Args:
+        portal: whether there are a display and the portal as well.
+    """
+
+    def __init__(self, portal: bool = False) -> None:
+        self._with_portal = portal
         self._programs: list[subprocess.Popen[bytes]] = []
 
     def __enter__(self) -> Self:
@@ -75,35 +80,33 @@ class PipeWireStage:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _open(self) -> None:
-        runtime = Path(self.environment["XDG_RUNTIME_DIR"])
-        self._bus_up = False
-        self.server = self._start_server()
-        wait_for((runtime / "pipewire-0").exists, "no server")
-
-    def _start_server(self) -> subprocess.Popen[bytes]:
-        return self.start("pipewire")
-
-    def open_session(self) -> None:
-        """The bus and the session manager, which links programs with cameras."""
+        """The bus, the server, and the session manager, which links programs with cameras."""
         address = self.environment["DBUS_SESSION_BUS_ADDRESS"]
+        if self._with_portal:
+            self._open_display()
         self.start("dbus-daemon", "--session", "--nofork", "--nopidfile", f"--address={address}")
         wait_for(Path(address.partition("=")[2]).exists, "no bus")
-        self.start("wireplumber")
-        wait_for(lambda: b'"WirePlumber"' in self.run("pw-dump"), "no session manager")
-        self._bus_up = True
+        self.open_server()
+        if self._with_portal:
+            self._open_portal()
 
-    def open_portal(self) -> None:
-        """A display, and the portal that lets every program at cameras."""
+    def open_server(self) -> None:
+        """Also after the last one was killed."""
+        self.server = self.start("pipewire")
+        wait_for(lambda: b"PipeWire:Interface:Core" in self.run("pw-dump"), "no server")
+        self.manager = self.start("wireplumber")
+        wait_for(lambda: b'"WirePlumber"' in self.run("pw-dump"), "no session manager")
+
+    def _open_display(self) -> None:
         read, write = os.pipe()
-        self.start(
-            "Xvfb", "-displayfd", str(write), "-screen", "0", "1024x768x24", "-nolisten", "tcp", keep=[write]
-        )
+        options = ("-displayfd", str(write), "-screen", "0", "1024x768x24", "-nolisten", "tcp")
+        self.start("Xvfb", *options, keep=[write])
         os.close(write)
         with os.fdopen(read) as display:
             self.environment["DISPLAY"] = f":{display.readline().strip()}"
-        self.open_session()
-        self.start(str(PORTALS[1]))
-        self.start(str(PORTALS[0]))
+
+    def _open_portal(self) -> None:
+        """What browsers ask for cameras; here it always says yes."""
         store = "org.freedesktop.impl.portal.PermissionStore"
         path = "/org/freedesktop/impl/portal/PermissionStore"
         self._call(store, path, f"{store}.SetPermission", "devices", "true", "camera", "", "['yes']")

@@ -1,4 +1,4 @@
-"""A camera on the desktop's PipeWire server: for browsers and OBS on Linux, without root or a kernel module."""
+"""A camera on the desktop's PipeWire server: for browsers and OBS on Linux; no root, no kernel module."""
 
 from __future__ import annotations
 

@@ -39,13 +39,13 @@ class State(IntEnum):
 class Chunk(Structure):
     """spa_chunk: what of a block is valid."""
 
-    _fields_ = [("offset", u32), ("size", u32), ("stride", c_int32), ("flags", c_int32)]  # noqa: RUF012
+    _fields_ = [("offset", u32), ("size", u32), ("stride", c_int32), ("flags", c_int32)]
 
 
 class Data(Structure):
     """spa_data: a block of memory."""
 
-    _fields_ = [  # noqa: RUF012
+    _fields_ = [
         ("type", u32),
         ("flags", u32),
         ("fd", c_int64),
@@ -59,13 +59,13 @@ class Data(Structure):
 class Meta(Structure):
     """spa_meta: something said of a buffer."""
 
-    _fields_ = [("type", u32), ("size", u32), ("data", c_void_p)]  # noqa: RUF012
+    _fields_ = [("type", u32), ("size", u32), ("data", c_void_p)]
 
 
 class MetaHeader(Structure):
     """spa_meta_header: when a picture is from."""
 
-    _fields_ = [  # noqa: RUF012
+    _fields_ = [
         ("flags", u32),
         ("offset", u32),
         ("pts", c_int64),
@@ -77,7 +77,7 @@ class MetaHeader(Structure):
 class SpaBuffer(Structure):
     """spa_buffer: blocks of memory and what is said of them."""
 
-    _fields_ = [  # noqa: RUF012
+    _fields_ = [
         ("n_metas", u32),
         ("n_datas", u32),
         ("metas", POINTER(Meta)),
@@ -88,13 +88,13 @@ class SpaBuffer(Structure):
 class Buffer(Structure):
     """pw_buffer, as far as it is used."""
 
-    _fields_ = [("buffer", POINTER(SpaBuffer))]  # noqa: RUF012
+    _fields_ = [("buffer", POINTER(SpaBuffer))]
 
 
 class Time(Structure):
     """pw_time."""
 
-    _fields_ = [  # noqa: RUF012
+    _fields_ = [
         ("now", c_int64),
         ("rate_num", u32),
         ("rate_denom", u32),
@@ -108,18 +108,18 @@ class Time(Structure):
 
 
 class _DictItem(Structure):
-    _fields_ = [("key", c_char_p), ("value", c_char_p)]  # noqa: RUF012
+    _fields_ = [("key", c_char_p), ("value", c_char_p)]
 
 
 class Dict(Structure):
     """spa_dict: names and values."""
 
-    _fields_ = [("flags", u32), ("n_items", u32), ("items", POINTER(_DictItem))]  # noqa: RUF012
+    _fields_ = [("flags", u32), ("n_items", u32), ("items", POINTER(_DictItem))]
 
     @staticmethod
     def of(values: Mapping[str, str]) -> Dict:
         """A dict that lives as long as Python holds it."""
-        items = (_DictItem * len(values))(*((k.encode(), v.encode()) for k, v in values.items()))
+        items = (_DictItem * len(values))(*(_DictItem(k.encode(), v.encode()) for k, v in values.items()))
         return Dict(0, len(values), items)
 
     def get(self, key: bytes) -> bytes | None:
@@ -130,7 +130,7 @@ class Dict(Structure):
 class Hook(Structure):
     """spa_hook: PipeWire's own note of who listens."""
 
-    _fields_ = [("opaque", c_void_p * 6)]  # noqa: RUF012
+    _fields_ = [("opaque", c_void_p * 6)]
 
 
 ON_STATE = CFUNCTYPE(None, c_void_p, c_int, c_int, c_char_p)
@@ -146,7 +146,7 @@ ON_GLOBAL_REMOVE = CFUNCTYPE(None, c_void_p, u32)
 class StreamEvents(Structure):
     """pw_stream_events, version 0: what is left empty is not called."""
 
-    _fields_ = [  # noqa: RUF012
+    _fields_ = [
         ("version", u32),
         ("destroy", c_void_p),
         ("state_changed", ON_STATE),
@@ -163,7 +163,7 @@ class StreamEvents(Structure):
 class RegistryEvents(Structure):
     """pw_registry_events."""
 
-    _fields_ = [  # noqa: RUF012
+    _fields_ = [
         ("version", u32),
         ("on_global", ON_GLOBAL),
         ("on_global_remove", ON_GLOBAL_REMOVE),
@@ -173,7 +173,7 @@ class RegistryEvents(Structure):
 class _Interface(Structure):
     """spa_interface: a proxy begins with it."""
 
-    _fields_ = [  # noqa: RUF012
+    _fields_ = [
         ("type", c_char_p),
         ("version", u32),
         ("functions", POINTER(c_void_p)),
@@ -237,12 +237,6 @@ def pod_array(pods: Sequence[bytes]) -> tuple[ctypes.Array[c_void_p], list[ctype
     """Pods as C takes them, and the memory that they lie in: hold on to it for the time of the call."""
     held = [ctypes.create_string_buffer(pod, len(pod)) for pod in pods]
     return (c_void_p * len(held))(*(ctypes.addressof(memory) for memory in held)), held
-
-
-def read_pod(address: int) -> bytes:
-    """A pod, copied out of PipeWire's memory."""
-    size = u32.from_address(address).value
-    return ctypes.string_at(address, 8 + size)
 
 
 def watch_registry(core: int, hook: Hook, events: RegistryEvents) -> int:

@@ -1,4 +1,4 @@
-"""SPA pods, PipeWire's binary values, as far as a camera needs them: a builder and a reader.
+"""SPA pods, PipeWire's binary values, as far as a camera says them.
 
 A pod is u32 size of the body, u32 type, the body, zeros up to a multiple of 8 bytes; native byte order.
 The numbers are those of PipeWire's headers (spa/utils/type.h, spa/param/); they never change.
@@ -22,8 +22,6 @@ _CHOICE_RANGE: Final = 1
 _CHOICE_FLAGS: Final = 4
 
 _HEAD: Final = struct.Struct("=II")
-_OBJECT_HEAD: Final = struct.Struct("=IIII")
-"""Size and type of the pod, type and id of the object."""
 _CHOICE_HEAD: Final = struct.Struct("=IIII")
 """Kind and flags of the choice, size and type of each of its values."""
 
@@ -67,31 +65,3 @@ def build_object(kind: int, role: int, properties: Mapping[int, bytes]) -> bytes
     """An object: its type, the parameter that it stands for, and pods by key."""
     body = b"".join(_HEAD.pack(key, 0) + value for key, value in properties.items())
     return _pod(_OBJECT, _HEAD.pack(kind, role) + body)
-
-
-def read_idents(pod: bytes) -> dict[int, int]:
-    """The members of enumerations in an object, by key; a choice counts as its default.
-
-    Anything else, and whatever is cut short, is left out.
-    """
-    if len(pod) < _OBJECT_HEAD.size or _HEAD.unpack_from(pod)[1] != _OBJECT:
-        return {}
-    found = {}
-    at = _OBJECT_HEAD.size
-    while at + 2 * _HEAD.size <= len(pod):
-        key, _flags, size, kind = struct.unpack_from("=IIII", pod, at)
-        at += 2 * _HEAD.size
-        value = _ident_at(pod[at : at + size], kind)
-        if value is not None:
-            found[key] = value
-        at += size + -size % 8
-    return found
-
-
-def _ident_at(body: bytes, kind: int) -> int | None:
-    if kind == _CHOICE and len(body) >= _CHOICE_HEAD.size:
-        kind = _CHOICE_HEAD.unpack_from(body)[3]
-        body = body[_CHOICE_HEAD.size :]
-    if kind != _ID or len(body) < 4:
-        return None
-    return int(struct.unpack_from("=I", body)[0])

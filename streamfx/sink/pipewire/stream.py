@@ -49,7 +49,7 @@ class Stream:
         self._state = State.UNCONNECTED
         self._trouble = ""
         self._settled = threading.Event()
-        self._layout: formats.Layout | None = None
+        self._agreed = False
         self._links: set[int] = set()
         self._node = b""
         self._pictures = 0
@@ -80,6 +80,8 @@ class Stream:
 
     def _connect(self, name: str, rate: Fraction) -> None:
         pw = self._pw
+        if not self._loop:
+            raise CameraUnavailable("PipeWire could not start a thread", native.MISSING)
         dictionary = native.Dict.of(_properties(name))
         properties = pw.pw_properties_new_dict(ctypes.byref(dictionary))
         self._stream = pw.pw_stream_new_simple(
@@ -88,7 +90,7 @@ class Stream:
         if not self._stream:
             raise CameraUnavailable("PipeWire could not make a stream", native.MISSING)
         pw.pw_thread_loop_start(self._loop)
-        offers, held = native.pod_array(formats.offers(self._size, rate))
+        offers, held = native.pod_array([formats.offer(self._size, rate)])
         flags = native.FLAG_DRIVER | native.FLAG_MAP_BUFFERS
         with self._locked():
             done = pw.pw_stream_connect(
@@ -130,9 +132,9 @@ class Stream:
             rgb: u8 [H,W,3] of the stream's size.
         """
         with self._locked():
-            if self._state != State.STREAMING or self._layout is None:
+            if self._state != State.STREAMING or not self._agreed:
                 return False
-            filled = not self._waiting() and self._fill(self._layout, rgb)
+            filled = not self._waiting() and self._fill(rgb)
             self._pw.pw_stream_trigger_process(self._stream)
         return filled
 
@@ -142,19 +144,19 @@ class Stream:
         self._pw.pw_stream_get_time_n(self._stream, ctypes.byref(moment), ctypes.sizeof(moment))
         return bool(moment.queued_buffers)
 
-    def _fill(self, layout: formats.Layout, rgb: U8) -> bool:
+    def _fill(self, rgb: U8) -> bool:
         buffer = self._pw.pw_stream_dequeue_buffer(self._stream)
         if not buffer:
             return False
         spa = buffer.contents.buffer.contents
-        size = layout.bytes(self._size)
+        size = formats.picture_bytes(self._size)
         data = spa.datas[0]
         fits = bool(spa.n_datas and data.data and data.maxsize >= size)
         chunk = data.chunk.contents
-        chunk.offset, chunk.size, chunk.stride, chunk.flags = 0, 0, layout.stride(self._size), 0
+        chunk.offset, chunk.size, chunk.stride, chunk.flags = 0, 0, formats.stride(self._size), 0
         if fits:
             memory = (ctypes.c_uint8 * size).from_address(data.data)
-            layout.write(rgb, np.frombuffer(memory, np.uint8))
+            formats.write(rgb, np.ctypeslib.as_array(memory))
             chunk.size = size
             self._stamp(spa)
         self._pw.pw_stream_queue_buffer(self._stream, buffer)
@@ -173,6 +175,9 @@ class Stream:
         if self not in _open:
             return
         self._trouble = self._trouble or "it was closed"
+        _open.discard(self)
+        if not self._loop:
+            return
         with self._locked():
             if self._registry:
                 self._pw.pw_proxy_destroy(self._registry)
@@ -181,7 +186,6 @@ class Stream:
         self._pw.pw_thread_loop_stop(self._loop)
         self._pw.pw_thread_loop_destroy(self._loop)
         self._links.clear()
-        _open.discard(self)
 
     def _locked(self) -> _Lock:
         return _Lock(self._pw, self._loop)
@@ -196,9 +200,9 @@ class Stream:
     def _on_parameter(self, _data: int | None, kind: int, address: int | None) -> None:
         if kind != formats.FORMAT:
             return
-        self._layout = formats.agreed(native.read_pod(address)) if address else None
-        if self._layout:
-            wishes, held = native.pod_array(formats.buffer_wishes(self._layout, self._size))
+        self._agreed = bool(address)
+        if self._agreed:
+            wishes, held = native.pod_array(formats.buffer_wishes(self._size))
             self._pw.pw_stream_update_params(self._stream, wishes, len(held))
 
     def _on_global(
