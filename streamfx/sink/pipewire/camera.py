@@ -19,9 +19,11 @@ class PipeWireCamera(VirtualCamera):
     `media.webrtc.camera.allow-pipewire`; OBS by its source "Video Capture Device (PipeWire)". Programs that
     know V4L2 only (Zoom) do not see it.
 
-    Hold it for the life of the program: when it goes, Chromium keeps its last picture until the page opens the
-    camera anew, even if another of the same name comes. All readers share a few buffers: one that keeps pictures instead of
-    leaving some out slows the others down to its own pace; one that is stopped does not.
+    Hold it for the life of the program: when it goes, Chromium keeps its last picture until the page opens
+    the camera anew, even if another of the same name comes.
+
+    All readers share a few buffers: one that keeps pictures instead of leaving some out slows the others down
+    to its own pace; one that is stopped does not.
 
     Args:
         size: width and height in px, both even, for the camera's life; other pictures are fitted into it.
