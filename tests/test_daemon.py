@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
 from live_stage import until
 from scenes import photo, store
+
 from streamfx.daemon.config import load_config, parse_config
 from streamfx.daemon.metrics import Metrics
 from streamfx.errors import MotionUnreadable, SettingRefused, UsageError

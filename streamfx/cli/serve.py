@@ -54,7 +54,14 @@ def add_parser(subparsers: Subparsers) -> None:
     add("--token-file", type=Path, metavar="FILE", help="token that clients must know")
     add("--read-token-file", type=Path, metavar="FILE", help="token of clients that may only look")
     add("--client-ca", type=Path, metavar="FILE", help="clients must show a certificate of this authority")
-    add("--root", type=Path, action="append", default=[], metavar="FOLDER", help="clients may name files in it")
+    add(
+        "--root",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FOLDER",
+        help="clients may name files in it",
+    )
     add("--make-token", type=Path, metavar="FILE", help="write a new token, and end")
     add("--unit", action="store_true", help="print a systemd user unit, and end")
     add("--install-unit", action="store_true", help="install and enable that unit, and end")
