@@ -1,8 +1,8 @@
 """Paths that come from elsewhere: they lead to ordinary files beneath allowed folders, or nowhere.
 
 The way is walked part by part from the folder's own descriptor, following no link, so what is opened is what
-was checked, whoever renames folders meanwhile. All that is refused is refused in the same words: nobody learns
-from them whether a file exists elsewhere.
+was checked, whoever renames folders meanwhile. All refusals have the same words: nobody learns from them
+whether a file exists elsewhere.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _NO_LINK: Final = getattr(os, "O_NOFOLLOW", 0)
 _FILE: Final = os.O_RDONLY | _NO_LINK | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
 
 
-class PathRefused(UsageError):
+class PathRefused(UsageError):  # noqa: N818 - leaves are named by what happened
     """A path that leads to no ordinary file beneath an allowed folder. Says no more, whatever the reason."""
 
     def __init__(self) -> None:
@@ -76,7 +76,7 @@ def read_beneath(roots: Sequence[Path], path: str, limit: int) -> bytes:
 
 
 def new_beneath(roots: Sequence[Path], path: str, suffix: str) -> Path:
-    """The real path of a file that does not exist yet, in an existing, writable folder beneath one of the roots.
+    """The real path of a file that does not exist yet, in a writable folder beneath one of the roots.
 
     Raises:
         PathRefused: there is no such folder, something of that name exists, or it has another suffix.
@@ -101,7 +101,7 @@ def _candidates(roots: Sequence[Path], path: str) -> Iterator[tuple[Path, tuple[
     _check_text(path)
     for root in roots:
         real = Path(os.path.realpath(root))
-        for base in dict.fromkeys((Path(os.path.abspath(root)), real)):
+        for base in dict.fromkeys((Path.cwd() / root, real)):
             parts = _parts_below(base, path)
             if parts:
                 yield real, parts

@@ -1,4 +1,4 @@
-"""Where the daemon listens for programs of the same user: a UNIX socket in a folder that nobody else may enter."""
+"""Where the daemon listens for programs of the same user: a UNIX socket in a folder of its own."""
 
 from __future__ import annotations
 
@@ -53,8 +53,9 @@ class SocketPlace:
 
     def release(self) -> None:
         """Remove the socket and let others have the place."""
-        with suppress(OSError):
-            self.path.unlink()
+        for path in (self.path, _lock_file(self.path)):
+            with suppress(OSError):
+                path.unlink()
         os.close(self._lock)
 
 
@@ -68,7 +69,8 @@ def _own_folder(folder: Path) -> None:
             folder.chmod(0o700)
     except OSError as error:
         raise UsageError(
-            f"The folder {folder} of the socket cannot be used: {error.strerror}", "Name another with --socket"
+            f"The folder {folder} of the socket cannot be used: {error.strerror}",
+            "Name another with --socket",
         ) from error
 
 
@@ -76,15 +78,23 @@ def _lock(path: Path) -> int:
     """A descriptor whose lock falls with the process, however it ends."""
     import fcntl
 
-    descriptor = os.open(
-        path.with_name(f"{path.name}.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600
-    )
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(descriptor)
-        raise _taken(path) from error
-    return descriptor
+    name = _lock_file(path)
+    while True:
+        descriptor = os.open(name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.path.samestat(os.fstat(descriptor), name.lstat()):
+                return descriptor
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            os.close(descriptor)
+            raise _taken(path) from error
+        os.close(descriptor)  # its owner removed the file meanwhile: the lock on it keeps nobody out
+
+
+def _lock_file(path: Path) -> Path:
+    return path.with_name(f"{path.name}.lock")
 
 
 def _clear(path: Path) -> None:

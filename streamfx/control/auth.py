@@ -75,9 +75,9 @@ class Guard(aio.ServerInterceptor):
 
     async def intercept_service(
         self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[Any, Any]]],
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[Any, Any] | None]],
         handler_call_details: grpc.HandlerCallDetails,
-    ) -> grpc.RpcMethodHandler[Any, Any]:
+    ) -> grpc.RpcMethodHandler[Any, Any] | None:
         """The method's handler, or one that refuses without reading a byte."""
         needed = TABLE.get(handler_call_details.method, Permission.CONTROL)
         has = self._permission(handler_call_details)
@@ -103,7 +103,7 @@ def _refusing(code: grpc.StatusCode, text: str) -> grpc.RpcMethodHandler[Any, An
         await context.abort(code, text)
 
     # As a stream in both directions: it answers any kind of call, and receives no message first.
-    return grpc.stream_stream_rpc_method_handler(refuse)  # type: ignore[arg-type]
+    return grpc.stream_stream_rpc_method_handler(refuse)
 
 
 _NOT_KNOWN: Final = _refusing(

@@ -1,4 +1,4 @@
-"""Services on the wire, read from their descriptors: bytes in, checked message, our method, status or bytes out.
+"""Services on the wire, read from their descriptors: bytes in, our method, bytes or a status out.
 
 This is the one place where errors become statuses. What nobody foresaw is caught here too: it goes to the log
 whole and to the client without particulars, and the daemon's camera goes on.
@@ -89,7 +89,7 @@ class _Bound:
         self._stall_s = stall_s
 
     def handler(self) -> grpc.RpcMethodHandler[Any, Any]:
-        """Without (de)serialisers: bytes come and go, so that a message that cannot be read is ours to refuse."""
+        """Without (de)serialisers: bytes come and go; a message that cannot be read is ours to refuse."""
         make: dict[tuple[bool, bool], tuple[Callable[..., Any], Callable[..., Any]]] = {
             (False, False): (grpc.unary_unary_rpc_method_handler, self._unary),
             (False, True): (grpc.unary_stream_rpc_method_handler, self._responses),
@@ -111,12 +111,12 @@ class _Bound:
 
     async def _responses(self, data: bytes, context: Context) -> None:
         async with self._translated(context), aclosing(self._function(self._decoded(data))) as messages:
-            # Written here, not yielded: then a cancelled call closes the generator at once, wherever it is.
+            # Written here, not yielded: a cancelled call closes the generator at once.
             async for message in messages:
                 await self._write(message.SerializeToString(), context)
 
     async def _write(self, data: bytes, context: Context) -> None:
-        """Wait until the transport has taken it; the flow control of HTTP/2 is what holds a slow reader back."""
+        """Wait until the transport has taken it; HTTP/2 holds a slow reader back."""
         try:
             async with asyncio.timeout(self._stall_s):
                 await context.write(data)
@@ -149,7 +149,7 @@ class _Bound:
         except StreamfxError as error:
             status = failures.status_of(error)
             _log.debug("%s refused: %s", self._method.path, error)
-        except Exception:
+        except Exception:  # noqa: BLE001 - the daemon outlives any call
             _log.exception("%s failed", self._method.path)
             status = failures.unforeseen()
         else:

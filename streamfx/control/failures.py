@@ -1,4 +1,4 @@
-"""The one table from our errors to gRPC's status codes, with rich details; and what clients read back from them."""
+"""The one table from our errors to gRPC's status codes, with rich details."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import Final
 
 import grpc
 from google.protobuf.any_pb2 import Any as AnyMessage
+from google.protobuf.message import Message
 from google.rpc import error_details_pb2 as details
 from google.rpc.status_pb2 import Status
 
@@ -65,12 +66,12 @@ def unforeseen() -> Status:
 
 def number(code: grpc.StatusCode) -> int:
     """The code's number on the wire."""
-    value: int = code.value[0]  # type: ignore[index]
+    value: int = code.value[0]
     return value
 
 
-def _more(error: StreamfxError) -> list[object]:
-    found: list[object] = []
+def _more(error: StreamfxError) -> list[Message]:
+    found: list[Message] = []
     field = getattr(error, "field", "")
     if field:
         violation = details.BadRequest.FieldViolation(field=_cut(field), description=_cut(str(error)))
@@ -89,11 +90,11 @@ def _more(error: StreamfxError) -> list[object]:
     return found
 
 
-def _packed(*messages: object) -> list[AnyMessage]:
+def _packed(*messages: Message) -> list[AnyMessage]:
     packed = []
     for message in messages:
         one = AnyMessage()
-        one.Pack(message)  # type: ignore[arg-type]
+        one.Pack(message)
         packed.append(one)
     return packed
 

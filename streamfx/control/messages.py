@@ -7,6 +7,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
+from google.protobuf.descriptor import EnumDescriptor
 from google.protobuf.message import Message
 
 from streamfx.control.v1 import motion_pb2, session_pb2
@@ -48,19 +49,18 @@ PATHS: Final = (*_PLAIN, *(f"{outer}.{inner}" for outer, names in _NESTED.items(
 # -- enums ---------------------------------------------------------------------------------------------------
 
 
-def enum_number(descriptor: Any, value: StrEnum) -> int:
-    """The number of an enum's value: DEVICE_KIND_VIRTUAL for DeviceKind.VIRTUAL."""
-    number: int = descriptor.values_by_name[_prefix(descriptor) + value.name].number
-    return number
+def enum_name(descriptor: EnumDescriptor, value: StrEnum) -> str:
+    """The name of an enum's value: DEVICE_KIND_VIRTUAL for DeviceKind.VIRTUAL."""
+    return _prefix(descriptor) + value.name
 
 
-def enum_value(descriptor: Any, number: int, kind: type[E]) -> E | None:
+def enum_value(descriptor: EnumDescriptor, number: int, kind: type[E]) -> E | None:
     """The value of a number; None for the unspecified and for those of later versions."""
     found = descriptor.values_by_number.get(number)
     return kind.__members__.get(found.name.removeprefix(_prefix(descriptor))) if found else None
 
 
-def _prefix(descriptor: Any) -> str:
+def _prefix(descriptor: EnumDescriptor) -> str:
     name: str = descriptor.values[0].name
     return name.removesuffix("UNSPECIFIED")
 
@@ -76,7 +76,9 @@ def settings_message(settings: SessionSettings) -> session_pb2.SessionSettings:
     return message
 
 
-def merged(base: SessionSettings, message: session_pb2.SessionSettings, mask: Sequence[str]) -> SessionSettings:
+def merged(
+    base: SessionSettings, message: session_pb2.SessionSettings, mask: Sequence[str]
+) -> SessionSettings:
     """`base` with the settings that a field mask names taken from a message.
 
     Args:
@@ -134,7 +136,9 @@ def _put(message: Message, path: str, value: Value) -> None:
     if isinstance(value, tuple):
         getattr(holder, inner).extend(value)
     elif isinstance(value, BackgroundKind):
-        holder.kind = enum_number(session_pb2.BackgroundKind.DESCRIPTOR, value)
+        holder.kind = session_pb2.BackgroundKind.Value(
+            enum_name(session_pb2.BackgroundKind.DESCRIPTOR, value)
+        )
     else:
         setattr(holder, inner, value)
 
@@ -165,8 +169,8 @@ _COUNTS: Final = ("published", "fresh", "repeated", "idle", "skipped", "refused"
 def status_message(status: SessionStatus) -> session_pb2.SessionStatus:
     """A status for the wire. (Its `id` is the session's.)"""
     message = session_pb2.SessionStatus(
-        state=enum_number(session_pb2.SessionState.DESCRIPTOR, status.state),
-        quality=enum_number(session_pb2.Quality.DESCRIPTOR, status.quality),
+        state=enum_name(session_pb2.SessionState.DESCRIPTOR, status.state),
+        quality=enum_name(session_pb2.Quality.DESCRIPTOR, status.quality),
         fps=status.fps,
         counters=session_pb2.Counters(**{name: getattr(status.counters, name) for name in _COUNTS}),
         portrait_id=status.portrait,
@@ -219,10 +223,15 @@ def _put_latency(message: session_pb2.SessionStatus, latency: Percentiles | None
 
 
 def _put_ends(message: session_pb2.SessionStatus, source: SourceStatus, camera: CameraStatus) -> None:
-    message.source.state = enum_number(session_pb2.SourceState.DESCRIPTOR, source.state)  # type: ignore[assignment]
-    message.source.display_name, message.source.trouble = source.name, source.trouble
-    message.source.fps, message.source.tracked = source.fps, source.tracked
-    message.source.dropped = source.dropped
+    driving = session_pb2.SourceStatus(
+        state=enum_name(session_pb2.SourceState.DESCRIPTOR, source.state),
+        display_name=source.name,
+        fps=source.fps,
+        dropped=source.dropped,
+        tracked=source.tracked,
+        trouble=source.trouble,
+    )
+    message.source.CopyFrom(driving)
     message.camera.display_name, message.camera.device = camera.name, camera.device
     message.camera.trouble = camera.trouble
     if camera.readers is not None:
@@ -239,7 +248,7 @@ def motion_message(motion: MotionNumbers) -> motion_pb2.Motion:
     """A motion for the wire."""
     lists: dict[str, Iterable[float]] = {name: getattr(motion, name) for name in _LISTS}
     return motion_pb2.Motion(
-        **lists,  # type: ignore[arg-type]
+        **lists,
         scale=motion.scale,
         presence=motion.presence,
         captured_ns=motion.captured_ns,

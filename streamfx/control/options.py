@@ -1,4 +1,4 @@
-"""How the control surface listens, and how much it takes. What would be unsafe is refused before it begins."""
+"""How the control surface listens, and how much it takes. What would be unsafe is refused."""
 
 from __future__ import annotations
 
@@ -67,7 +67,9 @@ class ControlOptions:
         if self.tls_certificate is None or self.tls_key is None:
             _refuse("--listen needs TLS", "Give --tls-cert and --tls-key, or use the UNIX socket")
         if self.token_file is None and self.client_ca is None:
-            _refuse("--listen needs to know its clients", "Give --token-file, or --client-ca for certificates")
+            _refuse(
+                "--listen needs to know its clients", "Give --token-file, or --client-ca for certificates"
+            )
         if self.client_ca is None and any(_is_every(host) for host, _ in addresses):
             remedy = "Name one address of this machine, or give --client-ca"
             _refuse(f"--listen {self.listen} would be open to every network", remedy)
@@ -84,7 +86,9 @@ class ControlOptions:
             ("--client-ca", self.client_ca),
         ):
             if value is not None:
-                _refuse(f"{flag} is given without --listen", "Give --listen HOST:PORT as well, or leave it out")
+                _refuse(
+                    f"{flag} is given without --listen", "Give --listen HOST:PORT as well, or leave it out"
+                )
 
 
 def resolve(listen: str) -> list[tuple[str, int]]:
@@ -100,7 +104,9 @@ def resolve(listen: str) -> list[tuple[str, int]]:
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
-        raise UsageError(f"--listen {listen!r} is not known here", "Use an address of this machine") from error
+        raise UsageError(
+            f"--listen {listen!r} is not known here", "Use an address of this machine"
+        ) from error
     return list(dict.fromkeys((str(place[0]), port) for *_, place in found))
 
 

@@ -39,7 +39,7 @@ def read_token(path: Path) -> str:
     """The token of a file.
 
     Raises:
-        UsageError: there is none, others may read the file, or it holds no token. Says nothing of its content.
+        UsageError: there is none, others may read the file, or it holds no token.
     """
     text = read_bytes(path, _MOST_BYTES).decode("ascii", "replace").strip()
     mode = path.stat().st_mode

@@ -1,4 +1,4 @@
-"""Blocking calls of the daemon's objects, from the event loop: in threads, and undone when the caller leaves."""
+"""Blocking calls of the daemon's objects, from the event loop: in threads, undone when the caller leaves."""
 
 from __future__ import annotations
 
@@ -34,9 +34,15 @@ class Work:
             future.add_done_callback(lambda done: _settle(done, undo))
             raise
 
-    def leave(self, call: Callable[[], object]) -> None:
-        """Have a call made that nobody waits for."""
-        self._pool.submit(call).add_done_callback(lambda done: _settle(done, None))
+    def begin(self, call: Callable[[], T]) -> asyncio.Future[T]:
+        """Have a call made whether or not its result is waited for."""
+        future = self._pool.submit(call)
+        future.add_done_callback(lambda done: _settle(done, None))
+        result = asyncio.wrap_future(future)
+        result.add_done_callback(
+            lambda done: done.cancelled() or done.exception()
+        )  # heard, if by nobody else
+        return asyncio.shield(result)
 
     def close(self) -> None:
         """Wait for what is under way; take no more."""

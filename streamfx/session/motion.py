@@ -12,13 +12,15 @@ BASIS: Final = 48
 """Coefficients of the shipped expression basis."""
 VERTICES: Final = 3 * 468
 """Numbers of a whole expression."""
+_TURN: Final = 3.200001
+"""rad: 3.2, and what single precision makes of it."""
 LATEST_NS: Final = 2**62
 """ns: no clock that counts from its machine's start comes near."""
 
 
 @dataclass(frozen=True, slots=True)
 class MotionNumbers:
-    """What a driver does, as `frames.Motion`: an offset from the driver's own neutral. The default is rest."""
+    """What a driver does, as `frames.Motion`: an offset from the driver's neutral. The default is rest."""
 
     coefficients: tuple[float, ...] = ()
     """48 of the shipped expression basis, or none."""
@@ -53,7 +55,7 @@ class _Range:
 _RANGES: Final = {
     "coefficients": _Range((0, BASIS), -100, 100),
     "expression": _Range((0, VERTICES), -20, 20),
-    "rotation": _Range((3,), -3.2, 3.2),
+    "rotation": _Range((3,), -_TURN, _TURN),
     "translation": _Range((3,), -100, 100),
     "scale": _Range((1,), 0.1, 10),
     "gaze": _Range((2,), -2, 2),
