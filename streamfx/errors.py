@@ -73,7 +73,7 @@ class SettingRefused(UsageError):
     """
 
     def __init__(self, field: str, why: str, remedy: str) -> None:
-        super().__init__(f"{field}: {why}", remedy)
+        super().__init__(f"{field}: {why}", remedy[:1].upper() + remedy[1:])
         self.field = field
 
 

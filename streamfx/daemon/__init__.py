@@ -15,6 +15,10 @@ from types import TracebackType
 from typing import Final, Self
 
 from streamfx import config
+from streamfx.control.options import ControlOptions
+from streamfx.control.server import ControlServer
+from streamfx.daemon.devices import list_devices
+from streamfx.daemon.metrics import Metrics
 from streamfx.errors import OutputError, ResourceBusy
 from streamfx.session.portraits import Portraits
 from streamfx.session.sessions import OpenCamera, Sessions
@@ -34,9 +38,13 @@ class DaemonOptions:
     """Folder of the portraits."""
     runtime: Path = field(default_factory=config.runtime_folder)
     """Folder of sockets and the lock; made with access for this user only."""
+    control: ControlOptions = field(default_factory=ControlOptions)
+    """How clients reach it."""
     size: tuple[int, int] = Output().size
     """(width, height) px for which photos are solved when they are added."""
     most_sessions: int = 4
+    metrics: str = ""
+    """HOST:PORT, loopback, at which metrics are served; empty for none."""
 
 
 class Daemon:
@@ -51,6 +59,7 @@ class Daemon:
 
         Raises:
             ResourceBusy: another daemon of this user runs.
+            UsageError: clients could reach it in an unsafe way, or not at all.
             OutputError: a folder cannot be made.
         """
         options = self._options
@@ -63,6 +72,11 @@ class Daemon:
                 self.portraits, most=options.most_sessions, runtime=options.runtime, camera=self._camera
             )
             stack.callback(self.sessions.close)
+            self.control = ControlServer(self.sessions, list_devices, options.control)
+            stack.callback(self.control.stop)
+            self.control.start()
+            if options.metrics:
+                stack.callback(Metrics(options.metrics, self.sessions).close)
             self._stack = stack.pop_all()
         return self
 

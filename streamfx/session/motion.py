@@ -1,74 +1,98 @@
-"""A remote driver's motion as it comes over the wire: numbers only, checked before they go to a worker."""
+"""A motion as it comes from elsewhere: numbers only, each within what a head can do."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import isfinite
 from typing import Final
 
 from streamfx.errors import SettingRefused
-from streamfx.worker.remote import COEFFICIENTS, MOST_CM, MOST_COEFFICIENT, PARTS, VALUES, pack
+from streamfx.worker.remote import PARTS, pack
+
+BASIS: Final = 48
+"""Coefficients of the shipped expression basis."""
+VERTICES: Final = 3 * 468
+"""Numbers of a whole expression."""
+_TURN: Final = 3.200001
+"""rad: 3.2, and what single precision makes of it."""
+LATEST_NS: Final = 2**62
+"""ns: no clock that counts from its machine's start comes near."""
 
 
 @dataclass(frozen=True, slots=True)
 class MotionNumbers:
-    """As frames.Motion: an offset from the driver's neutral. Coefficients or expression, or neither."""
+    """What a driver does, as `frames.Motion`: an offset from the driver's neutral. The default is rest."""
 
     coefficients: tuple[float, ...] = ()
-    """48 of the shipped expression basis."""
+    """48 of the shipped expression basis, or none."""
     expression: tuple[float, ...] = ()
-    """468 x 3 cm, vertex after vertex."""
-    rotation: tuple[float, ...] = (0.0, 0.0, 0.0)
-    """rad"""
-    translation: tuple[float, ...] = (0.0, 0.0, 0.0)
-    """cm"""
+    """1404 cm (x, y, z of 468 vertices), or none."""
+    rotation: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    """rad: rotation vector, in camera axes."""
+    translation: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    """cm, in camera axes."""
     scale: float = 1.0
-    gaze: tuple[float, ...] = (0.0, 0.0)
-    """eye widths"""
+    gaze: tuple[float, float] = (0.0, 0.0)
+    """Eye widths: x right, y down."""
     lip_gaps: tuple[float, ...] = (0.0,) * 9
     """cm"""
-    lid_closure: tuple[float, ...] = (0.0, 0.0)
+    lid_closure: tuple[float, float] = (0.0, 0.0)
+    """Right, left: 0 as at rest, 1 closed."""
     presence: float = 1.0
     captured_ns: int = 0
-    """The sender's clock; only differences count."""
+    """The sender's monotonic clock; only differences count."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Range:
+    """How many numbers a quantity may have, and from where to where each may lie."""
+
+    counts: tuple[int, ...]
+    low: float
+    high: float
+
+
+# As in motion templates (track/template_format.COLUMNS), which this process does not import.
+_RANGES: Final = {
+    "coefficients": _Range((0, BASIS), -100, 100),
+    "expression": _Range((0, VERTICES), -20, 20),
+    "rotation": _Range((3,), -_TURN, _TURN),
+    "translation": _Range((3,), -100, 100),
+    "scale": _Range((1,), 0.1, 10),
+    "gaze": _Range((2,), -2, 2),
+    "lip_gaps": _Range((9,), 0, 20),
+    "lid_closure": _Range((2,), -1, 1.5),
+    "presence": _Range((1,), 0, 1),
+    "captured_ns": _Range((1,), 0, LATEST_NS),
+}
 
 
 def check_motion(motion: MotionNumbers) -> None:
-    """Refuse what is no motion.
+    """Refuse numbers that no tracker gives.
 
     Raises:
-        SettingRefused: a value is missing, not finite, or beyond its limits.
+        SettingRefused: with the quantity (`motion.rotation`), what it holds and what it may hold.
     """
-    if motion.coefficients and motion.expression:
-        raise SettingRefused("expression", "coefficients are given, too", "Give one of both")
-    _check("coefficients", motion.coefficients, (0, COEFFICIENTS), MOST_COEFFICIENT)
-    _check("expression", motion.expression, (0, VALUES), MOST_CM)
-    for name, (count, low, high) in PARTS.items():
+    for name, allowed in _RANGES.items():
         value = getattr(motion, name)
-        values = value if isinstance(value, tuple) else (value,)
-        _check(name, values, (count,), high, low)
+        _check(f"motion.{name}", value if isinstance(value, tuple) else (value,), allowed)
+    if motion.coefficients and motion.expression:
+        raise SettingRefused("motion.expression", "coefficients are given as well", "give one of the two")
 
 
 def packed(motion: MotionNumbers) -> bytes:
-    """The bytes for the worker (worker/remote.py)."""
-    tail: list[float] = []
-    for name in PARTS:
-        value = getattr(motion, name)
-        tail += value if isinstance(value, tuple) else (value,)
-    return pack(motion.expression or motion.coefficients or _AT_REST, tail)
+    """The bytes in which a worker takes a motion that was checked (worker/remote.py)."""
+    rest = [getattr(motion, name) for name in PARTS]
+    tail = [number for value in rest for number in (value if isinstance(value, tuple) else (value,))]
+    return pack(motion.expression or motion.coefficients or (0.0,) * BASIS, tail)
 
 
-_AT_REST: Final = (0.0,) * COEFFICIENTS
-
-
-def _check(
-    name: str, values: Sequence[float], counts: tuple[int, ...], most: float, least: float | None = None
-) -> None:
-    if len(values) not in counts:
-        wanted = " or ".join(map(str, counts))
-        raise SettingRefused(name, f"it has {len(values)} values", f"Give {wanted}")
-    low = -most if least is None else least
+def _check(name: str, values: Sequence[float], allowed: _Range) -> None:
+    if len(values) not in allowed.counts:
+        counts = " or ".join(map(str, allowed.counts))
+        raise SettingRefused(name, f"it has {len(values)} numbers", f"give {counts}")
+    low, high = allowed.low, allowed.high
+    # Written so that a number that is not one fails too.
     for value in values:
-        if not isfinite(value) or not low <= value <= most:
-            raise SettingRefused(name, f"it holds {value:g}", f"Keep within {low:g} to {most:g}")
+        if not low <= value <= high:
+            raise SettingRefused(name, f"it holds {value:g}", f"each must be from {low:g} to {high:g}")

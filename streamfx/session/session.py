@@ -145,8 +145,8 @@ class Session:
         if self._source.state != SourceState.OPEN or not self._supervisor.tell(Calibrate()):
             raise ResourceUnready(_KIND, self.id, "Nothing drives the portrait now", "Start the camera first")
 
-    def drive(self, motion: MotionNumbers) -> bool:
-        """Move the portrait by a remote driver's numbers; whether they were taken.
+    def drive(self, motion: MotionNumbers) -> None:
+        """Move the portrait by a remote driver's numbers; while the worker is behind they are dropped.
 
         Raises:
             ResourceUnready: the session's source is another.
@@ -154,7 +154,7 @@ class Session:
         if self._settings.source != REMOTE:
             cause = f"The session is driven by {self._settings.source!r}"
             raise ResourceUnready(_KIND, self.id, cause, f"Set its source to {REMOTE!r} first")
-        return self._supervisor.drive(packed(motion))
+        self._supervisor.drive(packed(motion))
 
     def preview(self) -> Latest[Rendered]:
         """Subscribe to the published pictures, mirrored as previews are. Hand it back to `release`."""

@@ -29,7 +29,7 @@ PARTS: Final = {
 }
 """Values and their limits, as in a motion template."""
 _TAIL: Final = sum(count for count, _, _ in PARTS.values())
-MOST_CM: Final = 10.0
+MOST_CM: Final = 20.0
 MOST_COEFFICIENT: Final = 100.0
 
 

@@ -1,0 +1,74 @@
+"""Where a daemon is, and how to come to it: a UNIX socket, or HOST:PORT by TLS."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import grpc
+
+from streamfx.control.address import default_socket
+from streamfx.errors import UsageError
+
+OPTIONS: Final = (
+    ("grpc.keepalive_time_ms", 10_000),
+    ("grpc.keepalive_timeout_ms", 5_000),
+    ("grpc.http2.max_pings_without_data", 0),
+    ("grpc.max_receive_message_length", 24 * 1024 * 1024),
+    ("grpc.max_send_message_length", 24 * 1024 * 1024),
+    ("grpc.enable_http_proxy", 0),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How to reach a daemon, resolved."""
+
+    target: str
+    """As gRPC takes it."""
+    credentials: grpc.ChannelCredentials | None
+    """None on a UNIX socket."""
+    metadata: tuple[tuple[str, str], ...]
+    """Sent with every call."""
+
+
+def way(
+    address: str | Path | None,
+    token: str,
+    authority: Path | None,
+    certificate: Path | None,
+    key: Path | None,
+) -> Way:
+    """The way to a daemon.
+
+    Args:
+        address: path of a UNIX socket (also as unix:PATH), or HOST:PORT; None for the default socket.
+        token: for HOST:PORT; empty for none.
+        authority: PEM of who signed the daemon's certificate; None trusts the system's authorities.
+        certificate, key: PEM of the client, where the daemon asks for it (mTLS).
+
+    Raises:
+        UsageError: the address has neither form, or a PEM file cannot be read.
+    """
+    text = str(address if address is not None else default_socket())
+    if text.startswith(("unix:", "/")):
+        if token or authority or certificate:
+            raise UsageError(
+                "A UNIX socket takes no token or certificate", "Leave them out, or use HOST:PORT"
+            )
+        return Way(f"unix:{text.removeprefix('unix:')}", None, ())
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdecimal():
+        raise UsageError(f"{text!r} is no address", "Write a socket's path, or HOST:PORT")
+    credentials = grpc.ssl_channel_credentials(_read(authority), _read(key), _read(certificate))
+    return Way(text, credentials, (("authorization", f"Bearer {token}"),) if token else ())
+
+
+def _read(file: Path | None) -> bytes | None:
+    if file is None:
+        return None
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise UsageError(f"{file} cannot be read: {error.strerror}", "Check the path") from error

@@ -1,0 +1,162 @@
+"""Services on the wire, read from their descriptors: bytes in, our method, bytes or a status out.
+
+This is the one place where errors become statuses. What nobody foresaw is caught here too: it goes to the log
+whole and to the client without particulars, and the daemon's camera goes on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Final
+
+import grpc
+from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
+from google.protobuf.message import DecodeError, Message
+from google.protobuf.message_factory import GetMessageClass
+from google.rpc.status_pb2 import Status
+from grpc import aio
+
+from streamfx.control import failures
+from streamfx.control.options import Limits
+from streamfx.errors import LimitReached, StreamfxError, UsageError
+
+Context = aio.ServicerContext[bytes, bytes]
+
+_SMALL: Final = 64 * 1024
+"""Bytes of a message that brings no photo."""
+_WITH_PHOTOS: Final = frozenset({"CreatePortrait"})
+_BY_NUMBER: Final = {failures.number(code): code for code in grpc.StatusCode}
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """One method of a service, as the wire needs it."""
+
+    path: str
+    """/package.Service/Method"""
+    python: str
+    """Name of the method that does it: snake_case."""
+    request: type[Message]
+    response: type[Message]
+    streams: tuple[bool, bool]
+    """Whether requests and responses are streams."""
+    most_bytes: int
+    """Of a request."""
+
+
+def methods_of(service: ServiceDescriptor, limits: Limits = Limits()) -> list[Method]:  # noqa: B008 - frozen
+    """The methods of a service, in the order of its proto."""
+    return [_method(one, limits) for one in service.methods]
+
+
+def handler(service: object, descriptor: ServiceDescriptor, limits: Limits) -> grpc.GenericRpcHandler:
+    """What a gRPC server needs to serve the methods of an object.
+
+    A unary method takes a message and returns one. One that streams responses is an async generator; one that
+    takes a stream is given an async iterator. They raise our errors and know nothing of gRPC.
+    """
+    handlers = {
+        one.path.rpartition("/")[2]: _Bound(one, getattr(service, one.python), limits.stall_s).handler()
+        for one in methods_of(descriptor, limits)
+    }
+    return grpc.method_handlers_generic_handler(descriptor.full_name, handlers)
+
+
+def _method(one: MethodDescriptor, limits: Limits) -> Method:
+    return Method(
+        path=f"/{one.containing_service.full_name}/{one.name}",
+        python=re.sub(r"(?<!^)(?=[A-Z])", "_", one.name).lower(),
+        request=GetMessageClass(one.input_type),
+        response=GetMessageClass(one.output_type),
+        streams=(one.client_streaming, one.server_streaming),
+        most_bytes=limits.message_bytes if one.name in _WITH_PHOTOS else _SMALL,
+    )
+
+
+class _Bound:
+    """A method and who does it."""
+
+    def __init__(self, method: Method, function: Callable[..., Any], stall_s: float) -> None:
+        self._method = method
+        self._function = function
+        self._stall_s = stall_s
+
+    def handler(self) -> grpc.RpcMethodHandler[Any, Any]:
+        """Without (de)serialisers: bytes come and go; a message that cannot be read is ours to refuse."""
+        make: dict[tuple[bool, bool], tuple[Callable[..., Any], Callable[..., Any]]] = {
+            (False, False): (grpc.unary_unary_rpc_method_handler, self._unary),
+            (False, True): (grpc.unary_stream_rpc_method_handler, self._responses),
+            (True, False): (grpc.stream_unary_rpc_method_handler, self._requests),
+        }
+        wrap, behaviour = make[self._method.streams]
+        made: grpc.RpcMethodHandler[Any, Any] = wrap(behaviour)
+        return made
+
+    async def _unary(self, data: bytes, context: Context) -> bytes:
+        async with self._translated(context):
+            return await self._answer(self._function(self._decoded(data)))
+        raise AssertionError  # the context manager aborts or the answer is returned
+
+    async def _requests(self, stream: AsyncIterator[bytes], context: Context) -> bytes:
+        async with self._translated(context):
+            return await self._answer(self._function(self._decoded_all(stream)))
+        raise AssertionError
+
+    async def _responses(self, data: bytes, context: Context) -> None:
+        async with self._translated(context), aclosing(self._function(self._decoded(data))) as messages:
+            # Written here, not yielded: a cancelled call closes the generator at once.
+            async for message in messages:
+                await self._write(message.SerializeToString(), context)
+
+    async def _write(self, data: bytes, context: Context) -> None:
+        """Wait until the transport has taken it; HTTP/2 holds a slow reader back."""
+        try:
+            async with asyncio.timeout(self._stall_s):
+                await context.write(data)
+        except TimeoutError:
+            cause = f"Nothing of the stream was taken for {self._stall_s:g} s"
+            raise LimitReached("stream", self._method.path, cause, "Call again, and read faster") from None
+
+    async def _answer(self, message: Awaitable[Message]) -> bytes:
+        return (await message).SerializeToString()
+
+    async def _decoded_all(self, stream: AsyncIterator[bytes]) -> AsyncIterator[Message]:
+        async for data in stream:
+            yield self._decoded(data)
+
+    def _decoded(self, data: bytes) -> Message:
+        if len(data) > self._method.most_bytes:
+            limit = self._method.most_bytes
+            raise UsageError(f"The message has {len(data)} bytes, more than {limit}", "Send less")
+        try:
+            return self._method.request.FromString(data)
+        except DecodeError as error:
+            name = self._method.request.DESCRIPTOR.full_name
+            raise UsageError(f"The message is no {name}", "Use the protos of this version") from error
+
+    @asynccontextmanager
+    async def _translated(self, context: Context) -> AsyncIterator[None]:
+        """Errors of the block as statuses."""
+        try:
+            yield
+        except StreamfxError as error:
+            status = failures.status_of(error)
+            _log.debug("%s refused: %s", self._method.path, error)
+        except Exception:  # noqa: BLE001 - the daemon outlives any call
+            _log.exception("%s failed", self._method.path)
+            status = failures.unforeseen()
+        else:
+            return
+        await _abort(context, status)
+
+
+async def _abort(context: Context, status: Status) -> None:
+    trailers = ((failures.DETAILS_KEY, status.SerializeToString()),)
+    await context.abort(_BY_NUMBER[status.code], status.message, trailers)

@@ -1,0 +1,33 @@
+"""DeviceService: the cameras of this machine."""
+
+from __future__ import annotations
+
+from streamfx.control.messages import enum_name
+from streamfx.control.ports import DeviceInfo, Devices
+from streamfx.control.v1 import device_pb2, device_service_pb2
+from streamfx.control.work import Work
+
+
+class DeviceService:
+    """The method, as binding.handler calls it."""
+
+    def __init__(self, devices: Devices, work: Work) -> None:
+        self._devices = devices
+        self._work = work
+
+    async def list_devices(
+        self, _request: device_service_pb2.ListDevicesRequest
+    ) -> device_service_pb2.ListDevicesResponse:
+        """All cameras."""
+        found = await self._work.do(self._devices)
+        return device_service_pb2.ListDevicesResponse(devices=[_message(one) for one in found])
+
+
+def _message(device: DeviceInfo) -> device_pb2.Device:
+    return device_pb2.Device(
+        kind=enum_name(device_pb2.DeviceKind.DESCRIPTOR, device.kind),
+        spec=device.spec,
+        display_name=device.name,
+        permitted=device.permitted,
+        trouble=device.trouble,
+    )

@@ -1,0 +1,226 @@
+"""The control server: its services on a UNIX socket and, if asked for, on TLS; in a thread of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import Sequence
+from contextlib import AsyncExitStack, suppress
+from pathlib import Path
+from typing import Final
+
+import grpc
+from grpc import aio
+from grpc_health.v1 import health, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from streamfx.control.address import SocketPlace, default_socket
+from streamfx.control.auth import Credential, Guard, Permission
+from streamfx.control.binding import handler
+from streamfx.control.devices import DeviceService
+from streamfx.control.options import ControlOptions, resolve
+from streamfx.control.portraits import PortraitService
+from streamfx.control.ports import Devices, Sessions
+from streamfx.control.sessions import SessionService
+from streamfx.control.streams import Closing, Streams
+from streamfx.control.tokens import read_token
+from streamfx.control.v1 import device_service_pb2, portrait_service_pb2, session_service_pb2
+from streamfx.control.work import Work
+from streamfx.errors import StreamfxError, UsageError
+
+SERVICES: Final = (
+    portrait_service_pb2.DESCRIPTOR.services_by_name["PortraitService"],
+    session_service_pb2.DESCRIPTOR.services_by_name["SessionService"],
+    device_service_pb2.DESCRIPTOR.services_by_name["DeviceService"],
+)
+_NAMES: Final = tuple(service.full_name for service in SERVICES)
+_REFLECTED: Final = (*_NAMES, health.SERVICE_NAME, reflection.SERVICE_NAME)
+_START_S: Final = 20.0
+_LAST_WORDS_S: Final = 0.5
+"""For telling watchers of the health that it is over."""
+_KEEPALIVE: Final = (
+    ("grpc.keepalive_time_ms", 10_000),
+    ("grpc.keepalive_timeout_ms", 5_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.max_pings_without_data", 0),
+    ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
+)
+"""A peer that died is noticed within 15 s, and clients that do the same are not punished."""
+
+_log = logging.getLogger(__name__)
+
+
+class ControlServer:
+    """Serves the daemon's sessions to clients. `start` and `stop` are for other threads than its own."""
+
+    def __init__(self, sessions: Sessions, devices: Devices, options: ControlOptions) -> None:
+        self._sessions = sessions
+        self._devices = devices
+        self._options = options
+        self._thread = threading.Thread(target=self._run, name="streamfx-control", daemon=True)
+        self._ready = threading.Event()
+        self._failure: StreamfxError | OSError | RuntimeError | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stopping: asyncio.Event | None = None
+        self._grace_s = 0.0
+        self.socket = options.socket or default_socket()
+        """Path of the UNIX socket."""
+        self.ports: tuple[int, ...] = ()
+        """TCP ports listened at, once started."""
+
+    def start(self) -> None:
+        """Listen, and return.
+
+        Raises:
+            UsageError: the options are unsafe or cannot work.
+            ResourceBusy: another daemon listens there.
+        """
+        self._options.check()
+        self._thread.start()
+        self._ready.wait(_START_S)
+        if self._failure is not None:
+            self._thread.join()
+            raise self._failure
+
+    def stop(self, grace_s: float = 1.0) -> None:
+        """Say that it is over, let calls end for `grace_s`, complete recordings, and free the socket."""
+        if self._loop is not None and self._stopping is not None:
+            self._grace_s = grace_s
+            with suppress(RuntimeError):  # the loop is closed: it ended by itself
+                self._loop.call_soon_threadsafe(self._stopping.set)
+        if self._thread.ident is not None:
+            self._thread.join()
+
+    def __enter__(self) -> ControlServer:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def _run(self) -> None:
+        try:
+            asyncio.run(self._serve())
+        except (StreamfxError, OSError, RuntimeError) as error:
+            if self._ready.is_set():
+                _log.exception("the control server broke off")
+            self._failure = error
+        finally:
+            self._ready.set()
+
+    async def _serve(self) -> None:
+        self._loop, self._stopping = asyncio.get_running_loop(), asyncio.Event()
+        async with AsyncExitStack() as closing:
+            place = SocketPlace(self.socket)
+            closing.callback(place.release)
+            services = _Services(self._sessions, self._devices, self._options)
+            closing.callback(services.close)
+            servers = [services.server(Guard((), Permission.CONTROL))]
+            _listen_at(servers[0], f"unix:{self.socket}", None)
+            if self._options.listen:
+                servers.append(services.server(self._guard()))
+                self.ports = _listen_by_tls(servers[1], self._options)
+            for server in servers:
+                await server.start()
+            place.opened()
+            self._ready.set()
+            await self._stopping.wait()
+            await services.say_goodbye()
+            await asyncio.gather(*(server.stop(self._grace_s) for server in servers))
+
+    def _guard(self) -> Guard:
+        """Of TLS: tokens where there are any, else the client's certificate was enough."""
+        files = (
+            (self._options.token_file, Permission.CONTROL),
+            (self._options.read_token_file, Permission.READ),
+        )
+        credentials = [Credential(read_token(file), what) for file, what in files if file is not None]
+        return Guard(credentials, Permission.CONTROL if self._options.client_ca else Permission.OPEN)
+
+
+class _Services:
+    """What all addresses serve."""
+
+    def __init__(self, sessions: Sessions, devices: Devices, options: ControlOptions) -> None:
+        self._limits = options.limits
+        self._work = Work()
+        self._closing = Closing()
+        self._streams = Streams(sessions.get, self._limits, self._work, self._closing)
+        self._health = health.aio.HealthServicer()
+        roots: Sequence[Path] = options.roots
+        self._served = (
+            PortraitService(sessions.portraits, roots, self._limits, self._work),
+            SessionService(sessions, self._streams, roots, self._work),
+            DeviceService(devices, self._work),
+        )
+
+    def server(self, guard: Guard) -> aio.Server:
+        """A server with all of them behind a guard, not yet listening."""
+        limit = self._limits.message_bytes
+        options = (
+            *_KEEPALIVE,
+            ("grpc.max_receive_message_length", limit),
+            ("grpc.max_send_message_length", limit),
+            ("grpc.so_reuseport", 0),
+        )
+        made = aio.server(interceptors=[guard], options=options, maximum_concurrent_rpcs=self._limits.calls)
+        handlers = [
+            handler(service, descriptor, self._limits)
+            for service, descriptor in zip(self._served, SERVICES, strict=True)
+        ]
+        made.add_generic_rpc_handlers(handlers)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, made)
+        reflection.enable_server_reflection(_REFLECTED, made)
+        return made
+
+    async def say_goodbye(self) -> None:
+        """No longer healthy; every stream ends."""
+        # A watcher of the health that takes nothing would hold this up for ever.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_LAST_WORDS_S):
+                await self._health.enter_graceful_shutdown()
+        self._closing.set()
+
+    def close(self) -> None:
+        """Wait for what is under way."""
+        self._streams.close()
+        self._work.close()
+
+
+def _listen_by_tls(server: aio.Server, options: ControlOptions) -> tuple[int, ...]:
+    credentials = _credentials(options)
+    ports: list[int] = []
+    for host, port in resolve(options.listen):
+        text = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        ports.append(_listen_at(server, text, credentials))
+    return tuple(ports)
+
+
+def _credentials(options: ControlOptions) -> grpc.ServerCredentials:
+    try:
+        read = [
+            file.read_bytes() if file else None
+            for file in (options.tls_key, options.tls_certificate, options.client_ca)
+        ]
+    except OSError as error:
+        remedy = "Check --tls-cert, --tls-key and --client-ca"
+        raise UsageError(f"{error.filename} cannot be read: {error.strerror}", remedy) from error
+    key, certificate, authority = read
+    return grpc.ssl_server_credentials(
+        [(key or b"", certificate or b"")],
+        root_certificates=authority,
+        require_client_auth=authority is not None,
+    )
+
+
+def _listen_at(server: aio.Server, address: str, credentials: grpc.ServerCredentials | None) -> int:
+    try:
+        if credentials is None:
+            return server.add_insecure_port(address)
+        return server.add_secure_port(address, credentials)
+    except RuntimeError as error:
+        cause = (
+            f"{address} cannot be listened at: it is taken, not of this machine, or its certificate is bad"
+        )
+        raise UsageError(cause, "Check --listen, --tls-cert and --tls-key") from error

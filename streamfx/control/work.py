@@ -1,0 +1,59 @@
+"""Blocking calls of the daemon's objects, from the event loop: in threads, undone when the caller leaves."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Final, TypeVar
+
+T = TypeVar("T")
+
+THREADS: Final = 16
+
+_log = logging.getLogger(__name__)
+
+
+class Work:
+    """A pool of threads. `close` waits for what is under way."""
+
+    def __init__(self, threads: int = THREADS, name: str = "streamfx-control") -> None:
+        self._pool = ThreadPoolExecutor(threads, name)
+
+    async def do(self, call: Callable[[], T], undo: Callable[[T], object] | None = None) -> T:
+        """The result of a blocking call.
+
+        Where the caller is cancelled, a call that has not begun is dropped; one that has is let through to
+        its end, and then `undo` is given its result, in the same thread.
+        """
+        future = self._pool.submit(call)
+        try:
+            return await asyncio.wrap_future(future)
+        except asyncio.CancelledError:
+            future.add_done_callback(lambda done: _settle(done, undo))
+            raise
+
+    def begin(self, call: Callable[[], T]) -> asyncio.Future[T]:
+        """Have a call made whether or not its result is waited for."""
+        future = self._pool.submit(call)
+        future.add_done_callback(lambda done: _settle(done, None))
+        result = asyncio.wrap_future(future)
+        result.add_done_callback(
+            lambda done: done.cancelled() or done.exception()
+        )  # heard, if by nobody else
+        return asyncio.shield(result)
+
+    def close(self) -> None:
+        """Wait for what is under way; take no more."""
+        self._pool.shutdown(wait=True, cancel_futures=False)
+
+
+def _settle(done: Future[T], undo: Callable[[T], object] | None) -> None:
+    """What a caller who left would have had to hear, goes to the log."""
+    if done.cancelled():
+        return
+    if done.exception() is not None:
+        _log.info("a call whose caller had left failed", exc_info=done.exception())
+    elif undo is not None:
+        undo(done.result())

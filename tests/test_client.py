@@ -1,0 +1,519 @@
+"""The typed clients against a real server on a real socket: every method for good and for bad."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from control_stage import Stage, staged
+from fake_sessions import photo
+
+from streamfx.client import AsyncClient, CallTimedOut, Client, DaemonFailed, DaemonUnreachable
+from streamfx.errors import (
+    LimitReached,
+    PhotoUnreadable,
+    ResourceBusy,
+    ResourceExists,
+    ResourceMissing,
+    ResourceUnready,
+    SettingRefused,
+    UsageError,
+)
+from streamfx.session.motion import MotionNumbers
+from streamfx.session.settings import (
+    Background,
+    BackgroundKind,
+    Gains,
+    Output,
+    SessionSettings,
+)
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Iterator[Stage]:
+    with staged(tmp_path) as stage:
+        yield stage
+
+
+@pytest.fixture
+def client(stage: Stage) -> Iterator[Client]:
+    with Client.connect(stage.server.socket) as client:
+        yield client
+
+
+def until(condition, seconds: float = 20.0) -> None:
+    """Wait for something that another thread does."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not come about"
+        time.sleep(0.01)
+
+
+# -- portraits -----------------------------------------------------------------------------------------------
+
+
+def test_a_portrait_comes_is_renamed_and_goes(stage: Stage, client: Client):
+    made = client.create_portrait(photo(size=(400, 300)), name="Ada ♥", id="ada", references=[photo("blue")])
+    assert (made.id, made.name, made.size, made.references) == ("ada", "Ada ♥", (400, 300), 1)
+    assert made.findings == ("the mouth is open",)
+    assert made.created_ns == 1_700_000_000_123_456_789
+    assert client.get_portrait("ada") == made
+    assert client.rename_portrait("ada", "Countess").name == "Countess"
+    assert client.thumbnail("ada")[:2] == b"\xff\xd8"
+    client.delete_portrait("ada")
+    assert client.list_portraits() == []
+
+
+def test_a_photo_by_its_path(stage: Stage, client: Client):
+    (stage.root / "deep").mkdir()
+    (stage.root / "deep" / "me.png").write_bytes(photo())
+    assert client.create_portrait("deep/me.png").size == (60, 80)
+    assert client.create_portrait(str(stage.root / "deep" / "me.png"), id="abs").id == "abs"
+
+
+def test_portraits_refused(stage: Stage, client: Client, tmp_path: Path):
+    client.create_portrait(photo(), id="ada")
+    (tmp_path / "outside.png").write_bytes(photo())
+    stage.sessions.portraits.used.add("ada")
+    with pytest.raises(ResourceExists, match="There is a portrait ada already") as exists:
+        client.create_portrait(photo(), id="ada")
+    assert (exists.value.kind, exists.value.name) == ("portrait", "ada")
+    with pytest.raises(PhotoUnreadable, match="not an image"):
+        client.create_portrait(b"I am no photo")
+    with pytest.raises(SettingRefused, match="photo: it is missing"):
+        client.create_portrait(b"")
+    with pytest.raises(SettingRefused, match="Use 1 to 40"):
+        client.create_portrait(photo(), id="Ada Lovelace")
+    with pytest.raises(SettingRefused, match="references"):
+        client.create_portrait(photo(), references=[photo()] * 5)
+    with pytest.raises(UsageError, match="no ordinary file in an allowed folder"):
+        client.create_portrait(str(tmp_path / "outside.png"))
+    with pytest.raises(ResourceBusy, match="A session shows ada"):
+        client.delete_portrait("ada")
+    for call in (client.get_portrait, client.delete_portrait, client.thumbnail):
+        with pytest.raises(ResourceMissing, match="no portrait nobody"):
+            call("nobody")
+    with pytest.raises(SettingRefused, match="display_name"):
+        client.rename_portrait("ada", "\x1b[2J")
+    for n in range(3):
+        client.create_portrait(photo(), id=f"more-{n}")
+    with pytest.raises(LimitReached, match="There are 4 portraits. Remove one."):
+        client.create_portrait(photo())
+
+
+def test_lists_come_by_pages(stage: Stage, client: Client, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("fake_sessions.MOST", 30)
+    monkeypatch.setattr("streamfx.client.calls._PAGE", 7)
+    for n in range(23):
+        stage.sessions.portraits.add(photo(), id=f"p{n}")
+        stage.sessions.create(SessionSettings(), f"s{n}")
+    assert [one.id for one in client.list_portraits()] == [f"p{n}" for n in range(23)]
+    assert [one.id for one in client.list_sessions()] == [f"s{n}" for n in range(23)]
+
+
+# -- sessions ------------------------------------------------------------------------------------------------
+
+CHOSEN = SessionSettings(
+    output=Output("none", (1280, 720), 25.0),
+    source="demo",
+    portraits=("ada", "bob"),
+    selected="bob",
+    gains=Gains(0.5, 1.25, 0.0),
+    background=Background(BackgroundKind.COLOUR, "#102030"),
+    mirror=True,
+    mirror_preview=True,
+    badge="Guten Tag ☺",
+    hidden=True,
+    paused=True,
+    on_demand=True,
+    refine="off",
+    mouth="procedural",
+)
+
+
+def test_a_session_with_every_setting(stage: Stage, client: Client):
+    for id in ("ada", "bob"):
+        client.create_portrait(photo(), id=id)
+    made = client.create_session(CHOSEN, "main")
+    assert stage.sessions.kept["main"].settings == CHOSEN
+    assert made == client.get_session("main")
+    assert made.settings == CHOSEN
+    assert made.status == stage.sessions.kept["main"].status()
+    client.delete_session("main")
+    assert client.list_sessions() == []
+
+
+def test_an_update_takes_what_its_mask_names(stage: Stage, client: Client):
+    session = stage.session()
+    client.update_session("one", SessionSettings(gains=Gains(0.25, 0.25, 0.25), badge="x"), ["gains.head"])
+    assert session.settings.gains == Gains(0.25, 1.0, 1.0)
+    assert session.settings.badge == ""
+    client.update_session(
+        "one", SessionSettings(gains=Gains(0.5, 0.5, 0.5), mirror=True), ["gains", "mirror"]
+    )
+    assert (session.settings.gains, session.settings.mirror) == (Gains(0.5, 0.5, 0.5), True)
+    (stage.root / "room.png").write_bytes(photo())
+    image = Background(BackgroundKind.IMAGE, image=Path("room.png"))
+    client.update_session("one", SessionSettings(background=image), ["background"])
+    assert session.settings.background.image == stage.root / "room.png"
+    client.update_session("one", SessionSettings(), ["badge"])
+    assert session.settings.background.image == stage.root / "room.png"
+
+
+def test_updates_at_once_lose_nothing(stage: Stage, client: Client):
+    session = stage.session()
+    slow = session.update
+
+    def update(settings: SessionSettings) -> None:
+        time.sleep(0.01)
+        slow(settings)
+
+    session.update = update
+    fields = ["mirror", "mirror_preview", "hidden", "paused", "on_demand"]
+    wanted = SessionSettings(mirror=True, mirror_preview=True, hidden=True, paused=True, on_demand=True)
+    threads = [
+        threading.Thread(target=client.update_session, args=("one", wanted, [field])) for field in fields
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert all(getattr(session.settings, field) for field in fields)
+
+
+@pytest.mark.parametrize(
+    ("settings", "fields", "field"),
+    [
+        (SessionSettings(gains=Gains(head=9.0)), ["gains"], "gains.head"),
+        (SessionSettings(gains=Gains(gaze=float("nan"))), ["gains.gaze"], "gains.gaze"),
+        (SessionSettings(badge="x" * 41), ["badge"], "badge"),
+        (SessionSettings(source="http://example.org/a.mp4"), ["source"], "source"),
+        (SessionSettings(source="/etc/passwd"), ["source"], "source"),
+        (SessionSettings(source="camera:/etc/passwd"), ["source"], "source"),
+        (SessionSettings(source="concat:a|b"), ["source"], "source"),
+        (SessionSettings(background=Background(BackgroundKind.IMAGE)), ["background"], "background.image"),
+        (
+            SessionSettings(background=Background(BackgroundKind.IMAGE, image=Path("/etc/passwd"))),
+            ["background"],
+            "background.image",
+        ),
+        (SessionSettings(portraits=("Not an id",)), ["portraits", "selected"], "portraits[0]"),
+        (SessionSettings(output=Output(camera="/dev/sda")), ["output"], "output.camera"),
+        (SessionSettings(output=Output(size=(800, 600))), ["output"], "output"),
+        (SessionSettings(), ["nonsense"], "update_mask"),
+        (SessionSettings(refine="huge"), ["refine"], "refine"),
+    ],
+)
+def test_an_update_refused_names_its_field(stage: Stage, client: Client, settings, fields, field):
+    before = stage.session().settings
+    with pytest.raises(SettingRefused) as refused:
+        client.update_session("one", settings, fields)
+    assert refused.value.field == field
+    assert str(refused.value).count(field) == 1
+    assert stage.sessions.kept["one"].settings == before
+
+
+def test_portraits_are_selected_in_rounds(stage: Stage, client: Client):
+    session = stage.session()
+    shown = []
+    for target in ("next", "next", "next", "previous", 2, "ada"):
+        assert client.select_portrait("one", target).settings.selected == session.settings.selected
+        shown.append(session.settings.selected)
+    assert shown == ["bob", "cy", "ada", "cy", "bob", "ada"]
+    for target, field in ((0, "index"), (4, "index"), ("dora", "portrait_id"), ("", "portrait_id")):
+        with pytest.raises(SettingRefused) as refused:
+            client.select_portrait("one", target)
+        assert refused.value.field == field
+    stage.sessions.create(SessionSettings(), "empty")
+    with pytest.raises(SettingRefused, match="has no portraits"):
+        client.select_portrait("empty", "next")
+
+
+def test_a_session_is_hidden_paused_and_calibrated(stage: Stage, client: Client):
+    session = stage.session()
+    assert client.hide("one").settings.hidden
+    assert not client.hide("one", False).settings.hidden
+    assert client.pause("one").settings.paused
+    assert not client.pause("one", False).settings.paused
+    client.calibrate("one")
+    assert session.calibrated == 1
+    client.update_session("one", SessionSettings(source="none"), ["source"])
+    with pytest.raises(ResourceUnready, match="Nothing drives"):
+        client.calibrate("one")
+
+
+def test_a_missing_session_is_missing_everywhere(stage: Stage, client: Client):
+    calls = [
+        lambda: client.get_session("none"),
+        lambda: client.update_session("none", SessionSettings(), ["badge"]),
+        lambda: client.delete_session("none"),
+        lambda: client.select_portrait("none", 1),
+        lambda: client.calibrate("none"),
+        lambda: client.hide("none"),
+        lambda: client.pause("none"),
+        lambda: next(client.watch("none")),
+        lambda: next(client.preview("none")),
+        lambda: client.drive("none", [MotionNumbers()]),
+        lambda: next(client.record("none", "a.mp4")),
+    ]
+    for call in calls:
+        with pytest.raises(ResourceMissing, match="There is no session none. List them.") as missing:
+            call()
+        assert (missing.value.kind, missing.value.name) == ("session", "none")
+    with pytest.raises(ResourceMissing, match="no portrait dora"):
+        client.create_session(SessionSettings(portraits=("dora",)))
+    stage.session("one")
+    with pytest.raises(ResourceExists):
+        client.create_session(SessionSettings(), "one")
+
+
+def test_devices(client: Client):
+    webcam, virtual = client.list_devices()
+    assert (webcam.spec, webcam.kind, webcam.permitted) == ("/dev/video0", "driving", True)
+    assert (virtual.kind, virtual.permitted, virtual.trouble) == ("virtual", False, "no permission")
+
+
+# -- streams -------------------------------------------------------------------------------------------------
+
+
+def test_watching_tells_at_once_and_again(stage: Stage, client: Client):
+    session = stage.session()
+    with closing(client.watch("one", 0.1)) as statuses:
+        assert next(statuses) == session.status()
+        client.hide("one")
+        until(lambda: next(statuses).state == "hidden")
+        stage.sessions.delete("one")
+        with pytest.raises(ResourceMissing):
+            list(statuses)
+    for interval_s in (0.05, 61, -1):
+        with pytest.raises(SettingRefused) as refused:
+            next(client.watch("one", interval_s))
+        assert refused.value.field == "interval_ms"
+
+
+def test_previews_are_the_newest_pictures(stage: Stage, client: Client):
+    session = stage.session()
+    stop = threading.Event()
+
+    def publish() -> None:
+        while not stop.wait(1 / 60):
+            session.publish()
+
+    publisher = threading.Thread(target=publish)
+    publisher.start()
+    try:
+        with closing(client.preview("one", max_fps=20, max_side=100, quality=50)) as pictures:
+            seen = [next(pictures) for _ in range(5)]
+    finally:
+        stop.set()
+        publisher.join()
+    assert all(one.size == (100, 75) and one.jpeg[:2] == b"\xff\xd8" for one in seen)
+    numbers = [one.seq for one in seen]
+    assert numbers == sorted(set(numbers))
+    assert 0 < seen[-1].dropped <= seen[-1].seq
+    until(lambda: session.previews == [])
+
+
+def test_a_preview_ends_with_its_session(stage: Stage, client: Client):
+    session = stage.session()
+    seen = []
+    watcher = threading.Thread(target=lambda: seen.extend(client.preview("one")))
+    watcher.start()
+    until(lambda: session.previews)
+    session.publish()
+    until(lambda: seen)
+    stage.sessions.delete("one")
+    watcher.join(20)
+    assert not watcher.is_alive()
+    assert not session.previews
+
+
+@pytest.mark.parametrize(
+    ("options", "field"),
+    [({"max_fps": 61}, "max_fps"), ({"max_side": 8}, "max_side"), ({"quality": 100}, "quality"),
+     ({"max_fps": float("nan")}, "max_fps"), ({"max_side": -1}, "max_side")],
+)  # fmt: skip
+def test_previews_refused(stage: Stage, client: Client, options, field):
+    stage.session()
+    with pytest.raises(SettingRefused) as refused:
+        next(client.preview("one", **options))
+    assert refused.value.field == field
+
+
+def test_driving(stage: Stage, client: Client):
+    session = stage.session(source="remote")
+    motions = [
+        MotionNumbers(coefficients=(0.5,) * 48, rotation=(0.125, -3.2, 0), captured_ns=n) for n in range(20)
+    ]
+    assert client.drive("one", motions) == 20
+    assert [motion.captured_ns for motion in session.driven] == list(range(20))
+    assert session.driven[0].coefficients == (0.5,) * 48
+    assert session.driven[0].lip_gaps == (0.0,) * 9
+    bad = {
+        "rotation": MotionNumbers(rotation=(float("nan"), 0, 0)),
+        "scale": MotionNumbers(scale=0.0),
+        "coefficients": MotionNumbers(coefficients=(1.0,) * 47),
+        "expression": MotionNumbers(expression=(0.0,) * 1404, coefficients=(0.0,) * 48),
+        "gaze": MotionNumbers(gaze=(float("inf"), 0)),
+        "presence": MotionNumbers(presence=1.5),
+        "captured_ns": MotionNumbers(captured_ns=-1),
+    }
+    for field, motion in bad.items():
+        with pytest.raises(SettingRefused) as refused:
+            client.drive("one", [MotionNumbers(), motion])
+        assert refused.value.field == f"motion.{field}"
+    with pytest.raises(SettingRefused, match="no message came"):
+        client.drive("one", [])
+    stage.session("other")
+    with pytest.raises(ResourceUnready, match="not remote"):
+        client.drive("other", [MotionNumbers()])
+
+
+def test_one_drives_at_a_time(stage: Stage, client: Client):
+    session = stage.session(source="remote")
+    go_on = threading.Event()
+
+    def slowly() -> Iterator[MotionNumbers]:
+        yield MotionNumbers()
+        go_on.wait(20)
+
+    first = threading.Thread(target=client.drive, args=("one", slowly()))
+    first.start()
+    until(lambda: session.driven)
+    with pytest.raises(ResourceBusy, match="driver"):
+        client.drive("one", [MotionNumbers()])
+    go_on.set()
+    first.join(20)
+    assert client.drive("one", [MotionNumbers()]) == 1
+
+
+def test_a_recording_is_complete_however_it_ends(stage: Stage, client: Client):
+    session = stage.session()
+    last = list(client.record("one", "timed.mp4", 0.2))[-1]
+    assert (last.finished, last.frames, last.size) == (True, 7, 8)
+    assert (stage.root / "timed.mp4").read_bytes() == b"complete"
+    with closing(client.record("one", "cancelled.mp4")) as progress:
+        assert not next(progress).finished
+        with pytest.raises(ResourceBusy):
+            next(client.record("one", "second.mp4"))
+    until(lambda: session.recording is None)
+    assert (stage.root / "cancelled.mp4").read_bytes() == b"complete"
+    assert not (stage.root / "second.mp4").exists()
+
+
+@pytest.mark.parametrize("path", ["timed.mkv", "../out.mp4", "/tmp/out.mp4", "", "there.mp4", "no/where.mp4"])
+def test_recordings_refused(stage: Stage, client: Client, path: str):
+    stage.session()
+    (stage.root / "there.mp4").write_bytes(b"mine")
+    with pytest.raises(SettingRefused) as refused:
+        next(client.record("one", path))
+    assert refused.value.field == "path"
+    assert (stage.root / "there.mp4").read_bytes() == b"mine"
+
+
+# -- the way to it ---------------------------------------------------------------------------------------------
+
+
+def test_nobody_there(tmp_path: Path):
+    with Client.connect(tmp_path / "none.sock") as client:
+        with pytest.raises(DaemonUnreachable, match=r"none\.sock\. Start one: streamfx serve\."):
+            client.list_sessions()
+        with pytest.raises(DaemonUnreachable):
+            next(client.watch("one"))
+
+
+def test_a_slow_daemon_times_out(stage: Stage):
+    stage.sessions.delay_s = 1.0
+    with (
+        Client.connect(stage.server.socket, timeout_s=0.2) as client,
+        pytest.raises(CallTimedOut, match="in time"),
+    ):
+        client.create_session(SessionSettings())
+
+
+def test_what_nobody_foresaw_tells_nothing(stage: Stage, client: Client, caplog: pytest.LogCaptureFixture):
+    stage.session().fault = ZeroDivisionError("secret particulars")
+    with pytest.raises(DaemonFailed) as failed:
+        client.get_session("one")
+    assert "secret" not in repr(failed.value.__cause__)
+    assert "secret particulars" in caplog.text
+    assert client.list_devices()
+
+
+@pytest.mark.parametrize("address", ["nowhere", "host:", ":", "host:port"])
+def test_no_address(address: str):
+    with pytest.raises(UsageError, match="no address"):
+        Client.connect(address)
+
+
+def test_a_socket_takes_no_token(stage: Stage):
+    with pytest.raises(UsageError, match="takes no token"):
+        Client.connect(stage.server.socket, token="x" * 40)
+
+
+# -- asyncio -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_the_same_by_asyncio(stage: Stage):
+    (stage.root / "me.png").write_bytes(photo())
+
+    async def use() -> None:
+        async with AsyncClient.connect(stage.server.socket) as client:
+            await _portraits(client)
+            await _sessions(client, stage)
+            await _streams(client, stage)
+
+    asyncio.run(use())
+
+
+async def _portraits(client: AsyncClient) -> None:
+    assert (await client.create_portrait("me.png", id="ada")).id == "ada"
+    assert (await client.rename_portrait("ada", "Ada")).name == "Ada"
+    assert await client.get_portrait("ada") == (await client.list_portraits())[0]
+    assert (await client.thumbnail("ada"))[:2] == b"\xff\xd8"
+    with pytest.raises(ResourceMissing):
+        await client.delete_portrait("bob")
+    assert len(await client.list_devices()) == 2
+
+
+async def _sessions(client: AsyncClient, stage: Stage) -> None:
+    await client.create_session(SessionSettings(source="remote", portraits=("ada",)), "one")
+    assert (await client.select_portrait("one", "next")).settings.selected == "ada"
+    assert (await client.hide("one")).settings.hidden
+    assert (await client.pause("one", False)).settings.paused is False
+    await client.update_session("one", SessionSettings(badge="hi"), ["badge"])
+    await client.calibrate("one")
+    assert (await client.get_session("one")).settings.badge == "hi"
+    assert [one.id for one in await client.list_sessions()] == ["one"]
+    assert stage.sessions.kept["one"].calibrated == 1
+
+
+async def _streams(client: AsyncClient, stage: Stage) -> None:
+    session = stage.sessions.kept["one"]
+    async for status in client.watch("one"):
+        assert status == session.status()
+        break
+
+    async def motions():
+        yield MotionNumbers()
+        yield MotionNumbers(scale=2)
+
+    assert await client.drive("one", motions()) == 2
+    progress = [one async for one in client.record("one", "a.mp4", 0.2)]
+    assert progress[-1].finished
+    pictures = client.preview("one")
+    picture = asyncio.ensure_future(anext(pictures))
+    while not session.previews:
+        await asyncio.sleep(0.01)
+    session.publish()
+    assert (await picture).seq == 0
+    await pictures.aclose()
+    await client.delete_session("one")
+    with pytest.raises(ResourceMissing):
+        await client.get_session("one")

@@ -1,0 +1,552 @@
+"""The control server from outside: who may call, where it listens, what a call leaves behind."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import re
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import grpc
+import psutil
+import pytest
+from control_stage import Stage, make_certificates, raw_call, staged
+from fake_sessions import FakeSessions, devices, photo
+from google.protobuf import descriptor_pb2, descriptor_pool, json_format
+from google.protobuf.message_factory import GetMessageClass
+from google.rpc import error_details_pb2 as details
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from grpc_status import rpc_status
+
+from streamfx import errors
+from streamfx.client import CallRefused, Client
+from streamfx.control import failures
+from streamfx.control.address import SocketPlace, default_socket
+from streamfx.control.auth import TABLE, Permission
+from streamfx.control.options import ControlOptions, Limits
+from streamfx.control.server import SERVICES, ControlServer
+from streamfx.control.tokens import make_token, read_token
+from streamfx.errors import OutputError, ResourceBusy, SettingRefused, StreamfxError, UsageError
+from streamfx.session.settings import SessionSettings
+
+SESSIONS = "/streamfx.v1.SessionService/"
+STREAMFX_METHODS = sorted(path for path in TABLE if path.startswith("/streamfx."))
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Iterator[Stage]:
+    with staged(tmp_path) as stage:
+        yield stage
+
+
+@pytest.fixture
+def client(stage: Stage) -> Iterator[Client]:
+    with Client.connect(stage.server.socket) as client:
+        yield client
+
+
+def until(condition, seconds: float = 20.0) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not come about"
+        time.sleep(0.01)
+
+
+# -- the table ---------------------------------------------------------------------------------------------
+
+
+def reflected(channel: grpc.Channel, **options: object) -> tuple[descriptor_pool.DescriptorPool, list[str]]:
+    """What a server tells of itself, as a client without our code learns it; and its services."""
+    stub = reflection_pb2_grpc.ServerReflectionStub(channel)
+
+    def ask(**what: str) -> reflection_pb2.ServerReflectionResponse:
+        request = reflection_pb2.ServerReflectionRequest(**what)
+        return next(stub.ServerReflectionInfo(iter([request]), **options))
+
+    names = [one.name for one in ask(list_services="").list_services_response.service]
+    pool, files, wanted = descriptor_pool.DescriptorPool(), {}, []
+    for name in names:
+        wanted += ask(file_containing_symbol=name).file_descriptor_response.file_descriptor_proto
+    while wanted:
+        file = descriptor_pb2.FileDescriptorProto.FromString(wanted.pop())
+        if file.name not in files:
+            files[file.name] = file
+            for other in file.dependency:
+                wanted += ask(file_by_filename=other).file_descriptor_response.file_descriptor_proto
+    _add(pool, files)
+    return pool, names
+
+
+def _add(pool: descriptor_pool.DescriptorPool, files: dict[str, descriptor_pb2.FileDescriptorProto]) -> None:
+    added: set[str] = set()
+
+    def add(name: str) -> None:
+        if name not in added:
+            added.add(name)
+            for other in files[name].dependency:
+                add(other)
+            pool.Add(files[name])
+
+    for name in files:
+        add(name)
+
+
+def test_the_table_lists_every_method_and_no_other(stage: Stage):
+    with grpc.insecure_channel(stage.address) as channel:
+        pool, names = reflected(channel)
+        served = {
+            f"/{name}/{method.name}" for name in names for method in pool.FindServiceByName(name).methods
+        }
+    assert set(TABLE) == served
+    opened = {path for path, permission in TABLE.items() if permission is Permission.OPEN}
+    assert opened == {"/grpc.health.v1.Health/Check", "/grpc.health.v1.Health/List"}
+    looking = {path for path in STREAMFX_METHODS if TABLE[path] is Permission.READ}
+    assert all(re.search(r"/(Get|List|Watch)\w+$", path) for path in looking)
+
+
+def test_a_client_without_our_code_creates_and_lists(stage: Stage):
+    """As grpcurl does it: messages from what the server tells by reflection."""
+    with grpc.insecure_channel(stage.address) as channel:
+        pool, _ = reflected(channel)
+        service = pool.FindServiceByName("streamfx.v1.SessionService")
+
+        def call(name: str, request: dict[str, object]) -> dict[str, object]:
+            method = service.methods_by_name[name]
+            message = json_format.ParseDict(request, GetMessageClass(method.input_type)())
+            data = raw_call(channel, f"/{service.full_name}/{name}", message.SerializeToString())
+            return json_format.MessageToDict(GetMessageClass(method.output_type).FromString(data))
+
+        call("CreateSession", {"id": "main", "settings": {"gains": {"head": 0.5}, "badge": "hello"}})
+        (listed,) = call("ListSessions", {})["sessions"]
+    assert (listed["id"], listed["settings"]["badge"]) == ("main", "hello")
+    assert listed["settings"]["gains"] == {"head": 0.5, "expression": 1.0, "gaze": 1.0}
+    assert listed["status"]["state"] == "SESSION_STATE_LIVE"
+
+
+def test_every_service_is_described():
+    assert {method.name for service in SERVICES for method in service.methods} == {
+        path.rpartition("/")[2] for path in STREAMFX_METHODS
+    }
+
+
+# -- errors --------------------------------------------------------------------------------------------------
+
+
+def _leaves(kind: type[StreamfxError]) -> list[type[StreamfxError]]:
+    below = [leaf for child in kind.__subclasses__() for leaf in _leaves(child)]
+    return below or [kind]
+
+
+def test_every_error_has_its_code():
+    inside = {"RingUnreadable", "Interrupted"}
+    for leaf in _leaves(StreamfxError):
+        if leaf.__module__ != errors.__name__ and not issubclass(leaf, SettingRefused):
+            continue
+        arguments = ("session", "one", "a", "b") if issubclass(leaf, errors.ResourceError) else ("a", "b")
+        error = SettingRefused("f", "a", "b") if leaf is SettingRefused else leaf(*arguments)
+        internal = failures.code_of(error) is grpc.StatusCode.INTERNAL
+        assert internal == (leaf.__name__ in inside), leaf
+
+
+def test_details_are_for_programs(stage: Stage):
+    def status_of(path: str, text: str) -> dict[str, object]:
+        method = path.rpartition("/")[2]
+        service = next(one for one in SERVICES if f"/{one.full_name}/" in path)
+        kind = GetMessageClass(service.methods_by_name[method].input_type)
+        with grpc.insecure_channel(stage.address) as channel, pytest.raises(grpc.RpcError) as refused:
+            raw_call(channel, path, json_format.Parse(text, kind()).SerializeToString())
+        found = {}
+        status = rpc_status.from_call(refused.value)
+        for one in status.details:
+            kind = getattr(details, one.type_url.rpartition(".")[2])
+            found[kind.__name__] = kind.FromString(one.value)
+        return {"code": refused.value.code(), **found}
+
+    missing = status_of(SESSIONS + "GetSession", '{"sessionId": "one"}')
+    assert missing["code"] is grpc.StatusCode.NOT_FOUND
+    assert missing["ErrorInfo"].reason == "ResourceMissing"
+    assert missing["ErrorInfo"].domain == "streamfx"
+    assert missing["ResourceInfo"].resource_type == "session"
+    assert missing["ResourceInfo"].resource_name == "one"
+    wrong = status_of(SESSIONS + "CreateSession", '{"settings": {"gains": {"head": 7}}}')
+    assert wrong["code"] is grpc.StatusCode.INVALID_ARGUMENT
+    assert wrong["BadRequest"].field_violations[0].field == "gains.head"
+    stage.session(source="none")
+    unready = status_of(SESSIONS + "CalibrateSession", '{"sessionId": "one"}')
+    assert unready["code"] is grpc.StatusCode.FAILED_PRECONDITION
+    assert unready["RetryInfo"].retry_delay.seconds == 1
+    for n in range(3):
+        stage.sessions.create(SessionSettings(), f"s{n}")
+    full = status_of(SESSIONS + "CreateSession", "{}")
+    assert full["code"] is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert full["RetryInfo"].retry_delay.seconds == 5
+    long = status_of(SESSIONS + "CreateSession", json.dumps({"settings": {"refine": "😀" * 9000}}))
+    assert long["code"] is grpc.StatusCode.INVALID_ARGUMENT
+
+
+# -- the socket ----------------------------------------------------------------------------------------------
+
+
+def test_the_socket_is_the_users_alone(stage: Stage, tmp_path: Path):
+    path = stage.server.socket
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+    listening = [one for one in psutil.Process().net_connections("inet") if one.status == "LISTEN"]
+    assert listening == []
+    stage.server.stop()
+    assert list(path.parent.iterdir()) == []
+
+
+def test_a_folder_open_to_others_is_closed(tmp_path: Path):
+    (tmp_path / "run").mkdir(mode=0o755)
+    with staged(tmp_path) as stage:
+        assert stat.S_IMODE(stage.server.socket.parent.stat().st_mode) == 0o700
+
+
+def test_a_living_daemon_is_left_alone(stage: Stage, client: Client):
+    other = ControlServer(FakeSessions(), devices, ControlOptions(socket=stage.server.socket))
+    with pytest.raises(ResourceBusy, match="Another daemon listens at"):
+        other.start()
+    assert client.list_sessions() == []
+
+
+def test_a_program_that_listens_there_is_left_alone(tmp_path: Path):
+    path = tmp_path / "run" / "control.sock"
+    path.parent.mkdir()
+    with socket.socket(socket.AF_UNIX) as other:
+        other.bind(str(path))
+        other.listen()
+        with pytest.raises(ResourceBusy):
+            SocketPlace(path)
+    assert path.exists()
+    place = SocketPlace(path)  # now nobody listens: it is stale
+    assert not path.exists()
+    place.release()
+
+
+def test_a_killed_daemon_leaves_nothing_in_the_way(tmp_path: Path):
+    program = f"""
+import sys, time; sys.path.insert(0, {str(Path(__file__).parent)!r})
+from pathlib import Path; from control_stage import Stage; from streamfx.control.options import ControlOptions
+stage = Stage(Path({str(tmp_path)!r}), ControlOptions()); stage.server.start(); print("up", flush=True); time.sleep(60)
+"""
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE) as child:
+        assert child.stdout.readline() == b"up\n"
+        child.send_signal(signal.SIGKILL)
+    assert (tmp_path / "run" / "control.sock").exists()
+    with staged(tmp_path) as stage, Client.connect(stage.server.socket) as client:
+        assert client.list_sessions() == []
+
+
+@pytest.mark.parametrize("what", ["file", "link", "long", "foreign"])
+def test_odd_places_are_refused(tmp_path: Path, what: str):
+    path = tmp_path / "run" / "control.sock"
+    path.parent.mkdir()
+    if what == "file":
+        path.write_text("mine")
+    elif what == "link":
+        (tmp_path / "real").mkdir()
+        path.parent.rmdir()
+        path.parent.symlink_to(tmp_path / "real")
+    elif what == "long":
+        path = path.with_name("x" * 120)
+    else:
+        path = Path("/proc/control/x.sock")
+    with pytest.raises(UsageError):
+        SocketPlace(path)
+    assert what != "file" or path.read_text() == "mine"
+
+
+def test_where_the_socket_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    monkeypatch.setenv("XDG_RUNTIME_DIR", "/run/user/1")
+    assert default_socket() == Path("/run/user/1/streamfx/control.sock")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    for unset in ("", "relative"):
+        monkeypatch.setenv("XDG_RUNTIME_DIR", unset)
+        assert default_socket() == tmp_path / "streamfx" / f"run-{os.geteuid()}" / "control.sock"
+
+
+# -- TLS and tokens ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def papers(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Certificates and tokens."""
+    folder = tmp_path_factory.mktemp("papers")
+    make_certificates(folder)
+    for name in ("token", "read"):
+        make_token(folder / name)
+    return folder
+
+
+def tls(papers: Path, **changes: object) -> ControlOptions:
+    given = {
+        "listen": "127.0.0.1:0",
+        "tls_certificate": papers / "daemon.pem",
+        "tls_key": papers / "daemon.key",
+        "token_file": papers / "token",
+        "read_token_file": papers / "read",
+    }
+    return ControlOptions(**{**given, **changes})
+
+
+def test_tls_with_a_token(tmp_path: Path, papers: Path, caplog: pytest.LogCaptureFixture):
+    caplog.set_level(logging.DEBUG)
+    with staged(tmp_path, tls(papers)) as stage:
+        address = f"127.0.0.1:{stage.server.ports[0]}"
+        full, read = read_token(papers / "token"), read_token(papers / "read")
+        with Client.connect(address, token=full, authority=papers / "ca.pem") as client:
+            assert client.create_session(SessionSettings(), "main").id == "main"
+        with Client.connect(address, token=read, authority=papers / "ca.pem") as client:
+            assert [one.id for one in client.list_sessions()] == ["main"]
+            with pytest.raises(CallRefused, match="only look"):
+                client.delete_session("main")
+        for wrong in ("", "wrong" * 8, full[:-1], full + "x", read.swapcase()):
+            with (
+                Client.connect(address, token=wrong, authority=papers / "ca.pem") as client,
+                pytest.raises(CallRefused, match="does not know"),
+            ):
+                client.list_sessions()
+        with (
+            Client.connect(address, token=full) as client,  # the system trusts no such authority
+            pytest.raises(StreamfxError, match="No daemon answers"),
+        ):
+            client.list_sessions()
+        assert len(stage.sessions.kept) == 1
+    assert full not in caplog.text
+    assert read not in caplog.text
+
+
+def test_only_the_health_is_open(tmp_path: Path, papers: Path):
+    with staged(tmp_path, tls(papers)) as stage:
+        credentials = grpc.ssl_channel_credentials((papers / "ca.pem").read_bytes())
+        with grpc.secure_channel(f"127.0.0.1:{stage.server.ports[0]}", credentials) as channel:
+            health = health_pb2_grpc.HealthStub(channel)
+            assert health.Check(health_pb2.HealthCheckRequest(), timeout=10).status == 1
+            for path, permission in TABLE.items():
+                if permission is Permission.OPEN:
+                    continue
+                with pytest.raises(grpc.RpcError) as refused:
+                    list(channel.stream_stream(path)(iter([b"\xff"]), timeout=10))
+                assert refused.value.code() is grpc.StatusCode.UNAUTHENTICATED, path
+            for unknown in ("/streamfx.v1.SessionService/Nothing", "/x/y", "/"):
+                with pytest.raises(grpc.RpcError) as refused:
+                    raw_call(channel, unknown, b"")
+                assert refused.value.code() is grpc.StatusCode.UNAUTHENTICATED
+
+
+def test_mutual_tls(tmp_path: Path, papers: Path):
+    options = tls(papers, token_file=None, read_token_file=None, client_ca=papers / "ca.pem")
+    with staged(tmp_path, options) as stage:
+        address = f"127.0.0.1:{stage.server.ports[0]}"
+        shown = {"certificate": papers / "client.pem", "key": papers / "client.key"}
+        with Client.connect(address, authority=papers / "ca.pem", **shown) as client:
+            assert client.list_sessions() == []
+        with (
+            Client.connect(address, authority=papers / "ca.pem") as client,
+            pytest.raises(StreamfxError, match="No daemon answers"),
+        ):
+            client.list_sessions()
+
+
+@pytest.mark.parametrize(
+    ("changes", "flag"),
+    [
+        ({"tls_certificate": None}, "--tls-cert"),
+        ({"tls_key": None}, "--tls-key"),
+        ({"token_file": None, "read_token_file": None}, "--token-file"),
+        ({"listen": "0.0.0.0:0"}, "--client-ca"),
+        ({"listen": "[::]:0"}, "--client-ca"),
+        ({"listen": "0:0"}, "--client-ca"),
+        ({"listen": "[::ffff:0.0.0.0]:0"}, "--client-ca"),
+        ({"listen": "127.0.0.1"}, "--listen"),
+        ({"listen": "127.0.0.1:99999"}, "--listen"),
+        ({"listen": ""}, "--listen"),
+        ({"listen": "192.0.2.1:50515"}, "--listen"),
+        ({"listen": "no.such.host.invalid:1"}, "--listen"),
+        ({"tls_certificate": Path("/nowhere.pem")}, "--tls-cert"),
+        ({"token_file": Path("/nowhere")}, "/nowhere"),
+    ],
+)
+def test_unsafe_options_are_refused(tmp_path: Path, papers: Path, changes, flag: str):
+    options = tls(papers, socket=tmp_path / "run" / "c.sock", **changes)
+    server = ControlServer(FakeSessions(), devices, options)
+    with pytest.raises(UsageError) as refused:
+        server.start()
+    assert flag in str(refused.value)
+    assert not (tmp_path / "run").exists() or list((tmp_path / "run").iterdir()) == []
+
+
+def test_a_bad_certificate_is_refused(tmp_path: Path, papers: Path):
+    (tmp_path / "bad.pem").write_text("no certificate")
+    options = tls(papers, socket=tmp_path / "c.sock", tls_certificate=tmp_path / "bad.pem")
+    with pytest.raises(UsageError, match="certificate"):
+        ControlServer(FakeSessions(), devices, options).start()
+
+
+def test_tokens_are_long_secret_and_kept(tmp_path: Path):
+    file = tmp_path / "token"
+    make_token(file)
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    token = read_token(file)
+    assert len(token) >= 43
+    with pytest.raises(OutputError, match="not overwritten"):
+        make_token(file)
+    file.chmod(0o640)
+    with pytest.raises(UsageError, match="chmod 600"):
+        read_token(file)
+    file.chmod(0o600)
+    for bad in ("short", "x" * 31, "with space " * 6, "ü" * 40, "a" * 5000):
+        file.write_text(bad)
+        with pytest.raises(UsageError) as refused:
+            read_token(file)
+        assert bad[:5] not in str(refused.value).replace(str(file), "")
+
+
+# -- what a call leaves behind -------------------------------------------------------------------------------
+
+
+def test_a_cancelled_creation_leaves_nothing(stage: Stage):
+    stage.sessions.delay_s = stage.sessions.portraits.delay_s = 0.1
+    request = b"\x12\x04main"  # id
+    with grpc.insecure_channel(stage.address) as channel:
+        for _ in range(10):
+            stage.sessions.creating.clear()
+            call = channel.unary_unary(SESSIONS + "CreateSession").future(request)
+            assert stage.sessions.creating.wait(20)
+            call.cancel()
+            until(lambda: stage.sessions.made > 0 and not stage.sessions.kept)
+            stage.sessions.made = 0
+    with Client.connect(stage.server.socket, timeout_s=20) as client:
+        for _ in range(3):
+            stage.sessions.portraits.adding.clear()
+            caller = threading.Thread(target=_give_up, args=(client,))
+            caller.start()
+            assert stage.sessions.portraits.adding.wait(20)
+            caller.join()
+            until(lambda: not stage.sessions.portraits.kept)
+    assert client is not None
+
+
+def _give_up(client: Client) -> None:
+    from streamfx.client import calls
+
+    request = calls.create_portrait(photo(), "", "ada", ())
+    sent = client._channel.unary_unary(request.path)
+    call = sent.future(request.request.SerializeToString())
+    time.sleep(0.05)
+    call.cancel()
+
+
+def test_cancelled_streams_leave_nothing(stage: Stage, client: Client):
+    session = stage.session()
+    threads = threading.active_count()
+    for n in range(20):
+        with closing(client.watch("one")) as statuses, closing(client.preview("one")):
+            next(statuses)
+        with closing(client.record("one", f"{n}.mp4")) as progress:
+            next(progress)
+        until(lambda: session.recording is None)
+    until(lambda: not session.previews)
+    assert all((stage.root / f"{n}.mp4").read_bytes() == b"complete" for n in range(20))
+    assert threading.active_count() <= threads + 20
+
+
+def test_a_client_that_dies_leaves_nothing(stage: Stage):
+    session = stage.session()
+    program = f"""
+from streamfx.client import Client
+client = Client.connect({str(stage.server.socket)!r})
+watch = client.watch("one"); next(watch); record = client.record("one", "a.mp4"); next(record)
+print("on", flush=True)
+next(client.preview("one"))
+"""
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE) as child:
+        assert child.stdout.readline() == b"on\n"
+        until(lambda: session.previews)
+        child.send_signal(signal.SIGKILL)
+    until(lambda: not session.previews and session.recording is None)
+    assert (stage.root / "a.mp4").read_bytes() == b"complete"
+
+
+def test_stopping_ends_streams_and_completes_recordings(tmp_path: Path):
+    with staged(tmp_path) as stage, Client.connect(stage.server.socket) as client:
+        session = stage.session()
+        statuses, progress = client.watch("one", 60), client.record("one", "a.mp4")
+        next(statuses), next(progress)
+        with grpc.insecure_channel(stage.address) as channel:
+            health = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
+            assert next(health).status == health_pb2.HealthCheckResponse.SERVING
+            began = time.monotonic()
+            stage.server.stop(grace_s=5)
+            assert next(health).status == health_pb2.HealthCheckResponse.NOT_SERVING
+        assert time.monotonic() - began < 10
+        with pytest.raises(StreamfxError, match="stopping"):
+            next(statuses)
+        assert session.recording is None
+        assert (stage.root / "a.mp4").read_bytes() == b"complete"
+        statuses.close(), progress.close()
+    stage.server.stop()
+
+
+def test_at_most_so_many_watchers(tmp_path: Path):
+    with staged(tmp_path, ControlOptions(limits=Limits(watchers=3))) as stage:
+        stage.session("one"), stage.session("two")
+        with Client.connect(stage.server.socket) as client:
+            held = [client.watch("one") for _ in range(3)]
+            for one in held:
+                next(one)
+            for refused in (client.watch("one"), client.preview("one")):
+                with pytest.raises(errors.LimitReached, match="3 watchers"):
+                    next(refused)
+            next(client.watch("two"))
+            held.pop().close()
+            until(lambda: _watches(client))
+            for one in held:
+                one.close()
+
+
+def _watches(client: Client) -> bool:
+    with closing(client.watch("one")) as statuses:
+        try:
+            next(statuses)
+        except errors.LimitReached:
+            return False
+        return True
+
+
+def test_messages_beyond_the_limits(stage: Stage):
+    with grpc.insecure_channel(stage.address, [("grpc.max_send_message_length", -1)]) as channel:
+        for path, size, code in (
+            (SESSIONS + "GetSession", 70_000, grpc.StatusCode.INVALID_ARGUMENT),
+            (SESSIONS + "GetSession", 25 << 20, grpc.StatusCode.RESOURCE_EXHAUSTED),
+            ("/streamfx.v1.PortraitService/CreatePortrait", 25 << 20, grpc.StatusCode.RESOURCE_EXHAUSTED),
+        ):
+            with pytest.raises(grpc.RpcError) as refused:
+                raw_call(channel, path, bytes(size))
+            assert refused.value.code() is code
+    with (
+        Client.connect(stage.server.socket) as client,
+        pytest.raises(errors.PhotoUnreadable, match="more than 20000000"),
+    ):
+        client.create_portrait(bytes(20_000_001))
+
+
+def test_a_fault_in_the_loop_is_not_the_servers_end(stage: Stage, client: Client):
+    stage.session().fault = asyncio.InvalidStateError("odd")
+    for _ in range(3):
+        with pytest.raises(StreamfxError, match="nobody foresaw"):
+            client.get_session("one")
+    assert client.list_devices()
