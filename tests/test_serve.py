@@ -1,0 +1,205 @@
+"""The daemon as a process, reached as programs reach it: over gRPC, by the client, and by signals."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from live_stage import children_of, paint_canary, sings, until
+from media import read_video, write_pictures
+from scenes import face_clip, photo, store
+
+from streamfx.client import Client
+from streamfx.errors import OutputError, PhotoUnsuitable, ResourceBusy, StreamfxError
+from streamfx.frames import Quality
+from streamfx.session.motion import MotionNumbers
+from streamfx.session.settings import Output, SessionSettings
+from streamfx.session.status import State
+
+ROOT = Path(__file__).parents[1]
+OUTPUT = Output("none", (320, 240), 30.0)
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    pictures = [paint_canary(rgb) for rgb in read_video(face_clip())]
+    return write_pictures(tmp_path_factory.mktemp("driver") / "driver.mp4", pictures)
+
+
+@contextmanager
+def daemon(folder: Path, *options: str) -> Iterator[subprocess.Popen[str]]:
+    """`streamfx serve` in a world of its own, listening."""
+    store()
+    program = subprocess.Popen(
+        [sys.executable, "-m", "streamfx", "serve", *options],
+        env=world(folder), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        until(lambda: socket_of(folder).exists() or program.poll() is not None, 60)
+        yield program
+    finally:
+        program.kill()
+        program.communicate()
+
+
+def world(folder: Path) -> dict[str, str]:
+    return {
+        **os.environ,
+        "PYTHONPATH": str(ROOT),
+        "XDG_RUNTIME_DIR": str(folder),
+        "XDG_DATA_HOME": str(folder / "data"),
+        "XDG_CONFIG_HOME": str(folder / "config"),
+    }
+
+
+def socket_of(folder: Path) -> Path:
+    return folder / "streamfx" / "control.sock"
+
+
+def test_from_nothing_to_a_driven_portrait_over_grpc(short_folder: Path, clip: Path):
+    """Start, add two portraits, switch, watch, preview, record, drive remotely; no camera pixel anywhere."""
+    films = short_folder / "films"
+    films.mkdir()
+    with (
+        daemon(short_folder, "--root", str(clip.parent), "--root", str(films)) as program,
+        Client.connect(socket_of(short_folder)) as client,
+    ):
+        assert socket_of(short_folder).stat().st_mode & 0o777 == 0o600
+        until(client.list_sessions)
+        client.delete_session(client.list_sessions()[0].id)
+        astro = client.create_portrait(photo().read_bytes(), name="Astronaut")
+        turned = cv2.imencode(".png", cv2.flip(cv2.imread(str(photo())), 1))[1].tobytes()
+        other = client.create_portrait(turned, name="Turned")
+        settings = SessionSettings(OUTPUT, str(clip), (astro.id, other.id))
+        session = client.create_session(settings)
+        until(lambda: client.get_session(session.id).status.state is State.LIVE)
+        until(lambda: not client.get_session(session.id).status.readying)
+        seen = []
+        for shown in client.preview(session.id):
+            seen.append(cv2.imdecode(np.frombuffer(shown.jpeg, np.uint8), cv2.IMREAD_COLOR)[..., ::-1])
+            if len(seen) == 20:
+                client.select_portrait(session.id, "next")
+            if len(seen) == 60:
+                break
+        assert not any(sings(picture) for picture in seen)
+        assert np.abs(seen[10].astype(int) - seen[-1]).mean() > 10, "the other portrait is shown"
+        for status in client.watch(session.id, 0.1):
+            if status.latency_ms is not None and status.quality is Quality.FULL:
+                break
+        progress = list(client.record(session.id, str(films / "call.mp4"), 1.5))
+        assert progress[-1].frames > 20
+        assert not any(sings(picture) for picture in read_video(films / "call.mp4"))
+        _drive(client, session.id)
+        with pytest.raises(ResourceBusy):
+            client.delete_portrait(astro.id)
+        with pytest.raises(PhotoUnsuitable):
+            client.create_portrait(cv2.imencode(".png", np.zeros((300, 300, 3), np.uint8))[1].tobytes())
+        program.send_signal(signal.SIGTERM)
+        assert program.wait(5) == 128 + signal.SIGTERM
+    assert not socket_of(short_folder).exists()
+    assert not list((short_folder / "streamfx").glob("*.ring"))
+
+
+def _drive(client: Client, session: str) -> None:
+    client.update_session(session, SessionSettings(source="remote"), ["source"])
+
+    def motions() -> Iterator[MotionNumbers]:
+        for step in range(60):
+            yield MotionNumbers(rotation=(0.0, 0.3 * np.sin(step / 5), 0.0), lip_gaps=(0.4,) * 9)
+            time.sleep(0.03)
+
+    assert client.drive(session, motions()) == 60
+    assert client.get_session(session).status.quality in (Quality.FULL, Quality.WARP_ONLY, Quality.HELD)
+
+
+def test_files_outside_the_roots_stay_outside(short_folder: Path, clip: Path):
+    with daemon(short_folder) as _, Client.connect(socket_of(short_folder)) as client:
+        for source in (str(clip), "/etc/passwd", "../../etc/passwd"):
+            with pytest.raises(StreamfxError):
+                client.create_session(SessionSettings(OUTPUT, source))
+        until(client.list_sessions)
+        session = client.list_sessions()[0].id
+        with pytest.raises((OutputError, StreamfxError)):
+            list(client.record(session, str(short_folder / "film.mp4"), 1.0))
+        assert not (short_folder / "film.mp4").exists()
+
+
+def test_told_to_stop_at_any_moment_it_leaves_nothing(short_folder: Path):
+    slowest, times = 0.0, int(os.environ.get("STREAMFX_FAULTS", "2"))
+    for time_ in range(times):
+        with daemon(short_folder) as program:
+            time.sleep((time_ * 0.37) % 2.0)
+            workers, start = children_of(program.pid), time.monotonic()
+            program.send_signal(signal.SIGTERM)
+            code = program.wait(10)
+            slowest = max(slowest, time.monotonic() - start)
+            assert code == 128 + signal.SIGTERM, program.stderr.read()
+        assert not [pid for pid in workers if (Path("/proc") / str(pid)).exists()]
+        assert not socket_of(short_folder).exists()
+    sys.stdout.write(f"serve: SIGTERM x{times}, slowest end {slowest:.2f} s\n")
+    assert slowest < 5
+
+
+def test_a_dead_daemons_socket_is_cleared_and_a_living_one_refuses_a_second(short_folder: Path):
+    with daemon(short_folder) as program:
+        program.kill()
+        program.wait()
+        assert socket_of(short_folder).exists()
+    with daemon(short_folder) as program, Client.connect(socket_of(short_folder)) as client:
+        until(lambda: _answers(client), 30)
+        with daemon(short_folder) as second:
+            assert second.wait(30) == 1
+            assert "running already" in second.stderr.read()
+        assert program.poll() is None
+
+
+def _answers(client: Client) -> bool:
+    try:
+        client.list_sessions()
+    except StreamfxError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--listen", "127.0.0.1:0"),
+        ("--listen", "0.0.0.0:50515", "--tls-cert", "a", "--tls-key", "b", "--token-file", "c"),
+        ("--tls-cert", "a"),
+        ("-c", "absent.toml"),
+    ],
+)
+def test_what_would_be_unsafe_or_is_wrong_is_refused_by_name(short_folder: Path, options: tuple[str, ...]):
+    command = [sys.executable, "-m", "streamfx", "serve", *options]
+    done = subprocess.run(
+        command, env=world(short_folder), capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.startswith("streamfx: error: ")
+    assert done.stderr.count("\n") == 1
+    assert options[0] in done.stderr or options[1] in done.stderr
+
+
+def test_the_unit_starts_us_again_at_once():
+    command = [sys.executable, "-m", "streamfx", "serve", "--unit"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
+    assert "Restart=always" in done.stdout
+    assert "RestartSec=200ms" in done.stdout
+    assert " serve\n" in done.stdout
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh"])
+def test_shells_can_complete(shell: str):
+    command = [sys.executable, "-m", "streamfx", "completion", shell]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
+    assert "latency-test" in done.stdout
