@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from media import read_video, write_pictures
 from scenes import face_clip, photo, store
 
 from streamfx.client import Client
+from streamfx.daemon.config import DaemonConfig, parse_config
 from streamfx.errors import OutputError, PhotoUnsuitable, ResourceBusy, StreamfxError
 from streamfx.frames import Quality
 from streamfx.session.motion import MotionNumbers
@@ -119,6 +121,29 @@ def _drive(client: Client, session: str) -> None:
 
     assert client.drive(session, motions()) == 60
     assert client.get_session(session).status.quality in (Quality.FULL, Quality.WARP_ONLY, Quality.HELD)
+
+
+def test_the_readmes_program_does_what_it_says(short_folder: Path):
+    program = re.search(r"```python\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.DOTALL)
+    assert program
+    (short_folder / "me.jpg").write_bytes(photo().read_bytes())
+    with daemon(short_folder), Client.connect(socket_of(short_folder)) as client:
+        done = subprocess.run(
+            [sys.executable, "-W", "ignore::ResourceWarning", "-c", program[1]],
+            cwd=short_folder, env=world(short_folder), capture_output=True, text=True, timeout=90, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        assert "live 30" in done.stdout or "live 2" in done.stdout
+        assert client.list_sessions()[-1].settings.source == "remote"
+
+
+def test_the_settings_shown_are_the_defaults():
+    text = (ROOT / "docs" / "live.md").read_text("utf-8")
+    shown = re.search(r"```toml\n(.*?)```", text, re.DOTALL)
+    assert shown
+    assert parse_config(shown[1].replace('portraits = ["me"]', "portraits = []")) == DaemonConfig()
+    everything = parse_config(re.sub(r"^# ", "", shown[1], flags=re.MULTILINE))
+    assert everything.control.listen
 
 
 def test_files_outside_the_roots_stay_outside(short_folder: Path, clip: Path):
