@@ -153,7 +153,9 @@ def test_an_update_takes_what_its_mask_names(stage: Stage, client: Client):
     client.update_session("one", SessionSettings(gains=Gains(0.25, 0.25, 0.25), badge="x"), ["gains.head"])
     assert session.settings.gains == Gains(0.25, 1.0, 1.0)
     assert session.settings.badge == ""
-    client.update_session("one", SessionSettings(gains=Gains(0.5, 0.5, 0.5), mirror=True), ["gains", "mirror"])
+    client.update_session(
+        "one", SessionSettings(gains=Gains(0.5, 0.5, 0.5), mirror=True), ["gains", "mirror"]
+    )
     assert (session.settings.gains, session.settings.mirror) == (Gains(0.5, 0.5, 0.5), True)
     (stage.root / "room.png").write_bytes(photo())
     image = Background(BackgroundKind.IMAGE, image=Path("room.png"))

@@ -58,7 +58,17 @@ def vectors(root: Path) -> list[str]:
     out = root.parent / "outside"
     climbs = [
         f"{before}{'../' * ups}outside/secret.png"
-        for before in ("", "./", "deep/", "deep/er/", "deep/./", "//", f"{root}/", f"{root}/deep/", "nowhere/")
+        for before in (
+            "",
+            "./",
+            "deep/",
+            "deep/er/",
+            "deep/./",
+            "//",
+            f"{root}/",
+            f"{root}/deep/",
+            "nowhere/",
+        )
         for ups in (1, 2, 3, 4, 12)
     ]
     links = [

@@ -107,9 +107,7 @@ def test_the_table_lists_every_method_and_no_other(stage: Stage):
     with grpc.insecure_channel(stage.address) as channel:
         pool, names = reflected(channel)
         served = {
-            f"/{name}/{method.name}"
-            for name in names
-            for method in pool.FindServiceByName(name).methods
+            f"/{name}/{method.name}" for name in names for method in pool.FindServiceByName(name).methods
         }
     assert set(TABLE) == served
     opened = {path for path, permission in TABLE.items() if permission is Permission.OPEN}
