@@ -48,10 +48,11 @@ TYPED = {
 """What a client with the right to call may be answered."""
 
 FLOATS = (math.nan, math.inf, -math.inf, 0.0, -0.0, 1.0, -1.0, 0.5, 1e308, -1e308, 5e-324, 30.0, 1e9)
-INTS = (0, 1, -1, 2, 7, 100, 640, 480, 2**31 - 1, -(2**31), 2**31, 2**32 - 1, 2**63 - 1, -(2**63), 2**64 - 1)
+INTS = (0, 1, -1, 2, 7, 100, 640, 480, 2**31 - 1, -(2**31), 2**31, 2**32 - 1, 2**63 - 1, -(2**63),
+        2**64 - 1)  # fmt: skip
 TEXTS = (
     "", "one", "ada", "main", "auto", "none", "remote", "demo", "lite", "#00b140", "a.mp4", "b.mp4", "*",
-    "gains.head", "background", "display_name", "../a.mp4", "/etc/passwd", "file:///etc/passwd", "camera:/etc/x",
+    "gains.head", "background", "display_name", "../a.mp4", "/etc/passwd", "file:///etc/passwd", "camera:/x/y",
     "http://127.0.0.1/", "concat:a|b", "a\0b", "\x1b[2J", "\u202e", "😀" * 50, "x" * 41, "y" * 5000, "%s%n{0}",
     "'; drop table", "ONE", "-" * 40, "/dev/video0", "/dev/sda", "/proc/self/fd/0", "\ufeff", "a" * 60_000,
 )  # fmt: skip
@@ -186,7 +187,7 @@ def hostile_stage(folder: Path) -> Iterator[tuple[Stage, Path]]:
 
 
 def attack(stage: Stage, folder: Path, count: int, seed: int) -> Tally:
-    """Every method in turn: as its owner on the socket, by TLS with the token, with a wrong one, and without."""
+    """Every method in turn: on the socket, by TLS with the token, with a wrong one, and without."""
     hostile, tally = Hostile(seed), Tally()
     methods = [method for service in ALL_SERVICES for method in service.methods]
     token = f"Bearer {read_token(folder / 'token')}"
@@ -218,8 +219,13 @@ def _judge(tally: Tally, method: MethodDescriptor, code: grpc.StatusCode, *, kno
         tally.wrong.append(f"{path} {'known' if known else 'unknown'}: {code.name}")
 
 
-if __name__ == "__main__":
+def main() -> int:
+    """As many as told; 1 if any was answered wrongly."""
     with tempfile.TemporaryDirectory() as name, hostile_stage(Path(name)) as (on_stage, papers):
         result = attack(on_stage, papers, int(sys.argv[1]), seed=1)
-    print(result.made, dict(result.codes), Counter(result.wrong))
-    sys.exit(bool(result.wrong))
+    sys.stdout.write(f"{result.made} {dict(result.codes)} wrong: {dict(Counter(result.wrong))}\n")
+    return int(bool(result.wrong))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

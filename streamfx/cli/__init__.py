@@ -17,7 +17,7 @@ from streamfx.errors import UsageError
 if TYPE_CHECKING:
     Subparsers = argparse._SubParsersAction["Parser"]
 
-COMMANDS: Final = ("demo", "render", "record", "bench", "models", "devices", "doctor", "eval", "train")
+COMMANDS: Final = ("demo", "render", "record", "ctl", "bench", "models", "devices", "doctor", "eval", "train")
 """Modules of this package, in the order of the help text."""
 
 DESCRIPTION: Final = """\

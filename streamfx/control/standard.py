@@ -1,23 +1,27 @@
 """The services that every gRPC tool knows: health (grpc.health.v1) and reflection.
 
-They are bound like our own: what cannot be read is refused with a status, and a watcher that takes nothing holds
-nobody up. (The library's own health service implements no List and can be stopped from stopping.)
+They are bound like our own: what cannot be read is refused with a status, and a watcher that takes nothing
+holds nobody up. (The library's own health service implements no List and can be stopped from stopping.)
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from typing import Final
+from typing import Any, Final, cast
 
+from google.protobuf.descriptor import ServiceDescriptor
+from google.protobuf.message import Message
+from google.protobuf.message_factory import GetMessageClass
 from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection, reflection_pb2
 
 from streamfx.errors import ResourceMissing
 
-HEALTH: Final = health_pb2.DESCRIPTOR.services_by_name["Health"]
-REFLECTION: Final = reflection_pb2.DESCRIPTOR.services_by_name["ServerReflection"]
+HEALTH: Final = cast(ServiceDescriptor, health_pb2.DESCRIPTOR.services_by_name["Health"])
+REFLECTION: Final = cast(ServiceDescriptor, reflection_pb2.DESCRIPTOR.services_by_name["ServerReflection"])
 
+_LIST_RESPONSE: Final = GetMessageClass(HEALTH.methods_by_name["List"].output_type)
 _Answer = health_pb2.HealthCheckResponse
 
 
@@ -39,10 +43,10 @@ class HealthService:
             raise ResourceMissing("service", name, f"There is no service {name[:80]}", "See reflection")
         return _Answer(status=self._status())
 
-    async def list(self, _request: health_pb2.HealthListRequest) -> health_pb2.HealthListResponse:
+    async def list(self, _request: Message) -> Message:
         """How all services are."""
         statuses = {name: _Answer(status=self._status()) for name in self._names}
-        return health_pb2.HealthListResponse(statuses=statuses)
+        return _LIST_RESPONSE(statuses=statuses)
 
     async def watch(
         self, request: health_pb2.HealthCheckRequest
@@ -70,7 +74,7 @@ class ReflectionService:
         self, requests: AsyncIterator[reflection_pb2.ServerReflectionRequest]
     ) -> AsyncIterator[reflection_pb2.ServerReflectionResponse]:
         """The library's answers."""
-        answers: AsyncIterator[reflection_pb2.ServerReflectionResponse] = self._library.ServerReflectionInfo(
-            requests, None
-        )
+        servicer: Any = self._library  # its types say that the call were awaited first
+        answers: AsyncIterator[reflection_pb2.ServerReflectionResponse]
+        answers = servicer.ServerReflectionInfo(requests, None)
         return answers
