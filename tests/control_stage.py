@@ -1,4 +1,4 @@
-"""A control server over real sockets with sessions that are made up; and ways to call it without our client."""
+"""A control server over real sockets with sessions that are made up; and ways to call it without a client."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ class Stage:
 
 
 @contextmanager
-def staged(folder: Path, options: ControlOptions = ControlOptions()) -> Iterator[Stage]:
-    stage = Stage(folder, options)
+def staged(folder: Path, options: ControlOptions | None = None) -> Iterator[Stage]:
+    stage = Stage(folder, options or ControlOptions())
     with stage.server:
         yield stage
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final
@@ -94,6 +94,7 @@ class _Bound:
             (False, False): (grpc.unary_unary_rpc_method_handler, self._unary),
             (False, True): (grpc.unary_stream_rpc_method_handler, self._responses),
             (True, False): (grpc.stream_unary_rpc_method_handler, self._requests),
+            (True, True): (grpc.stream_stream_rpc_method_handler, self._both),
         }
         wrap, behaviour = make[self._method.streams]
         made: grpc.RpcMethodHandler[Any, Any] = wrap(behaviour)
@@ -110,8 +111,16 @@ class _Bound:
         raise AssertionError
 
     async def _responses(self, data: bytes, context: Context) -> None:
-        async with self._translated(context), aclosing(self._function(self._decoded(data))) as messages:
-            # Written here, not yielded: a cancelled call closes the generator at once.
+        async with self._translated(context):
+            await self._write_all(self._function(self._decoded(data)), context)
+
+    async def _both(self, stream: AsyncIterator[bytes], context: Context) -> None:
+        async with self._translated(context):
+            await self._write_all(self._function(self._decoded_all(stream)), context)
+
+    async def _write_all(self, generator: AsyncGenerator[Message], context: Context) -> None:
+        # Written here, not yielded: a cancelled call closes the generator at once.
+        async with aclosing(generator) as messages:
             async for message in messages:
                 await self._write(message.SerializeToString(), context)
 

@@ -12,8 +12,6 @@ from typing import Final
 
 import grpc
 from grpc import aio
-from grpc_health.v1 import health, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
 
 from streamfx.control.address import SocketPlace, default_socket
 from streamfx.control.auth import Credential, Guard, Permission
@@ -23,6 +21,7 @@ from streamfx.control.options import ControlOptions, resolve
 from streamfx.control.portraits import PortraitService
 from streamfx.control.ports import Devices, Sessions
 from streamfx.control.sessions import SessionService
+from streamfx.control.standard import HEALTH, REFLECTION, HealthService, ReflectionService
 from streamfx.control.streams import Closing, Streams
 from streamfx.control.tokens import read_token
 from streamfx.control.v1 import device_service_pb2, portrait_service_pb2, session_service_pb2
@@ -35,10 +34,8 @@ SERVICES: Final = (
     device_service_pb2.DESCRIPTOR.services_by_name["DeviceService"],
 )
 _NAMES: Final = tuple(service.full_name for service in SERVICES)
-_REFLECTED: Final = (*_NAMES, health.SERVICE_NAME, reflection.SERVICE_NAME)
+_ALL: Final = (*SERVICES, HEALTH, REFLECTION)
 _START_S: Final = 20.0
-_LAST_WORDS_S: Final = 0.5
-"""For telling watchers of the health that it is over."""
 _KEEPALIVE: Final = (
     ("grpc.keepalive_time_ms", 10_000),
     ("grpc.keepalive_timeout_ms", 5_000),
@@ -126,7 +123,7 @@ class ControlServer:
             place.opened()
             self._ready.set()
             await self._stopping.wait()
-            await services.say_goodbye()
+            services.say_goodbye()
             await asyncio.gather(*(server.stop(self._grace_s) for server in servers))
 
     def _guard(self) -> Guard:
@@ -147,12 +144,14 @@ class _Services:
         self._work = Work()
         self._closing = Closing()
         self._streams = Streams(sessions.get, self._limits, self._work, self._closing)
-        self._health = health.aio.HealthServicer()
+        self._health = HealthService(_NAMES)
         roots: Sequence[Path] = options.roots
         self._served = (
             PortraitService(sessions.portraits, roots, self._limits, self._work),
             SessionService(sessions, self._streams, roots, self._work),
             DeviceService(devices, self._work),
+            self._health,
+            ReflectionService(_NAMES),
         )
 
     def server(self, guard: Guard) -> aio.Server:
@@ -167,19 +166,14 @@ class _Services:
         made = aio.server(interceptors=[guard], options=options, maximum_concurrent_rpcs=self._limits.calls)
         handlers = [
             handler(service, descriptor, self._limits)
-            for service, descriptor in zip(self._served, SERVICES, strict=True)
+            for service, descriptor in zip(self._served, _ALL, strict=True)
         ]
         made.add_generic_rpc_handlers(handlers)
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, made)
-        reflection.enable_server_reflection(_REFLECTED, made)
         return made
 
-    async def say_goodbye(self) -> None:
+    def say_goodbye(self) -> None:
         """No longer healthy; every stream ends."""
-        # A watcher of the health that takes nothing would hold this up for ever.
-        with suppress(TimeoutError):
-            async with asyncio.timeout(_LAST_WORDS_S):
-                await self._health.enter_graceful_shutdown()
+        self._health.stop()
         self._closing.set()
 
     def close(self) -> None:

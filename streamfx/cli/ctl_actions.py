@@ -1,0 +1,272 @@
+"""What `streamfx ctl` does that is over at once: portraits, sessions, settings."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from streamfx.cli import ctl_show
+from streamfx.cli.show import print_json
+from streamfx.errors import ResourceMissing, UsageError
+from streamfx.files import PHOTO, read_bytes
+from streamfx.session.settings import Background, BackgroundKind, Output, SessionSettings
+
+if TYPE_CHECKING:
+    from streamfx.client import Client, Portrait, Session
+
+_LARGEST_PHOTO: Final = 20_000_000
+"""bytes: what a daemon takes."""
+
+
+def session_id(client: Client, arguments: argparse.Namespace) -> str:
+    """The session that is meant: the named one, or the only one.
+
+    Raises:
+        ResourceMissing: there is none.
+        UsageError: there are several.
+    """
+    if arguments.session:
+        return str(arguments.session)
+    ids = [session.id for session in client.list_sessions()]
+    if not ids:
+        remedy = "Begin one: streamfx ctl sessions create --portrait ID"
+        raise ResourceMissing("session", "", "There is no session", remedy)
+    if len(ids) > 1:
+        raise UsageError(f"There are {len(ids)} sessions", f"Name one: --session {' or '.join(ids)}")
+    return ids[0]
+
+
+def named_file(arguments: argparse.Namespace, name: str) -> str:
+    """A file's path for the daemon: a daemon on this machine stands in another folder."""
+    here = arguments.address is None or arguments.address.startswith(("/", "unix:"))
+    return str(Path.cwd() / name) if here else name
+
+
+# -- portraits -----------------------------------------------------------------------------------------------
+
+
+def add_portrait(client: Client, arguments: argparse.Namespace) -> None:
+    """Send a photo's bytes."""
+    photo, *references = (
+        read_bytes(file, _LARGEST_PHOTO, PHOTO) for file in (arguments.photo, *arguments.reference)
+    )
+    name = arguments.name or (arguments.photo.stem if arguments.photo.stem.isprintable() else "")
+    made = client.create_portrait(photo, name=name[:80], id=arguments.id, references=references)
+    if arguments.json:
+        print_json(ctl_show.document(made))
+        return
+    print(f"portrait {made.id} is ready: {made.name}, {made.size[0]}x{made.size[1]} px")
+    for finding in made.findings:
+        print(f"note: {finding}")
+
+
+def list_portraits(client: Client, arguments: argparse.Namespace) -> None:
+    """All of them."""
+    portraits = client.list_portraits()
+    if arguments.json:
+        print_json({"portraits": [ctl_show.document(one) for one in portraits]})
+    else:
+        ctl_show.portraits(portraits)
+
+
+def remove_portrait(client: Client, arguments: argparse.Namespace) -> None:
+    """Forget it."""
+    client.delete_portrait(arguments.id)
+    _done(arguments, {"removed": arguments.id}, f"portrait {arguments.id} is removed")
+
+
+def rename_portrait(client: Client, arguments: argparse.Namespace) -> None:
+    """For people."""
+    made: Portrait = client.rename_portrait(arguments.id, arguments.name)
+    _done(arguments, ctl_show.document(made), f"portrait {made.id} is called {made.name}")
+
+
+def select(client: Client, arguments: argparse.Namespace) -> None:
+    """By place, step, or identifier; one that the session has not loaded yet is added to it."""
+    id, target = session_id(client, arguments), arguments.target
+    if target.isdecimal():
+        changed = client.select_portrait(id, int(target))
+    elif target in ("next", "previous"):
+        changed = client.select_portrait(id, target)
+    else:
+        changed = _show_portrait(client, id, target)
+    shown = changed.settings.shown()
+    _done(arguments, ctl_show.document(changed), f"session {id} shows portrait {shown}")
+
+
+def _show_portrait(client: Client, id: str, portrait: str) -> Session:
+    settings = client.get_session(id).settings
+    if portrait in settings.portraits:
+        return client.select_portrait(id, portrait)
+    more = replace(settings, portraits=(*settings.portraits, portrait), selected=portrait)
+    client.get_portrait(portrait)  # says that there is none, if there is none
+    return client.update_session(id, more, ["portraits", "selected"])
+
+
+# -- sessions ------------------------------------------------------------------------------------------------
+
+
+def list_sessions(client: Client, arguments: argparse.Namespace) -> None:
+    """All of them."""
+    sessions = client.list_sessions()
+    if arguments.json:
+        print_json({"sessions": [ctl_show.document(one) for one in sessions]})
+    else:
+        ctl_show.sessions(sessions)
+
+
+def show_session(client: Client, arguments: argparse.Namespace) -> None:
+    """Settings and status."""
+    session = client.get_session(session_id(client, arguments))
+    if arguments.json:
+        print_json(ctl_show.document(session))
+    else:
+        ctl_show.settings(session.settings)
+        ctl_show.status(session.status)
+
+
+def create_session(client: Client, arguments: argparse.Namespace) -> None:
+    """Begin one."""
+    source = arguments.source
+    if Path(source).is_file():
+        source = named_file(arguments, source)
+    settings = SessionSettings(
+        output=Output(arguments.camera, arguments.size, arguments.fps),
+        source=source,
+        portraits=tuple(arguments.portrait),
+        on_demand=arguments.on_demand,
+        refine=arguments.refine,
+        mouth=arguments.mouth,
+    )
+    session = client.create_session(settings, arguments.id)
+    if arguments.json:
+        print_json(ctl_show.document(session))
+        return
+    print(f"session {session.id} has begun")
+    ctl_show.status(session.status)
+
+
+def delete_session(client: Client, arguments: argparse.Namespace) -> None:
+    """End it."""
+    id = session_id(client, arguments)
+    client.delete_session(id)
+    _done(arguments, {"deleted": id}, f"session {id} has ended")
+
+
+def status(client: Client, arguments: argparse.Namespace) -> None:
+    """How it is."""
+    found = client.get_session(session_id(client, arguments)).status
+    if arguments.json:
+        print_json(ctl_show.document(found))
+    else:
+        ctl_show.status(found)
+
+
+# -- settings ------------------------------------------------------------------------------------------------
+
+
+def calibrate(client: Client, arguments: argparse.Namespace) -> None:
+    """Take neutral anew."""
+    id = session_id(client, arguments)
+    client.calibrate(id)
+    _done(arguments, {"calibrated": id}, f"session {id}: what the driver did now is neutral")
+
+
+def mirror(client: Client, arguments: argparse.Namespace) -> None:
+    """The picture, or previews."""
+    field = "mirror_preview" if arguments.preview else "mirror"
+    on = arguments.state == "on"
+    settings = SessionSettings(mirror=on, mirror_preview=on)
+    _change(client, arguments, settings, [field], f"{field.replace('_', ' of ')} is {arguments.state}")
+
+
+def gains(client: Client, arguments: argparse.Namespace) -> None:
+    """Those that are named; none: show them."""
+    given = {name: getattr(arguments, name) for name in ("head", "expression", "gaze")}
+    changes = {name: value for name, value in given.items() if value is not None}
+    id = session_id(client, arguments)
+    session = client.get_session(id)
+    if changes:
+        wanted = replace(session.settings, gains=replace(session.settings.gains, **changes))
+        session = client.update_session(id, wanted, [f"gains.{name}" for name in changes])
+    now = session.settings.gains
+    text = f"gains of {id}: head {now.head:g}, expression {now.expression:g}, gaze {now.gaze:g}"
+    _done(arguments, ctl_show.document(session), text)
+
+
+def background(client: Client, arguments: argparse.Namespace) -> None:
+    """Kept, blurred, a colour or an image."""
+    kind, value = BackgroundKind(arguments.kind), arguments.value
+    wants = {BackgroundKind.COLOUR: "a colour, as '#00b140'", BackgroundKind.IMAGE: "a file"}.get(kind)
+    if (wants is not None) != (value is not None):
+        cause = f"background {kind} needs {wants}" if wants else f"background {kind} takes no value"
+        raise UsageError(cause, "See `streamfx ctl background --help`")
+    chosen = Background(kind)
+    if kind is BackgroundKind.COLOUR:
+        chosen = Background(kind, colour=value)
+    elif kind is BackgroundKind.IMAGE:
+        chosen = Background(kind, image=Path(named_file(arguments, value)))
+    _change(client, arguments, SessionSettings(background=chosen), ["background"], f"background is {kind}")
+
+
+def badge(client: Client, arguments: argparse.Namespace) -> None:
+    """A line of text."""
+    text = f"the badge says {arguments.text!r}" if arguments.text else "there is no badge"
+    _change(client, arguments, SessionSettings(badge=arguments.text), ["badge"], text)
+
+
+def hide(client: Client, arguments: argparse.Namespace) -> None:
+    """Show the idle portrait."""
+    _hide(client, arguments, hidden=True)
+
+
+def show(client: Client, arguments: argparse.Namespace) -> None:
+    """Follow the driver."""
+    _hide(client, arguments, hidden=False)
+
+
+def pause(client: Client, arguments: argparse.Namespace) -> None:
+    """Close the source."""
+    _pause(client, arguments, paused=True)
+
+
+def resume(client: Client, arguments: argparse.Namespace) -> None:
+    """Open the source."""
+    _pause(client, arguments, paused=False)
+
+
+def devices(client: Client, arguments: argparse.Namespace) -> None:
+    """Real and virtual cameras."""
+    found = client.list_devices()
+    if arguments.json:
+        print_json({"devices": [ctl_show.document(one) for one in found]})
+    else:
+        ctl_show.devices(found)
+
+
+def _hide(client: Client, arguments: argparse.Namespace, *, hidden: bool) -> None:
+    session = client.hide(session_id(client, arguments), hidden)
+    _done(arguments, ctl_show.document(session), f"session {session.id} is {'hidden' if hidden else 'shown'}")
+
+
+def _pause(client: Client, arguments: argparse.Namespace, *, paused: bool) -> None:
+    session = client.pause(session_id(client, arguments), paused)
+    word = "paused" if paused else "resumed"
+    _done(arguments, ctl_show.document(session), f"session {session.id} is {word}")
+
+
+def _change(
+    client: Client, arguments: argparse.Namespace, wanted: SessionSettings, fields: Sequence[str], text: str
+) -> None:
+    session = client.update_session(session_id(client, arguments), wanted, fields)
+    _done(arguments, ctl_show.document(session), f"session {session.id}: {text}")
+
+
+def _done(arguments: argparse.Namespace, document: object, text: str) -> None:
+    if arguments.json:
+        print_json(document)
+    else:
+        print(text)
