@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import errno
 import json
+import multiprocessing
 import os
 import pwd
+import signal
 import subprocess
 import sys
 import time
@@ -18,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import browser_camera
+import cv2
 import numpy as np
 import pattern
 from probes import (
@@ -104,6 +107,7 @@ def sigkill_under_a_reader() -> Figures:
             sender.wait_for(5)
             reader.wait_for(10)
             sender.kill()
+        assert v4l2.capabilities(Path(DEVICE)).output, "the device is stuck"
         with Sender(first=1000):
             gap_s = gap_before(reader, 1000)
         assert reader.alive
@@ -112,19 +116,37 @@ def sigkill_under_a_reader() -> Figures:
 
 
 def sigkill_many_times() -> Figures:
-    """Twenty times in a row, with and without a reader."""
+    """A hundred times, with and without a reader."""
     gaps = []
     with Reader(patient=True) as reader:
-        for i in range(10):
+        for i in range(50):
             with Sender(first=100 * i) as sender:
                 gaps.append(gap_before(reader, 100 * i, 100 * i + 99))
                 sender.kill()
-    for _ in range(10):
+        assert reader.alive
+    for _ in range(50):
         with Sender() as sender:
             sender.wait_for(2)
             sender.kill()
-    open_device(DEVICE, SIZE, FPS).close()
-    return {"worst_gap_s": max(gaps[1:])}
+        assert v4l2.capabilities(Path(DEVICE)).output, "the device is stuck"
+    assert max(gaps) < 2, gaps
+    return {"worst_gap_s": max(gaps)}
+
+
+def stalled_reader() -> Figures:
+    """A reader that stands still does not hold the writer up, and reads on when it may."""
+    camera = open_device(DEVICE, SIZE, FPS)
+    picture = pattern.picture(0, SIZE)
+    with Reader(patient=True) as reader:
+        wait_until(lambda: (camera.publish(picture), reader.log.count)[1] > 3, "the reader reads")
+        reader.signal(signal.SIGSTOP)
+        stalled = publishing_ms(camera, picture)
+        reader.signal(signal.SIGCONT)
+        before = reader.log.count
+        wait_until(lambda: (camera.publish(picture), reader.log.count)[1] > before + 3, "it reads on")
+    camera.close()
+    assert max(stalled) < 500, stalled
+    return {"worst_ms": round(max(stalled), 1)}
 
 
 def stuck_device_is_healed() -> Figures:
@@ -320,6 +342,7 @@ SCENARIOS: dict[str, Callable[[], Figures]] = {
         reader_first,
         sigkill_under_a_reader,
         sigkill_many_times,
+        stalled_reader,
         stuck_device_is_healed,
         stuck_under_a_reader,
         readers_are_counted,
@@ -339,19 +362,28 @@ SCENARIOS: dict[str, Callable[[], Figures]] = {
 
 def main(path: str, *names: str) -> None:
     """Run scenarios, each with a module loaded anew."""
+    cv2.setNumThreads(1)  # a forked process has none of its parent's threads
+    for name in names or SCENARIOS:
+        # In a process of its own, so that one that fails holds no device.
+        process = multiprocessing.get_context("fork").Process(target=run, args=(path, name))
+        process.start()
+        process.join()
+
+
+def run(path: str, name: str) -> None:
+    """Run one scenario and report it."""
+    start = time.monotonic()
+    line: Figures = {"name": name, "figures": {}, "failure": ""}
+    try:
+        load()
+        line["figures"] = SCENARIOS[name]()
+    except Exception:  # noqa: BLE001 - each must be heard of
+        line["failure"] = traceback.format_exc()
+    line["seconds"] = round(time.monotonic() - start, 1)
     with Path(path).open("a", encoding="utf-8") as report:
-        for name in names or SCENARIOS:
-            start = time.monotonic()
-            line: Figures = {"name": name, "figures": {}, "failure": ""}
-            try:
-                load()
-                line["figures"] = SCENARIOS[name]()
-            except Exception:  # noqa: BLE001 - each must be heard of
-                line["failure"] = traceback.format_exc()
-            line["seconds"] = round(time.monotonic() - start, 1)
-            for file in (report, sys.stdout):
-                file.write(json.dumps(line, default=str) + "\n")
-                file.flush()
+        for file in (report, sys.stdout):
+            file.write(json.dumps(line, default=str) + "\n")
+            file.flush()
 
 
 if __name__ == "__main__":

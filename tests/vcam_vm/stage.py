@@ -19,7 +19,6 @@ from types import TracebackType
 from typing import Self
 
 import av
-import cv2
 import numpy as np
 import pattern
 
@@ -121,6 +120,10 @@ class Actor:
         assert self.alive, f"{self._process.name} ended"
         return self
 
+    def signal(self, number: signal.Signals) -> None:
+        """Send it a signal."""
+        os.kill(self.pid, number)
+
     def kill(self) -> None:
         """SIGKILL."""
         self._process.kill()
@@ -204,6 +207,3 @@ class Opener(Actor):
         log.add(0)
         signal.pause()
         os.close(held)
-
-
-cv2.setNumThreads(1)
