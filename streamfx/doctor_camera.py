@@ -1,4 +1,4 @@
-"""The checks of `streamfx doctor` for the virtual camera on Linux: each finds one fault and says what mends it.
+"""The checks of `streamfx doctor` for the virtual camera: each finds one fault and says what mends it.
 
 They read the kernel's files (`Roots`); some ask a device what it offers, which disturbs nobody.
 """
@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
@@ -75,6 +76,8 @@ def examine_camera(
         roots: where the kernel tells things.
         device: asks the devices.
     """
+    if sys.platform != "linux":
+        return [check_platform()]
     rows = [check_module(roots)]
     if not loopback.is_loaded(roots) and loopback.is_installed(roots):
         rows.append(check_secure_boot(roots))
@@ -87,6 +90,13 @@ def examine_camera(
             rows.append(check_holders(found, roots, device))
             rows += [check_size(found, size, roots)] if size else []
     return rows
+
+
+def check_platform() -> Check:
+    """Whether the library is there that feeds the virtual cameras of Windows and macOS."""
+    if find_spec("pyvirtualcam"):
+        return Check("module", State.OK, "pyvirtualcam is installed; it needs OBS's virtual camera")
+    return Check("module", State.FAIL, "pyvirtualcam is not installed", "pip install pyvirtualcam")
 
 
 def check_module(roots: Roots = HERE) -> Check:

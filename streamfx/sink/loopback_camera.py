@@ -254,7 +254,7 @@ def _no_loopback(device: Path, roots: Roots) -> CameraUnavailable:
 def _lost(device: str, error: OSError) -> CameraLost:
     """Why a write failed, by the system's error number."""
     if error.errno in (errno.ENODEV, errno.ENXIO, errno.ENOENT):
-        return CameraLost(f"The virtual camera {device} is gone: its module was unloaded", loopback.LOAD)
+        return CameraLost(f"The virtual camera {device} is gone", loopback.LOAD)
     if error.errno == errno.EBUSY:
         return CameraLost(f"Another program writes to {device}", "Close it, then open the camera again")
     return CameraLost(f"{device} refuses pictures: {error.strerror}", _REOPEN)

@@ -1,7 +1,7 @@
 """The virtual camera on Windows and macOS: the only door to pyvirtualcam.
 
-Its backends are OBS's virtual camera (both systems) and Unity Capture (Windows). Unit-tested with stand-ins for the
-backends; untested on the hardware and systems themselves. The native backends do not tell when a write is lost.
+Its backends are OBS's virtual camera (both systems) and Unity Capture (Windows). Tested with stand-ins for
+the backends; untested on the systems themselves. The native backends do not tell when a picture is lost.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 REMEDIES: Final = {
     "win32": "Install OBS Studio (obsproject.com), open it once, and close it",
-    "darwin": "Install OBS Studio (obsproject.com), press Start Virtual Camera there once, allow its extension in "
-    "System Settings, then stop it and quit OBS",
+    "darwin": "Install OBS Studio (obsproject.com), press Start Virtual Camera there once, allow its "
+    "extension in System Settings, then stop it and quit OBS",
 }
 _ABSENT: Final = ("not found", "not installed", "no camera registered", "did you install")
 _BUSY: Final = ("could not be started", "in use", "already")
@@ -36,17 +36,14 @@ class PlatformCamera(VirtualCamera):
         size: width and height in px.
         fps: pictures per second.
         device: the camera's name as programs list it; None takes the first that works.
-        backend: pyvirtualcam's name for the kind; None tries all.
 
     Raises:
         CameraUnavailable: no such camera is installed, or it is in use.
     """
 
-    def __init__(
-        self, size: tuple[int, int], fps: float, device: str | None = None, backend: str | None = None
-    ) -> None:
+    def __init__(self, size: tuple[int, int], fps: float, device: str | None = None) -> None:
         self._size = size
-        self._camera: Camera | None = _open(size, fps, device, backend)
+        self._camera: Camera | None = _open(size, fps, device)
         self.name = self.device = str(self._camera.device)
 
     def publish(self, picture: Rendered) -> None:
@@ -74,14 +71,14 @@ class PlatformCamera(VirtualCamera):
             raise CameraLost(cause, "If programs do not see it again, restart them") from error
 
 
-def _open(size: tuple[int, int], fps: float, device: str | None, backend: str | None) -> Camera:
+def _open(size: tuple[int, int], fps: float, device: str | None) -> Camera:
     try:
         from pyvirtualcam import Camera, PixelFormat
     except ImportError as error:
         raise CameraUnavailable("pyvirtualcam is not installed", "pip install pyvirtualcam") from error
     width, height = size
     try:
-        return Camera(width, height, fps, fmt=PixelFormat.RGB, device=device, backend=backend)
+        return Camera(width, height, fps, fmt=PixelFormat.RGB, device=device)
     except _FAILURES as error:
         raise _unavailable(str(error)) from error
     except KeyError as error:  # pyvirtualcam looks the backend up by its name
