@@ -54,8 +54,19 @@ TEXTS = (
     "", "one", "ada", "main", "auto", "none", "remote", "demo", "lite", "#00b140", "a.mp4", "b.mp4",
     "*", "gains.head", "background", "display_name", "../a.mp4", "/etc/passwd", "file:///etc/passwd",
     "camera:/x/y", "http://127.0.0.1/", "concat:a|b", "a\0b", "\x1b[2J", "\u202e", "😀" * 50,
-    "x" * 41, "y" * 5000, "'; drop table", "ONE", "-" * 40, "/dev/video0", "/proc/self/fd/0", "\ufeff", "a" * 60_000,
+    "x" * 41, "y" * 5000, "ONE", "-" * 40, "/dev/video0", "/proc/self/fd/0", "\ufeff", "a" * 60_000,
 )  # fmt: skip
+
+
+_NAMED: dict[str, tuple[object, ...]] = {
+    "session_id": ("one", "one", "one", "main"),
+    "portrait_id": ("ada", "bob", "cy"),
+    "content": (photo(),),
+    "id": ("", "one", "main", "ada"),
+    "index": (1, 2),
+    "path": ("a.mp4", "b.mp4", "film.png"),
+}
+"""What brings a call deeper than its first check."""
 
 
 class Hostile:
@@ -63,6 +74,7 @@ class Hostile:
 
     def __init__(self, seed: int) -> None:
         self._random = random.Random(seed)
+        self._fullness = 1.0
         self._blobs = (b"", b"\0", b"\xff" * 100, photo(), photo()[:40], bytes(50_000), b"\xff\xd8\xff\xe0")
 
     def data(self, method: MethodDescriptor) -> bytes:
@@ -81,12 +93,14 @@ class Hostile:
     def message(self, method: MethodDescriptor) -> Message:
         """Of the method's own type."""
         message = GetMessageClass(method.input_type)()
+        self._fullness = self._random.choice((0.1, 0.3, 0.9))  # few extremes come deeper than many
         self._fill(message, 0)
         return message
 
     def _fill(self, message: Message, depth: int) -> None:
         for one in message.DESCRIPTOR.fields:
-            if self._random.random() < 0.3:
+            named = one.name in _NAMED and self._random.random() < 0.9
+            if not named and self._random.random() > self._fullness:
                 continue
             if one.is_repeated:
                 count = self._random.choice((0, 1, 3, 9, 48, 1404)) if depth < 3 else 1
@@ -110,8 +124,8 @@ class Hostile:
             holder.extend([value] * count)
 
     def _set(self, message: Message, one: FieldDescriptor) -> None:
-        if one.name in ("session_id", "portrait_id") and self._random.random() < 0.7:
-            setattr(message, one.name, self._random.choice(("one", "ada", "bob")))
+        if one.name in _NAMED and self._random.random() < 0.9:
+            setattr(message, one.name, self._random.choice(_NAMED[one.name]))
             return
         setattr(message, one.name, self._value(one))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import stat
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Final
 
@@ -40,12 +40,11 @@ class SocketPlace:
             raise UsageError(f"The socket's path {path} is longer than {_LONGEST} bytes", "Use a shorter one")
         self.path = path
         _own_folder(path.parent)
-        self._lock = _lock(path)
-        try:
+        with ExitStack() as undo:
+            self._lock = _lock(path)
+            undo.callback(os.close, self._lock)
             _clear(path)
-        except BaseException:
-            os.close(self._lock)
-            raise
+            undo.pop_all()
 
     def opened(self) -> None:
         """The socket exists now: keep others from it. (Its folder kept them out before.)"""

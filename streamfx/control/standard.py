@@ -53,11 +53,11 @@ class HealthService:
     ) -> AsyncIterator[health_pb2.HealthCheckResponse]:
         """How one service is, now and when it stops; that is the stream's end."""
         known = request.service in self._names
-        yield _Answer(status=self._status() if known else _Answer.SERVICE_UNKNOWN)
-        if not self._stopping.is_set():
-            await self._stopping.wait()
-            if known:
-                yield _Answer(status=self._status())
+        told = self._status()  # before it is sent: it may stop meanwhile
+        yield _Answer(status=told if known else _Answer.SERVICE_UNKNOWN)
+        await self._stopping.wait()
+        if known and told != self._status():
+            yield _Answer(status=self._status())
 
     def _status(self) -> int:
         return int(_Answer.NOT_SERVING if self._stopping.is_set() else _Answer.SERVING)
