@@ -102,7 +102,7 @@ def test_portraits_refused(stage: Stage, client: Client, tmp_path: Path):
         client.rename_portrait("ada", "\x1b[2J")
     for n in range(3):
         client.create_portrait(photo(), id=f"more-{n}")
-    with pytest.raises(LimitReached, match="There are 4 portraits. Remove one."):
+    with pytest.raises(LimitReached, match=r"There are 4 portraits\. Remove one\."):
         client.create_portrait(photo())
 
 
@@ -262,7 +262,7 @@ def test_a_missing_session_is_missing_everywhere(stage: Stage, client: Client):
         lambda: next(client.record("none", "a.mp4")),
     ]
     for call in calls:
-        with pytest.raises(ResourceMissing, match="There is no session none. List them.") as missing:
+        with pytest.raises(ResourceMissing, match=r"There is no session none\. List them\.") as missing:
             call()
         assert (missing.value.kind, missing.value.name) == ("session", "none")
     with pytest.raises(ResourceMissing, match="no portrait dora"):
@@ -416,7 +416,7 @@ def test_recordings_refused(stage: Stage, client: Client, path: str):
     assert (stage.root / "there.mp4").read_bytes() == b"mine"
 
 
-# -- the way to it ---------------------------------------------------------------------------------------------
+# -- the way to it -----------------------------------------------------------------------------------------
 
 
 def test_nobody_there(tmp_path: Path):

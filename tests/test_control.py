@@ -240,7 +240,10 @@ def test_a_killed_daemon_leaves_nothing_in_the_way(tmp_path: Path):
     program = f"""
 import sys, time; sys.path.insert(0, {str(Path(__file__).parent)!r})
 from pathlib import Path; from control_stage import Stage; from streamfx.control.options import ControlOptions
-stage = Stage(Path({str(tmp_path)!r}), ControlOptions()); stage.server.start(); print("up", flush=True); time.sleep(60)
+stage = Stage(Path({str(tmp_path)!r}), ControlOptions())
+stage.server.start()
+print("up", flush=True)
+time.sleep(60)
 """
     with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE) as child:
         assert child.stdout.readline() == b"up\n"

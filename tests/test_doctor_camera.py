@@ -8,9 +8,9 @@ import sys
 import pytest
 from planted_camera import plant, plant_holder
 
-from streamfx import doctor_camera
 from streamfx.checks import Check, State
-from streamfx.doctor_camera import (
+from streamfx.doctor import camera as doctor_camera
+from streamfx.doctor.camera import (
     SECURE_BOOT,
     Device,
     check_exclusive,

@@ -14,8 +14,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from streamfx import doctor
 from streamfx.__main__ import main
+from streamfx.checks import Check, State
+from streamfx.doctor import guarded
+from streamfx.doctor.machine import CHECKS
 from streamfx.errors import ModelCorrupt, ModelMissing, ModelUnusable, OutputError, UsageError
 from streamfx.frames import F32
 from streamfx.models import network, weights
@@ -476,13 +478,13 @@ def test_models_list_shows_the_networks(
 
 
 def test_doctor_tries_the_networks(copied: Weights, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(doctor, "shipped_weights", lambda: copied)
+    monkeypatch.setattr("streamfx.doctor.machine.shipped_weights", lambda: copied)
 
-    def check() -> doctor.Check:
-        return doctor._guarded("networks", doctor.CHECKS["networks"])
+    def check() -> Check:
+        return guarded("networks", lambda: [CHECKS["networks"]("networks")])[0]
 
-    assert check().state is doctor.State.OK
+    assert check().state is State.OK
     best = network.best_precision(copied.find(REFINE))
     assert check().finding == f"refine-lite {best}, mouth-lite {best}"
     (copied.folder / f"{MOUTH}.safetensors").write_bytes(b"x")
-    assert (check().state, check().remedy) == (doctor.State.FAIL, "Install streamfx again")
+    assert (check().state, check().remedy) == (State.FAIL, "Install streamfx again")

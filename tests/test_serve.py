@@ -130,7 +130,8 @@ def test_the_readmes_program_does_what_it_says(short_folder: Path):
     with daemon(short_folder), Client.connect(socket_of(short_folder)) as client:
         done = subprocess.run(
             [sys.executable, "-W", "ignore::ResourceWarning", "-c", program[1]],
-            cwd=short_folder, env=world(short_folder), capture_output=True, text=True, timeout=90, check=False,
+            cwd=short_folder, env=world(short_folder), capture_output=True, text=True, timeout=90,
+            check=False,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
         assert "live 30" in done.stdout or "live 2" in done.stdout

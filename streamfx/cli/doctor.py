@@ -25,6 +25,7 @@ def add_parser(subparsers: Subparsers) -> None:
         help="check that this machine has what is needed",
         description="Check this machine: findings, and what to do about each. Exit 1 if a check fails.",
     )
+    parser.add_argument("--fix", action="store_true", help="mend what needs no root")
     add_json(parser)
     parser.set_defaults(run=run)
 
@@ -34,7 +35,7 @@ def run(arguments: argparse.Namespace) -> int:
     from streamfx.checks import State
     from streamfx.doctor import examine
 
-    checks = examine()
+    checks = examine(fix=arguments.fix)
     failed = any(check.state is State.FAIL for check in checks)
     if arguments.json:
         print_json({"healthy": not failed, "checks": [asdict(check) for check in checks]})

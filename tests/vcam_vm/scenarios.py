@@ -38,8 +38,8 @@ from probes import (
 )
 from stage import DEVICE, FPS, SIZE, Opener, Reader, Sender, load, unload, wait_until
 
-from streamfx import doctor_camera
 from streamfx.checks import State
+from streamfx.doctor import camera as doctor_camera
 from streamfx.sink import v4l2
 from streamfx.sink.camera import open_camera
 from streamfx.sink.loopback import Loopback, find_loopbacks

@@ -1,4 +1,4 @@
-"""The checks behind `streamfx doctor`: what this machine has, and the one-line remedy for what it lacks."""
+"""The checks of `streamfx doctor` for the machine: Python, packages, processor, memory, files, cameras."""
 
 from __future__ import annotations
 
@@ -12,13 +12,12 @@ from typing import Final
 
 from streamfx import __version__, config
 from streamfx.checks import Check, State
-from streamfx.errors import StreamfxError
 from streamfx.models.store import State as ModelState
 from streamfx.models.store import Store
 from streamfx.models.weights import shipped_weights
 
 PACKAGES: Final = (
-    "av", "mediapipe", "numba", "numpy", "opencv-python-headless", "openvino", "pillow", "rich",
+    "av", "grpcio", "mediapipe", "numba", "numpy", "opencv-python-headless", "openvino", "pillow", "rich",
 )  # fmt: skip
 """What must be installed for the core, by distribution name."""
 DECODERS: Final = ("h264", "hevc", "vp9", "av1", "mjpeg")
@@ -27,19 +26,6 @@ MEMORY_NEEDED: Final = 1 << 30
 """Bytes; the program stays below 700 MB."""
 CPU_WANTED: Final = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "asimd")
 """Features that speed up networks and pixels, as /proc/cpuinfo names them."""
-
-
-def examine() -> list[Check]:
-    """Make all checks, in the order in which a person should mend things."""
-    return [_guarded(name, check) for name, check in CHECKS.items()]
-
-
-def _guarded(name: str, check: Callable[[str], Check]) -> Check:
-    """A check that meets one of our own errors becomes a failed check."""
-    try:
-        return check(name)
-    except StreamfxError as error:
-        return Check(name, State.FAIL, error.cause, error.remedy)
 
 
 def _python(name: str) -> Check:
@@ -178,7 +164,7 @@ def _cache(name: str) -> Check:
 def _numba(name: str) -> Check:
     """Where numba keeps compiled functions: without such a place every start compiles anew, for seconds."""
     named = os.environ.get("NUMBA_CACHE_DIR")
-    beside = Path(__file__).parent / "render" / "__pycache__"
+    beside = Path(__file__).parents[1] / "render" / "__pycache__"
     candidates = [Path(named)] if named else [beside, config.cache_folder().parent / "numba"]
     for folder in candidates:
         if _writable(folder):

@@ -1,0 +1,39 @@
+"""What this machine has, and the one-line remedy for what it lacks: the checks behind `streamfx doctor`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+
+from streamfx.checks import Check, State
+from streamfx.doctor.machine import CHECKS
+from streamfx.errors import StreamfxError
+
+
+def examine(*, fix: bool = False) -> list[Check]:
+    """Make all checks, in the order in which a person should mend things.
+
+    Args:
+        fix: mend what needs no root.
+    """
+    from streamfx.doctor.camera import examine_camera
+    from streamfx.doctor.daemon import examine_daemon
+
+    groups: dict[str, Callable[[], Sequence[Check]]] = {
+        "virtual": partial(examine_camera, fix=fix),
+        "settings": partial(examine_daemon, fix=fix),
+    }
+    machine = [guarded(name, partial(_one, name))[0] for name in CHECKS]
+    return machine + [row for name, group in groups.items() for row in guarded(name, group)]
+
+
+def _one(name: str) -> list[Check]:
+    return [CHECKS[name](name)]
+
+
+def guarded(name: str, checks: Callable[[], Sequence[Check]]) -> Sequence[Check]:
+    """Checks that meet one of our own errors become a failed one."""
+    try:
+        return checks()
+    except StreamfxError as error:
+        return [Check(name, State.FAIL, error.cause, error.remedy)]
