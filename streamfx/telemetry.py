@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import sys
@@ -82,10 +83,26 @@ def summary(stage: str, milliseconds: Samples, count: int | None = None) -> Stag
     return StageTime(stage, median, p95, len(milliseconds) if count is None else count)
 
 
-def log_to_stderr(level: int = logging.WARNING) -> None:
+class _JsonLines(logging.Formatter):
+    """One JSON object a line, for programs that collect logs."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        facts = {
+            "time": self.formatTime(record, "%Y-%m-%dT%H:%M:%S%z"),
+            "level": record.levelname.lower(),
+            "from": record.name,
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            facts["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(facts, ensure_ascii=False)
+
+
+def log_to_stderr(level: int = logging.WARNING, *, as_json: bool = False) -> None:
     """Let this process tell on standard error what its modules log: a line per event, wall-clock time."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    text = logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
+    handler.setFormatter(_JsonLines() if as_json else text)
     logger = logging.getLogger("streamfx")
     logger.handlers[:] = [handler]
     logger.setLevel(level)

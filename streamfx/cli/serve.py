@@ -65,6 +65,7 @@ def add_parser(subparsers: Subparsers) -> None:
     add("--make-token", type=Path, metavar="FILE", help="write a new token, and end")
     add("--unit", action="store_true", help="print a systemd user unit, and end")
     add("--install-unit", action="store_true", help="install and enable that unit, and end")
+    add("--log-json", action="store_true", help="log JSON lines for programs that collect them")
     add("-v", "--verbose", action="store_true", help="tell more on standard error")
     parser.set_defaults(run=run)
 
@@ -85,7 +86,8 @@ def run(arguments: argparse.Namespace) -> int:
     config = _config(arguments)
     options = _options(arguments, config)
     fetch_models()
-    log_to_stderr(logging.INFO if arguments.verbose else logging.WARNING)
+    level = logging.INFO if arguments.verbose else logging.WARNING
+    log_to_stderr(level, as_json=arguments.log_json)
     with Daemon(options) as daemon:
         print(f"listening at {daemon.control.socket}", flush=True)
         for port in daemon.control.ports:
