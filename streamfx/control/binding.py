@@ -122,16 +122,26 @@ class _Bound:
         # Written here, not yielded: a cancelled call closes the generator at once.
         async with aclosing(generator) as messages:
             async for message in messages:
-                await self._write(message.SerializeToString(), context)
+                write = asyncio.ensure_future(context.write(message.SerializeToString()))
+                if not await self._taken(write):
+                    break
+            else:
+                return
+        # What the watcher held of the session is given back; a status can only follow what is being written.
+        await write
+        cause = f"Nothing of the stream was taken for {self._stall_s:g} s"
+        raise LimitReached("stream", self._method.path, cause, "Call again, and read faster")
 
-    async def _write(self, data: bytes, context: Context) -> None:
-        """Wait until the transport has taken it; HTTP/2 holds a slow reader back."""
+    async def _taken(self, write: asyncio.Future[None]) -> bool:
+        """Wait until the transport has taken a message; a slow reader holds it back. False: not in time."""
         try:
-            async with asyncio.timeout(self._stall_s):
-                await context.write(data)
-        except TimeoutError:
-            cause = f"Nothing of the stream was taken for {self._stall_s:g} s"
-            raise LimitReached("stream", self._method.path, cause, "Call again, and read faster") from None
+            done, _ = await asyncio.wait({write}, timeout=self._stall_s)
+        except asyncio.CancelledError:
+            write.cancel()
+            raise
+        for one in done:
+            one.result()
+        return bool(done)
 
     async def _answer(self, message: Awaitable[Message]) -> bytes:
         return (await message).SerializeToString()
