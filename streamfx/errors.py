@@ -29,6 +29,11 @@ StreamfxError
 │   └── LimitReached       there are as many as there may be
 ├── WorkerFailed           the process that tracks and renders could not be started, or broke off
 ├── RingUnreadable         shared memory that is foreign, damaged or of another version
+├── CallError              a client's call that had no answer of its own (streamfx/client/errors.py)
+│   ├── DaemonUnreachable  nobody answers there
+│   ├── CallRefused        the daemon does not know the caller, or does not allow this
+│   ├── CallTimedOut       no answer in time
+│   └── DaemonFailed       in a way that nobody foresaw
 └── Interrupted            the person pressed Ctrl-C                                   exit 130
 """
 

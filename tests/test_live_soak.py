@@ -59,7 +59,9 @@ def test_a_call_that_lasts(tmp_path: Path, short_folder: Path):
     store()
     named = os.environ.get("STREAMFX_SOAK_CLIP")
     pictures = read_video(Path(named) if named else face_clip())
-    clip = write_pictures(tmp_path / "canary.mp4", [paint_canary(rgb) for rgb in pictures])
+    there_and_back = [*pictures, *reversed(pictures)]  # played in rounds, it does not jump: cameras do not
+    clip = write_pictures(tmp_path / "canary.mp4", (paint_canary(rgb) for rgb in there_and_back))
+    del pictures, there_and_back
     portraits = Portraits(tmp_path / "portraits", (640, 480))
     portraits.add(photo(), id="astro")
     sessions = Sessions(portraits, runtime=short_folder)

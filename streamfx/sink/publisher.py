@@ -30,9 +30,12 @@ _KEPT: Final = 300
 _REOPEN_NS: Final = 1_000_000_000
 """Between attempts at a camera that was lost."""
 _JOIN_S: Final = 2.0
-_SOON: Final = 0.3
+
+_SOON: Final = 0.25
 """Of a period: a picture that came so soon after its tick has just missed it."""
-_LATER_NS, _EARLIER_NS, _MARGIN_NS = 2_000_000, 8_000, 2_000_000
+_STEP_NS, _MARGIN_NS = 2_000_000, 3_000_000
+_WINDOW: Final = 45
+"""Pictures that must not have been near to missing before ticks move forward."""
 
 _log = logging.getLogger(__name__)
 
@@ -98,6 +101,7 @@ class Publisher:
         self._previews: list[Latest[Rendered]] = []
         self._accounts = _Accounts(fps)
         self._reopen_at_ns = 0
+        self._phase = _Phase(self._pacer.period_ns)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="streamfx-publisher", daemon=True)
 
@@ -164,7 +168,8 @@ class Publisher:
             seen = output if view.preview == view.output else view.preview.dress(picture)
             for preview in self._previews:
                 preview.put(seen)
-        self._keep_phase(now_ns, fresh)
+        if fresh is not None and fresh.quality is not Quality.IDLE:
+            self._pacer.shift(self._phase.shift(now_ns - fresh.rendered_ns))
 
     def _give_to_camera(self, picture: Rendered, now_ns: int) -> None:
         if self.camera is None:
@@ -191,18 +196,36 @@ class Publisher:
             _log.info("the virtual camera is back: %s", self.camera.device)
             self._accounts.trouble = ""
 
-    def _keep_phase(self, now_ns: int, fresh: Rendered | None) -> None:
-        """Let ticks come shortly after the worker's pictures: less delay, and none is shown twice.
 
-        A picture that has just missed its tick moves the ticks back by 2 ms; else they creep forward.
+class _Phase:
+    """Lets ticks come shortly after the worker's pictures: less delay, and none is shown twice.
+
+    A picture that has just missed its tick moves the ticks back a little. They move forward once no picture
+    was near to missing for a while. Both by so little that the rate stays what readers were told.
+    """
+
+    def __init__(self, period_ns: int) -> None:
+        self._period_ns = period_ns
+        self._shortest_ns, self._seen = period_ns, 0
+
+    def shift(self, waited_ns: int) -> int:
+        """How far to move the ticks to come, ns.
+
+        Args:
+            waited_ns: how long this tick's picture had been finished.
         """
-        if fresh is None or fresh.quality is Quality.IDLE:
-            return
-        waited = now_ns - fresh.rendered_ns
-        if waited > self._pacer.period_ns * (1 - _SOON):
-            self._pacer.shift(_LATER_NS)
-        elif waited > _MARGIN_NS:
-            self._pacer.shift(-_EARLIER_NS)
+        if waited_ns > (1 - _SOON) * self._period_ns:
+            self._begin()
+            return _STEP_NS
+        self._shortest_ns, self._seen = min(self._shortest_ns, waited_ns), self._seen + 1
+        if self._seen < _WINDOW:
+            return 0
+        spare_ns = self._shortest_ns - _MARGIN_NS
+        self._begin()
+        return -_STEP_NS // 2 if spare_ns > _STEP_NS else 0
+
+    def _begin(self) -> None:
+        self._shortest_ns, self._seen = self._period_ns, 0
 
 
 class _Accounts:

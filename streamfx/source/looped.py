@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from time import monotonic_ns
@@ -19,7 +20,7 @@ _LATE_NS: Final = 100_000_000
 
 
 class LoopedSource(Source):
-    """Every picture of a video, in rounds, at rising times; a new epoch with each round.
+    """Every picture of a video, in rounds, at rising times. The next round is opened while one is played.
 
     Args:
         path: a video file.
@@ -33,7 +34,9 @@ class LoopedSource(Source):
         self._path, self._left = path, pictures
         self._round: Source = FileSource(path)
         self._info = replace(self._round.info, frames=pictures, duration_s=None)
-        self._seq, self._offset_ns, self._last_ns, self._rounds = 0, 0, 0, 0
+        self._seq, self._offset_ns, self._last_ns = 0, 0, 0
+        self._opener = ThreadPoolExecutor(1, "streamfx-opener")
+        self._following: Future[Source] | None = None
 
     @property
     def info(self) -> SourceInfo:
@@ -47,18 +50,24 @@ class LoopedSource(Source):
         if self._left is not None and self._seq >= self._left:
             raise StopIteration
         frame = next(self._round, None) or self._again()
+        if self._following is None:
+            self._following = self._opener.submit(FileSource, self._path)
         self._last_ns = frame.captured_ns + self._offset_ns
         self._seq += 1
-        epoch = frame.epoch + self._rounds
-        return replace(frame, captured_ns=self._last_ns, seq=self._seq - 1, epoch=epoch)
+        return replace(frame, captured_ns=self._last_ns, seq=self._seq - 1)
 
     def close(self) -> None:
         self._round.close()
+        self._opener.shutdown()
+        following, self._following = self._following, None
+        if following is not None and following.exception() is None:
+            following.result().close()
 
     def _again(self) -> Frame:
         self._round.close()
-        self._round = FileSource(self._path)
-        self._offset_ns, self._rounds = self._last_ns + _STEP_NS, self._rounds + 1
+        following, self._following = self._following, None
+        self._round = following.result() if following is not None else FileSource(self._path)
+        self._offset_ns = self._last_ns + _STEP_NS
         return next(self._round)
 
 
