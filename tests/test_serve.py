@@ -15,7 +15,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from live_stage import children_of, paint_canary, sings, until
+from live_stage import Watcher, children_of, paint_canary, receive_ring, sings, until
 from media import read_video, write_pictures
 from scenes import face_clip, photo, store
 
@@ -186,6 +186,33 @@ def test_a_dead_daemons_socket_is_cleared_and_a_living_one_refuses_a_second(shor
             assert second.wait(30) == 1
             assert "running already" in second.stderr.read()
         assert program.poll() is None
+
+
+def test_started_again_it_shows_pictures_at_once(short_folder: Path):
+    """As systemd would after a SIGKILL: from its start to its first picture."""
+    slowest, times = 0.0, int(os.environ.get("STREAMFX_FAULTS", "2"))
+    for _ in range(times):
+        start = time.monotonic()
+        with daemon(short_folder) as program:
+            ring = short_folder / "streamfx" / "session-1.ring"
+            until(
+                lambda ring=ring: _listens(ring), 30
+            )  # the killed one's socket is there, but nobody listens
+            with Watcher(ring) as watcher:
+                until(lambda watcher=watcher: watcher.seen.pictures, 10)
+            slowest = max(slowest, time.monotonic() - start)
+            program.kill()
+            program.wait()
+    sys.stdout.write(f"serve: killed and started x{times}, slowest first picture {slowest:.2f} s\n")
+    assert slowest < 10
+
+
+def _listens(path: Path) -> bool:
+    try:
+        os.close(receive_ring(path))
+    except OSError:
+        return False
+    return True
 
 
 def _answers(client: Client) -> bool:
