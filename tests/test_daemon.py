@@ -61,7 +61,7 @@ sessions = 2
         assert config.limits.sessions == 2
 
     def test_an_empty_file_is_the_defaults(self):
-        assert parse_config("").session.settings() == SessionSettings()
+        assert parse_config("").session.settings() == replace(SessionSettings(), on_demand=True)
 
     @pytest.mark.parametrize(
         ("text", "names"),

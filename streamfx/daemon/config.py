@@ -11,7 +11,7 @@ background = "keep"            or "blur", "#00b140", or a path
 mirror = false
 mirror_preview = false
 badge = ""
-on_demand = false
+on_demand = true               false opens the webcam for as long as the daemon runs
 head = 1.0                     gains, 0 to 1.5
 expression = 1.0
 gaze = 1.0
@@ -67,7 +67,8 @@ class SessionTable:
     mirror: bool = False
     mirror_preview: bool = False
     badge: str = ""
-    on_demand: bool = False
+    on_demand: bool = True
+    """Other than by default elsewhere: a daemon runs all day, and nobody's lamp should."""
     head: float = 1.0
     expression: float = 1.0
     gaze: float = 1.0

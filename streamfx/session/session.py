@@ -36,7 +36,7 @@ from streamfx.worker.protocol import Calibrate, Loaded, Message, Orders, Refused
 
 _LOOK_AT_READERS_S: Final = 0.5
 _IDLE_AFTER_NS: Final = 5_000_000_000
-"""With nobody reading for that long, a camera on demand is closed."""
+"""With nobody looking for that long, a source on demand is closed."""
 _KIND: Final = "session"
 
 _log = logging.getLogger(__name__)
@@ -82,7 +82,7 @@ class Session:
         self._source = SourceReport("closed")
         self._loaded: dict[str, str] = {}
         self._refused: dict[str, str] = {}
-        self._read_ns = 0
+        self._looked_ns = -_IDLE_AFTER_NS
         self._recordings: list[Recording] = []
         self._shown = ""
         self._closing = threading.Event()
@@ -254,8 +254,7 @@ class Session:
         """Whether the source is to be open: the camera's lamp tells people that they are seen."""
         if settings.paused or settings.source == NOTHING:
             return False
-        unread = settings.on_demand and monotonic_ns() - self._read_ns > _IDLE_AFTER_NS
-        return not (unread and self._publisher.camera is not None)
+        return not settings.on_demand or monotonic_ns() - self._looked_ns < _IDLE_AFTER_NS
 
     def _rest(self) -> None:
         """Show the selected portrait's idle, if it is at hand."""
@@ -284,14 +283,18 @@ class Session:
                 if message.id == self._shown and portrait is not None:
                     self._publisher.rest_as(portrait, cut=False)
 
+    def _is_recording(self) -> bool:
+        return any(recording.running for recording in self._recordings)
+
     def _watch_readers(self) -> None:
-        """Know how many programs read the camera; open and close a camera on demand."""
+        """Know how many programs read the camera; open and close the source on demand."""
         wanted = self._is_wanted(self._settings)
         while not self._closing.wait(_LOOK_AT_READERS_S):
             camera = self._publisher.camera
-            self._readers = camera.readers() if camera is not None else 0
-            if self._readers is None or self._readers > 0:
-                self._read_ns = monotonic_ns()
+            self._readers = camera.readers() if camera is not None else None
+            unknown = camera is not None and self._readers is None
+            if unknown or self._readers or self._publisher.previews or self._is_recording():
+                self._looked_ns = monotonic_ns()
             if self._is_wanted(self._settings) != wanted:
                 wanted = not wanted
                 self._apply()

@@ -104,7 +104,7 @@ class SessionSettings:
     paused: bool = False
     """Close the source (the camera's lamp goes out) and show the idle portrait."""
     on_demand: bool = False
-    """Open the source only while some program reads the virtual camera."""
+    """Open the source only while somebody looks: a program at the virtual camera, a preview, a recording."""
     refine: str = "lite"
     """`lite`, `paper` or `off`."""
     mouth: str = "lite"

@@ -33,7 +33,7 @@ _JOIN_S: Final = 2.0
 
 _SOON: Final = 0.25
 """Of a period: a picture that came so soon after its tick has just missed it."""
-_STEP_NS, _MARGIN_NS = 2_000_000, 3_000_000
+_STEP_NS, _MARGIN_NS = 2_000_000, 8_000_000
 _WINDOW: Final = 45
 """Pictures that must not have been near to missing before ticks move forward."""
 
@@ -139,6 +139,11 @@ class Publisher:
         """End a subscription."""
         self._previews = [other for other in self._previews if other is not preview]
         preview.close()
+
+    @property
+    def previews(self) -> int:
+        """Subscriptions that there are."""
+        return len(self._previews)
 
     def account(self) -> Publication:
         """What was published so far."""
