@@ -364,6 +364,19 @@ class TestPortraits:
         jpeg = cv2.imdecode(np.frombuffer(again.thumbnail("astro"), np.uint8), cv2.IMREAD_COLOR)
         assert max(jpeg.shape) == 256
 
+    def test_a_session_with_nothing_to_show_takes_the_first_that_is_added(self, tmp_path: Path):
+        own = Portraits(tmp_path / "own", SIZE)
+        made = Sessions(own)
+        try:
+            empty = made.create(SessionSettings(OUTPUT, "none"))
+            own.add(photo(), id="first")
+            assert empty.settings.shown() == "first"
+            until(lambda: not empty.status().readying)
+            own.add(photo(), id="second")
+            assert empty.settings.portraits == ("first",)
+        finally:
+            made.close()
+
     def test_one_in_use_stays(self, sessions: Sessions, session: Session, portraits: Portraits):
         with pytest.raises(ResourceBusy, match=session.id):
             portraits.remove("astro")

@@ -74,6 +74,8 @@ class Portraits:
         """
         self.users: Callable[[str], Sequence[str]] = lambda _id: ()
         """Sessions that hold a portrait; set by `Sessions`."""
+        self.added: Callable[[str], object] = lambda _id: None
+        """Told of every new portrait; set by `Sessions`."""
         self._folder, self._size = folder, size
         self._lock, self._adding = threading.Lock(), threading.Lock()
         self._known: dict[str, PortraitInfo] = {}
@@ -123,6 +125,7 @@ class Portraits:
                 shutil.rmtree(place, ignore_errors=True)
         with self._lock:
             self._known[id] = info
+        self.added(id)
         return info
 
     def get(self, id: str) -> PortraitInfo:

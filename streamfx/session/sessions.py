@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -47,7 +48,7 @@ class Sessions:
         self._lock = threading.Lock()
         self._sessions: dict[str, Session] = {}
         self._closed = False
-        portraits.users = self._users
+        portraits.users, portraits.added = self._users, self._adopt
 
     def create(self, settings: SessionSettings, id: str = "") -> Session:
         """Begin a session.
@@ -122,6 +123,12 @@ class Sessions:
         if output.camera == NOTHING:
             return None
         return partial(self._open_camera, output.camera, output.size, output.fps)
+
+    def _adopt(self, portrait: str) -> None:
+        """Let sessions that have nothing to show show the portrait that was just added."""
+        for session in self.list():
+            if not session.settings.portraits:
+                session.update(replace(session.settings, portraits=(portrait,)))
 
     def _users(self, portrait: str) -> builtins.list[str]:
         return [one.id for one in self.list() if portrait in one.settings.portraits]
