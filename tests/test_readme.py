@@ -41,7 +41,7 @@ def test_every_link_leads_somewhere(link: str):
     assert (ROOT / link).exists()
 
 
-@pytest.mark.parametrize("script", sorted(set(re.findall(r"`?(scripts/[a-z]+)", README))))
+@pytest.mark.parametrize("script", sorted(set(re.findall(r"`?(scripts/[a-z-]+)", README))))
 def test_every_script_named_can_be_run(script: str):
     assert (ROOT / script).stat().st_mode & 0o111
 

@@ -123,19 +123,24 @@ def _drive(client: Client, session: str) -> None:
     assert client.get_session(session).status.quality in (Quality.FULL, Quality.WARP_ONLY, Quality.HELD)
 
 
-def test_the_readmes_program_does_what_it_says(short_folder: Path):
-    program = re.search(r"```python\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.DOTALL)
-    assert program
+def test_the_readmes_programs_do_what_they_say(short_folder: Path):
+    programs = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.DOTALL)
+    assert len(programs) == 2
     (short_folder / "me.jpg").write_bytes(photo().read_bytes())
     with daemon(short_folder), Client.connect(socket_of(short_folder)) as client:
-        done = subprocess.run(
-            [sys.executable, "-W", "ignore::ResourceWarning", "-c", program[1]],
-            cwd=short_folder, env=world(short_folder), capture_output=True, text=True, timeout=90,
-            check=False,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr
-        assert "live 30" in done.stdout or "live 2" in done.stdout
-        assert client.list_sessions()[-1].settings.source == "remote"
+        outputs = [_run(program, short_folder) for program in programs]
+        assert "live 30" in outputs[0] or "live 2" in outputs[0]
+        assert "30 motions" in outputs[1]
+        assert [one.settings.source for one in client.list_sessions()[1:]] == ["remote", "remote"]
+
+
+def _run(program: str, folder: Path) -> str:
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore::ResourceWarning", "-c", program],
+        cwd=folder, env=world(folder), capture_output=True, text=True, timeout=90, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 def test_the_settings_shown_are_the_defaults():
