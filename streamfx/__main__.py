@@ -6,6 +6,7 @@ import io
 import os
 import signal
 import sys
+import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from types import FrameType
@@ -16,6 +17,7 @@ from streamfx.errors import Interrupted, StreamfxError
 FAILED = 1
 _BY_SIGNAL = 128
 """What a shell adds to a signal's number to make an exit code; Ctrl-C is signal 2."""
+_AGAIN_S = 0.05
 _ELSEWHERE = "Send it elsewhere; a film or template that was to be made is complete."
 
 
@@ -30,6 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if argv is None:
             _stop_when_told()
+            _hear_again()
         arguments = build_parser().parse_args(argv)
         code: int = arguments.run(arguments)
         sys.stdout.flush()  # here, where a closed pipe can still be told from a failure
@@ -57,6 +60,7 @@ class _Told(BaseException):
 
     def __init__(self, number: int) -> None:
         super().__init__(number)
+        self.number = number
         self.name = signal.Signals(number).name
         self.exit_code = _BY_SIGNAL + number
 
@@ -73,6 +77,21 @@ def _stop_when_told() -> None:
         with suppress(ValueError):
             if number is not None and signal.getsignal(number) is signal.SIG_DFL:
                 signal.signal(number, stop)
+
+
+def _hear_again() -> None:
+    """Interrupt again where Python lost it: what is raised in a destructor (numba has some) goes nowhere."""
+    report = sys.unraisablehook
+
+    def notice(lost: sys.UnraisableHookArgs) -> None:
+        if not issubclass(lost.exc_type, KeyboardInterrupt | _Told):
+            report(lost)
+            return
+        number = lost.exc_value.number if isinstance(lost.exc_value, _Told) else signal.SIGINT
+        # Later, for what is raised in here would be lost as well.
+        threading.Timer(_AGAIN_S, os.kill, (os.getpid(), number)).start()
+
+    sys.unraisablehook = notice
 
 
 def _open_standard_streams() -> None:

@@ -320,3 +320,28 @@ def test_errors_inside_the_diversion_come_out(capfd: pytest.CaptureFixture[str])
     with pytest.raises(ValueError, match="inside"):
         broken()
     assert capfd.readouterr().err == "E0000 00:00:1.5 12 graph.cc:9] broken\n"
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupt_that_a_destructor_swallows_is_heard_again(number: int, code: int):
+    program = f"""
+import os, sys, time
+from streamfx import __main__, cli
+class Deaf:
+    def __del__(self):
+        os.kill(os.getpid(), {int(number)})
+        time.sleep(0.2)
+def build_parser():
+    deaf = Deaf()
+    del deaf
+    time.sleep(20)
+__main__.build_parser = build_parser
+sys.argv = ["streamfx", "doctor"]
+sys.exit(__main__.main())
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
+        capture_output=True, text=True, timeout=15, check=False,
+    )  # fmt: skip
+    assert done.returncode == code, done.stderr
+    assert "ignored" not in done.stderr

@@ -73,7 +73,10 @@ class Source(ABC):
 
     @abstractmethod
     def close(self) -> None:
-        """Release the decoder, the file or the camera; may be called twice."""
+        """Release the decoder, the file or the camera; may be called twice, by the thread that iterates."""
+
+    def interrupt(self) -> None:  # noqa: B027 - most sources give their next picture at once
+        """Let a live source end soon, so that its own thread can close it; for other threads."""
 
     def __iter__(self) -> Self:
         return self

@@ -67,6 +67,9 @@ class CameraSource(Source):
         self._waiting = None
         self._capture.stop()
 
+    def interrupt(self) -> None:
+        self._capture.stop()  # the capture's thread alone touches the camera, and releases it
+
     def _take(self) -> Shot:
         try:
             # Longer than the thread's own budget, so that its error, which knows more, comes first.

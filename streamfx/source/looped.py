@@ -83,7 +83,7 @@ class PacedSource(Source):
         self._info = replace(source.info, live=True)
         self._start_ns: int | None = None
         self._dropped = 0
-        self._closing = threading.Event()
+        self._ending = threading.Event()
 
     @property
     def info(self) -> SourceInfo:
@@ -94,7 +94,7 @@ class PacedSource(Source):
         return replace(self._source.statistics, dropped=self._dropped)
 
     def __next__(self) -> Frame:
-        while True:
+        while not self._ending.is_set():
             frame = next(self._source)
             if self._start_ns is None:
                 self._start_ns = monotonic_ns() - frame.captured_ns
@@ -104,13 +104,15 @@ class PacedSource(Source):
                 self._dropped += 1
                 self._start_ns += self._forgiven(late_ns)
                 continue
-            if self._closing.wait(max(0.0, -late_ns / 1e9)):
-                raise StopIteration
-            return replace(frame, captured_ns=due_ns)
+            if not self._ending.wait(max(0.0, -late_ns / 1e9)):
+                return replace(frame, captured_ns=due_ns)
+        raise StopIteration
 
     def close(self) -> None:
-        self._closing.set()
         self._source.close()
+
+    def interrupt(self) -> None:
+        self._ending.set()
 
     def _forgiven(self, late_ns: int) -> int:
         """After a long stall (a suspended machine) the clock starts anew instead of dropping for ever."""

@@ -50,15 +50,19 @@ class LiveDriver(Protocol):
         ...
 
     def motions(self) -> Generator[Motion]:
-        """Motions as they happen, times on the monotonic clock, until `close`."""
+        """Motions as they happen, times on the monotonic clock, until `interrupt`."""
         ...
 
     def calibrate(self) -> None:
         """Take what the driver does now for their neutral."""
         ...
 
+    def interrupt(self) -> None:
+        """Let `motions` end soon; from any thread. Closing a camera may take its time."""
+        ...
+
     def close(self) -> None:
-        """Release the camera or file; from any thread. `motions` ends soon after."""
+        """Release the camera or file; by the thread that took the motions."""
         ...
 
 
@@ -122,6 +126,9 @@ class FaceFollower:
     def calibrate(self) -> None:
         self._face.calibrate()
 
+    def interrupt(self) -> None:
+        self._source.interrupt()
+
     def close(self) -> None:
         self._source.close()
 
@@ -135,13 +142,13 @@ class TemplateLoop:
         self.pictures = self.tracked = self.dropped = 0
         self._motions = _seamless(list(template.frames()), round(_SEAM_S * template.fps))
         self._fps = template.fps
-        self._closing = Event()
+        self._ending = Event()
 
     def motions(self) -> Generator[Motion]:
         start_ns, seq = monotonic_ns(), 0
         while True:
             due_ns = start_ns + round(seq * 1e9 / self._fps)
-            if self._closing.wait(max(0.0, (due_ns - monotonic_ns()) / 1e9)):
+            if self._ending.wait(max(0.0, (due_ns - monotonic_ns()) / 1e9)):
                 return
             motion = self._motions[seq % len(self._motions)]
             self.pictures += 1
@@ -152,8 +159,11 @@ class TemplateLoop:
     def calibrate(self) -> None:
         """A template's motions are offsets from its neutral already."""
 
+    def interrupt(self) -> None:
+        self._ending.set()
+
     def close(self) -> None:
-        self._closing.set()
+        """Nothing is open."""
 
 
 def _seamless(motions: list[Motion], seam: int) -> list[Motion]:

@@ -91,11 +91,11 @@ class _Drive(threading.Thread):
         self._reported_ns, self._counted = 0, (0, 0)
 
     def leave(self) -> None:
-        """Stop soon. Closing a camera may take its time, so it is done beside."""
+        """Stop soon. Stopping a camera may take its time, so it is done beside."""
         self._leaving.set()
         driver = self._driver
         if driver is not None:
-            threading.Thread(target=driver.close, name="streamfx-closer", daemon=True).start()
+            threading.Thread(target=driver.interrupt, name="streamfx-closer", daemon=True).start()
 
     def calibrate(self) -> None:
         if self._driver is not None:
