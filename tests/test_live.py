@@ -109,6 +109,10 @@ def is_live(session: Session) -> bool:
 def test_the_portrait_is_shown_at_once_and_comes_to_life(session: Session, watcher: Watcher):
     until(lambda: watcher.seen.pictures > 3, 5)
     assert set(watcher.seen.qualities) == {Quality.IDLE}
+    assert watcher.seen.last is not None
+    kept = session._portraits.idle("astro", SIZE)
+    assert kept is not None, "it is made when the portrait is added"
+    assert np.abs(watcher.seen.last.rgb.astype(int) - kept.rest).mean() < 8
     assert session.status().state is State.STARTING
     until(lambda: is_live(session))
     until(lambda: watcher.seen.qualities.get(Quality.FULL, 0) > 30)

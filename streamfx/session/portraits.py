@@ -194,7 +194,7 @@ class Portraits:
             shutil.copyfile(made, part)
 
     def _idle_path(self, id: str, size: tuple[int, int]) -> Path:
-        return self._folder / id / f"idle-{size[0]}x{size[1]}.npz"
+        return self._folder / id / _idle_name(size)
 
     def _free_id(self, id: str, name: str) -> str:
         with self._lock:
@@ -227,6 +227,7 @@ class Portraits:
             tuple(_references(place, len(references))),
             *self._size,
             str(place / _THUMBNAIL),
+            str(place / _idle_name(self._size)),
         )
         outcome = _looked_at(task)
         if outcome.error:
@@ -238,6 +239,10 @@ class Portraits:
         )  # fmt: skip
         _write(place, info)
         return info
+
+
+def _idle_name(size: tuple[int, int]) -> str:
+    return f"idle-{size[0]}x{size[1]}.npz"
 
 
 def _check_name(name: str) -> None:

@@ -38,15 +38,18 @@ def _done(task: Task) -> Outcome:
     from streamfx import config
     from streamfx.errors import StreamfxError
     from streamfx.models.store import Store
-    from streamfx.pipeline import load_portrait
+    from streamfx.pipeline import Animator, load_portrait
     from streamfx.portrait.cache import RigCache
     from streamfx.portrait.photo import load_photo
+    from streamfx.sink import idle
+    from streamfx.worker.idle import idle_portrait
 
     photo, references = Path(task.photo), [Path(name) for name in task.references]
     try:
         seen = load_photo(photo)
         cache = RigCache(config.cache_folder() / "rigs")
         portrait = load_portrait(photo, (task.width, task.height), Store.default(), cache, references)
+        idle.save(idle_portrait(portrait.rig, Animator(portrait.rig)), Path(task.idle))
     except StreamfxError as error:
         return Outcome(type(error).__name__, error.cause, error.remedy)
     scale = min(1.0, _THUMBNAIL / max(seen.size))

@@ -165,6 +165,8 @@ class Task:
     height: int
     thumbnail: str
     """Path of the JPEG to be written."""
+    idle: str
+    """Path of the idle portrait to be written."""
 
 
 @dataclass(frozen=True, slots=True)
