@@ -150,6 +150,7 @@ def test_a_worker_that_dies_or_hangs_is_replaced_and_the_camera_goes_on(
     chance = random.Random(number)
     for time_ in range(TIMES):
         until(lambda: is_live(session))
+        until(lambda: not session.status().readying)  # while it loads, more patience is had with it
         time.sleep(chance.uniform(0, 0.3))
         if time_ == 0:
             watcher.forget_gaps()
@@ -160,6 +161,15 @@ def test_a_worker_that_dies_or_hangs_is_replaced_and_the_camera_goes_on(
     assert session.status().counters.restarts == TIMES
     assert watcher.seen.worst_gap_ms < LONGEST_GAP_MS
     _report(f"worker {number.name} x{TIMES}", watcher)
+
+
+def test_a_worker_that_hangs_while_it_loads_is_replaced_too(session: Session, watcher: Watcher):
+    until(lambda: session.status().source.state is SourceState.OPENING or session.status().worker_pid)
+    time.sleep(1.0)
+    pid = session.status().worker_pid
+    os.kill(pid, signal.SIGSTOP)
+    until(lambda: session.status().worker_pid not in (0, pid), 75, "a new worker")
+    until(lambda: is_live(session))
 
 
 def test_a_worker_that_always_fails_is_left_alone_after_five_times(

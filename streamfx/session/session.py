@@ -76,7 +76,7 @@ class Session:
             Handover(runtime / f"{id}.ring", self._ring.descriptor) if runtime and shared else None
         )
         self._publisher = Publisher(self._ring, output.fps, open_camera, camera)
-        self._supervisor = Supervisor(form, self._hear)
+        self._supervisor = Supervisor(form, self._hear, self._forget_worker)
         self._publisher.feed = self._supervisor.newest
         self._lock = threading.RLock()
         self._source = SourceReport("closed")
@@ -265,6 +265,11 @@ class Session:
         portrait = idle.load(Path(made), size) if made else self._portraits.idle(self._shown, size)
         if portrait is not None:
             self._publisher.rest_as(portrait, cut=True)
+
+    def _forget_worker(self) -> None:
+        """What a worker said that is no more."""
+        with self._lock:
+            self._source, self._loaded, self._refused = SourceReport("closed"), {}, {}
 
     def _hear(self, message: Message) -> None:
         """A report of the worker."""

@@ -13,7 +13,7 @@ from streamfx.errors import WorkerFailed
 from streamfx.frames import Rendered
 from streamfx.session.process import WorkerProcess
 from streamfx.sink.ring import RingForm
-from streamfx.worker.protocol import Failed, Message, Orders, SourceReport
+from streamfx.worker.protocol import Failed, Message, Orders
 
 _LOOK_S: Final = 0.1
 MOST_FAILURES = 5
@@ -27,17 +27,20 @@ _log = logging.getLogger(__name__)
 class Supervisor:
     """Keeps one worker, from `start` to `stop`."""
 
-    def __init__(self, form: RingForm, hear: Callable[[Message], None]) -> None:
+    def __init__(
+        self, form: RingForm, hear: Callable[[Message], None], lost: Callable[[], None] = lambda: None
+    ) -> None:
         """Nothing is started yet.
 
         Args:
             form: of the pictures.
             hear: called with the worker's reports, by other threads.
+            lost: called when a worker had to be ended: what it said of itself holds no more.
         """
         self.restarts = 0
         self.trouble = ""
         """Why there is no worker; empty while there is one."""
-        self._form, self._hear = form, hear
+        self._form, self._hear, self._lost = form, hear, lost
         self._orders = Orders()
         self._process: WorkerProcess | None = None
         self._failures: deque[int] = deque(maxlen=MOST_FAILURES)
@@ -119,7 +122,7 @@ class Supervisor:
         self._end(gently=False)  # its last words are heard by then
         cause = self._cause or cause
         _log.warning("%s; the worker is replaced", cause)
-        self._hear(SourceReport("closed"))
+        self._lost()
         self.restarts += 1
         self._note_failure(cause, now)
 

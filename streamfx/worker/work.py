@@ -30,7 +30,7 @@ _WAIT_S: Final = 0.1
 """For a motion, before the worker shows that it is alive."""
 _SOONEST: Final = 0.6
 """Of a frame's time between two renderings: drivers faster than the camera are not followed in full."""
-_WORKING_S, _PREPARING_S = 1.0, 60.0
+_WORKING_S, _PREPARING_S = 1.0, 10.0
 """Longest without progress, as a rule and while something is loaded or opened."""
 
 _log = logging.getLogger(__name__)

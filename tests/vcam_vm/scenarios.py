@@ -79,6 +79,26 @@ def colours_and_rate() -> Figures:
     }
 
 
+def latency_test() -> Figures:
+    """The user's own measurement: our pictures come back through our own camera source, with their time."""
+    command = [
+        sys.executable,
+        "-m",
+        "streamfx",
+        "latency-test",
+        "--camera",
+        DEVICE,
+        "--frames",
+        "40",
+        "--json",
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    told: Figures = json.loads(done.stdout)
+    assert told["frames"] > 30
+    assert 0 < told["p50_ms"] < 1000
+    return {"p50_ms": round(told["p50_ms"], 1), "p95_ms": round(told["p95_ms"], 1)}
+
+
 def restart_under_a_reader() -> Figures:
     """A producer that closes and comes back is seen again by the reader that stayed."""
     with Reader(patient=True) as reader:
@@ -338,6 +358,7 @@ SCENARIOS: dict[str, Callable[[], Figures]] = {
     one.__name__: one
     for one in (
         colours_and_rate,
+        latency_test,
         restart_under_a_reader,
         reader_first,
         sigkill_under_a_reader,
