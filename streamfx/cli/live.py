@@ -145,7 +145,7 @@ def _tell_where(session: Session) -> None:
     if camera.device:
         print(f"in the call, choose the camera: {camera.name} ({camera.device})")
     else:
-        print("no virtual camera: watch it with `streamfx ctl preview`")
+        print("no virtual camera: watch it with `streamfx ctl preview --terminal`")
     print("steer it from another terminal: streamfx ctl --help; end it with Ctrl-C", flush=True)
 
 
