@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import os
 import re
 import signal
 import socket
@@ -278,7 +277,7 @@ def test_where_the_socket_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     for unset in ("", "relative"):
         monkeypatch.setenv("XDG_RUNTIME_DIR", unset)
-        assert default_socket() == tmp_path / "streamfx" / f"run-{os.geteuid()}" / "control.sock"
+        assert default_socket() == tmp_path / "streamfx" / "run" / "control.sock"
 
 
 # -- TLS and tokens ------------------------------------------------------------------------------------------

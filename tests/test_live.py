@@ -189,6 +189,21 @@ def test_a_worker_that_always_fails_is_left_alone_after_five_times(
     assert watcher.seen.leaks == 0
 
 
+def test_a_worker_of_which_a_thread_fails_is_replaced(
+    sessions: Sessions, clip: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """It would show nothing for ever."""
+    broken = (
+        "from streamfx.worker import __main__, driving\ndriving.open_live = lambda *_: 1 / 0\n__main__.main()"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setattr(process, "COMMAND", (sys.executable, "-c", broken))
+    session = sessions.create(SessionSettings(OUTPUT, str(clip), ("astro",)))
+    until(lambda: session.status().counters.restarts > 0)
+    monkeypatch.setattr(process, "COMMAND", (sys.executable, "-m", "streamfx.worker"))
+    until(lambda: is_live(session))
+
+
 def test_a_source_that_vanishes_is_found_again(
     sessions: Sessions, clip: Path, tmp_path: Path, short_folder: Path
 ):

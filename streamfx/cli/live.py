@@ -100,14 +100,14 @@ def _source(spec: str) -> str:
 
 
 def _background(text: str) -> Background:
-    from streamfx.files import PHOTO, check_readable
-    from streamfx.session.settings import Background, BackgroundKind
+    """As in the daemon's settings; a picture is found before anything is started."""
+    from dataclasses import replace
 
-    if text in (BackgroundKind.KEEP, BackgroundKind.BLUR):
-        return Background(BackgroundKind(text))
-    if text.startswith("#"):
-        return Background(BackgroundKind.COLOUR, colour=text)
-    return Background(BackgroundKind.IMAGE, image=check_readable(Path(text), PHOTO))
+    from streamfx.daemon.config import background
+    from streamfx.files import PHOTO, check_readable
+
+    asked = background(text)
+    return replace(asked, image=check_readable(asked.image, PHOTO)) if asked.image else asked
 
 
 def _portrait(path: Path, portraits: Portraits, arguments: argparse.Namespace) -> PortraitInfo:

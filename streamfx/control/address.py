@@ -9,7 +9,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Final
 
-from streamfx.config import cache_folder
+from streamfx.config import runtime_folder
 from streamfx.errors import ResourceBusy, UsageError
 
 NAME: Final = "control.sock"
@@ -19,11 +19,8 @@ _CONNECT_S: Final = 1.0
 
 
 def default_socket() -> Path:
-    """`$XDG_RUNTIME_DIR/streamfx/control.sock`; without that variable, in the cache folder."""
-    named = os.environ.get("XDG_RUNTIME_DIR", "")
-    if Path(named).is_absolute():
-        return Path(named) / "streamfx" / NAME
-    return cache_folder() / f"run-{_user()}" / NAME
+    """In the daemon's runtime folder, `$XDG_RUNTIME_DIR/streamfx/control.sock` as a rule."""
+    return runtime_folder() / NAME
 
 
 class SocketPlace:

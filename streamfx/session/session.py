@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from time import monotonic_ns
 from typing import Final
@@ -69,12 +70,15 @@ class Session:
         self._portraits, self._settings = portraits, settings
         output = settings.output
         form = RingForm(*output.size, output.fps)
-        camera = open_camera() if open_camera else None
-        self._ring = RingWriter(form, create_ring(form))
-        shared = runtime is not None and is_possible()
-        self._handover = (
-            Handover(runtime / f"{id}.ring", self._ring.descriptor) if runtime and shared else None
-        )
+        with ExitStack() as undo:
+            self._ring = RingWriter(form, create_ring(form))
+            undo.callback(self._ring.close)
+            self._handover: Handover | None = None
+            if runtime is not None and is_possible():
+                self._handover = Handover(runtime / f"{id}.ring", self._ring.descriptor)
+                undo.callback(self._handover.close)
+            camera = open_camera() if open_camera else None
+            undo.pop_all()
         self._publisher = Publisher(self._ring, output.fps, open_camera, camera)
         self._supervisor = Supervisor(form, self._hear, self._forget_worker)
         self._publisher.feed = self._supervisor.newest

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from functools import partial
 from queue import Empty, SimpleQueue
 from time import monotonic_ns
 from typing import Final
@@ -39,6 +41,7 @@ _log = logging.getLogger(__name__)
 def serve(channel: Channel) -> int:
     """Do as the daemon says until it says stop or is gone; the exit code."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the daemon's to act on
+    threading.excepthook = partial(_thread_failed, channel)
     try:
         begin = _beginning(channel)
         form = RingForm(begin.width, begin.height, begin.fps)
@@ -50,6 +53,13 @@ def serve(channel: Channel) -> int:
         _log.exception("the worker failed")
         return _give_up(channel, f"The worker failed: {error}", "")
     return 0
+
+
+def _thread_failed(channel: Channel, failure: threading.ExceptHookArgs) -> None:
+    """Without its driver or loader a worker would show nothing for ever: it ends, and is replaced."""
+    _log.error("a thread failed", exc_info=failure.exc_value)
+    _give_up(channel, f"The worker failed: {failure.exc_value}", "")
+    os._exit(1)
 
 
 def _beginning(channel: Channel) -> Begin:
