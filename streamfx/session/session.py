@@ -71,13 +71,15 @@ class Session:
         output = settings.output
         form = RingForm(*output.size, output.fps)
         with ExitStack() as undo:
+            camera = open_camera() if open_camera else None
+            if camera is not None:
+                undo.callback(camera.close)
             self._ring = RingWriter(form, create_ring(form))
             undo.callback(self._ring.close)
             self._handover: Handover | None = None
             if runtime is not None and is_possible():
                 self._handover = Handover(runtime / f"{id}.ring", self._ring.descriptor)
                 undo.callback(self._handover.close)
-            camera = open_camera() if open_camera else None
             undo.pop_all()
         self._publisher = Publisher(self._ring, output.fps, open_camera, camera)
         self._supervisor = Supervisor(form, self._hear, self._forget_worker)
