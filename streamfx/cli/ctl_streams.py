@@ -7,7 +7,7 @@ import json
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import closing, suppress
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -16,6 +16,7 @@ from streamfx.cli.ctl_actions import named_file, session_id
 from streamfx.cli.show import print_json
 from streamfx.errors import OutputError, ResourceUnready, UsageError
 from streamfx.files import atomic_output
+from streamfx.interrupts import until_ctrl_c
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -69,7 +70,7 @@ def record(client: Client, arguments: argparse.Namespace) -> None:
     id, path = session_id(client, arguments), named_file(arguments, arguments.file)
     latest: list[Progress] = []
     # Ctrl-C is the way to end a recording without a duration.
-    with closing(client.record(id, path, arguments.duration or 0.0)) as steps, suppress(KeyboardInterrupt):
+    with closing(client.record(id, path, arguments.duration or 0.0)) as steps, until_ctrl_c():
         for step in steps:
             latest[:] = [step]
     if not latest:

@@ -1,0 +1,119 @@
+"""Being told to stop: Ctrl-C, SIGTERM and SIGHUP as an exception that does not get lost.
+
+A handler's exception is raised wherever the main thread happens to be. In a destructor, or in C code that
+clears errors, it is dropped; inside an import it becomes some other error. So none is raised during an
+import, and one that is dropped before anybody heard it is raised again.
+"""
+
+from __future__ import annotations
+
+import _thread
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from types import FrameType
+from typing import Final
+
+from streamfx.errors import Interrupted
+
+_SIGNALS: Final = ("SIGINT", "SIGTERM", "SIGHUP")
+_BY_SIGNAL: Final = 128
+"""What a shell adds to a signal's number to make an exit code."""
+_AGAIN_S: Final = 0.05
+_IMPORTING: Final = "<frozen importlib._bootstrap>"
+
+
+class Told(BaseException):
+    """Somebody said stop. Like KeyboardInterrupt, it is no error; whoever ends it sets `heard`."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.heard = False
+        self.name = signal.Signals(number).name
+        self.exit_code = _BY_SIGNAL + number
+        self._number = number
+
+    def __del__(self) -> None:
+        if not self.heard:
+            _raise_later(self._number)
+
+
+class CtrlC(Told, KeyboardInterrupt):
+    """The person at the terminal said stop."""
+
+    def __init__(self, number: int = signal.SIGINT) -> None:
+        super().__init__(number)
+        self.exit_code = Interrupted.exit_code
+
+
+def listen() -> None:
+    """Raise `Told` in the main thread, which must call this, at each of the signals that was not ignored."""
+    for name in _SIGNALS:
+        number = getattr(signal, name, None)
+        # A program started by nohup must go on ignoring it; only the main thread may ask.
+        with suppress(ValueError):
+            if number is not None and signal.getsignal(number) in (
+                signal.SIG_DFL,
+                signal.default_int_handler,
+            ):
+                signal.signal(number, _tell)
+    report = sys.unraisablehook
+
+    def keep_quiet(lost: sys.UnraisableHookArgs) -> None:
+        if not issubclass(lost.exc_type, Told):
+            report(lost)
+
+    sys.unraisablehook = keep_quiet
+
+
+@contextmanager
+def until_ctrl_c() -> Iterator[None]:
+    """Ctrl-C ends what is inside, and nothing else."""
+    try:
+        yield
+    except KeyboardInterrupt as stop:
+        if isinstance(stop, Told):
+            stop.heard = True
+
+
+@contextmanager
+def unmasked() -> Iterator[None]:
+    """Where being told to stop led to some other error on the way out, raise what it was: `Told`."""
+    try:
+        yield
+    except Told:
+        raise
+    except BaseException as error:
+        behind: BaseException | None = error
+        while behind is not None and not isinstance(behind, Told):
+            behind = behind.__cause__ or behind.__context__
+        if behind is None or behind.heard:
+            raise
+        raise behind from None
+
+
+def _tell(number: int, frame: FrameType | None) -> None:
+    while frame is not None:
+        if frame.f_code.co_filename == _IMPORTING:
+            _raise_later(number)
+            return
+        frame = frame.f_back
+    raise CtrlC(number) if number == signal.SIGINT else Told(number)
+
+
+def _raise_later(number: int) -> None:
+    """By a bare thread: those of `threading` take locks that the main thread may hold just now."""
+
+    main = threading.main_thread().ident or 0
+
+    def raise_it() -> None:
+        time.sleep(_AGAIN_S)
+        if sys.platform == "win32":
+            signal.raise_signal(number)
+        else:  # to the main thread itself, so that what it waits for is interrupted
+            signal.pthread_kill(main, number)
+
+    _thread.start_new_thread(raise_it, ())
