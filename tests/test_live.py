@@ -465,6 +465,16 @@ class TestProgram:
                 program.wait(10)
                 until(lambda workers=workers: not any(map(_runs, workers)), 5, "no orphan")
 
+    def test_its_process_holds_nothing_that_decodes_tracks_or_infers(self, short_folder: Path, clip: Path):
+        with _program(short_folder, clip) as program:
+            until(lambda: list((short_folder / "streamfx").glob("*.ring")), what="a session")
+            mapped = Path(f"/proc/{program.pid}/maps").read_text()
+            program.terminate()
+            program.wait(10)
+        heavy = ("/av/", "/av.libs/", "/mediapipe/", "/openvino/", "/llvmlite/", "/numba/", "/torch/")
+        assert [name for name in heavy if name in mapped] == []
+        assert "/grpc/" in mapped  # the names are those of folders, as they stand there
+
     def test_a_second_one_is_refused(self, short_folder: Path, clip: Path):
         with _program(short_folder, clip) as program:
             until(lambda: children_of(program.pid))

@@ -47,7 +47,8 @@ def add_parser(subparsers: Subparsers) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Measure each size, then show the tables."""
-    from streamfx.cli.film import fetch_models, prepare
+    from streamfx.cli.fetch import fetch_models
+    from streamfx.cli.film import prepare
     from streamfx.lab.speed import measure
 
     networks = options.networks(arguments)

@@ -43,7 +43,8 @@ def add_parser(subparsers: Subparsers) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Make demo.mp4 and demo.png; say what they are, how fast they were made, and what to do next."""
     from streamfx.cli.driver import open_driver
-    from streamfx.cli.film import fetch_models, made_line, prepare, speed_lines, write_sheet
+    from streamfx.cli.fetch import fetch_models
+    from streamfx.cli.film import made_line, prepare, speed_lines, write_sheet
     from streamfx.telemetry import StageTimer
 
     film, sheet = (_folder(arguments.output) / f"demo{suffix}" for suffix in (".mp4", ".png"))

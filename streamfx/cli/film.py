@@ -8,11 +8,9 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic_ns
-from typing import Final
 
 from streamfx import config
 from streamfx.cli.driver import Account, Driver
-from streamfx.cli.progress import bars
 from streamfx.frames import Quality, Rendered
 from streamfx.models.store import Store
 from streamfx.pipeline import Animator, Portrait, load_portrait
@@ -21,8 +19,6 @@ from streamfx.portrait.photo import load_photo
 from streamfx.sink.sheet import Variety, draw_sheet, save_sheet
 from streamfx.telemetry import StageTime, StageTimer
 
-MODELS: Final = ("face_landmarker", "selfie_segmentation")
-"""What every animation needs."""
 Write = Callable[[Rendered], None]
 
 
@@ -48,15 +44,6 @@ class Production:
     def seconds(self) -> float:
         """The film's length."""
         return self.frames / self.fps
-
-
-def fetch_models(*more: str) -> Store:
-    """The account's store with what every animation needs; fetched, with a progress bar, at the first use."""
-    store = Store.default()
-    with bars() as progress:
-        for name in (*MODELS, *more):
-            store.ensure(name, progress)
-    return store
 
 
 def prepare(photo: Path, size: tuple[int, int], store: Store, references: Sequence[Path] = ()) -> Portrait:

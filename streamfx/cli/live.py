@@ -51,7 +51,7 @@ def add_parser(subparsers: Subparsers) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Start a daemon of one session, and tell how it goes."""
-    from streamfx.cli.film import fetch_models
+    from streamfx.cli.fetch import fetch_models
     from streamfx.daemon import Daemon, DaemonOptions
     from streamfx.session.settings import check
     from streamfx.telemetry import log_to_stderr

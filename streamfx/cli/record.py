@@ -43,7 +43,7 @@ def add_parser(subparsers: Subparsers) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Track, write, and say what was written."""
     from streamfx.cli.driver import Kind, check_driving_file, check_length, kind_of, open_driver
-    from streamfx.cli.film import fetch_models
+    from streamfx.cli.fetch import fetch_models
     from streamfx.telemetry import StageTimer
     from streamfx.track.template import SUFFIX
 

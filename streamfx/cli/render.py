@@ -64,7 +64,8 @@ def add_parser(subparsers: Subparsers) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Make the film, and what else was asked for; then say what was made."""
     from streamfx.cli.driver import open_driver
-    from streamfx.cli.film import fetch_models, prepare, write_sheet
+    from streamfx.cli.fetch import fetch_models
+    from streamfx.cli.film import prepare, write_sheet
     from streamfx.cli.report import film_report, save_report
     from streamfx.telemetry import StageTimer
 

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Final
 
 from streamfx.cli.driver import Driver
-from streamfx.cli.film import MODELS, Production
+from streamfx.cli.fetch import MODELS
+from streamfx.cli.film import Production
 from streamfx.cli.machine import machine, versions
 from streamfx.files import atomic_output
 from streamfx.frames import Quality

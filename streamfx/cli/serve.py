@@ -79,7 +79,7 @@ def run(arguments: argparse.Namespace) -> int:
     import logging
     import threading
 
-    from streamfx.cli.film import fetch_models
+    from streamfx.cli.fetch import fetch_models
     from streamfx.daemon import Daemon
     from streamfx.telemetry import log_to_stderr
 

@@ -60,6 +60,7 @@ class ControlServer:
         self._failure: StreamfxError | OSError | RuntimeError | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopping: asyncio.Event | None = None
+        self._asked_to_stop = threading.Event()
         self._grace_s = 0.0
         self.socket = options.socket or default_socket()
         """Path of the UNIX socket."""
@@ -82,6 +83,7 @@ class ControlServer:
 
     def stop(self, grace_s: float = 1.0) -> None:
         """Say that it is over, let calls end for `grace_s`, complete recordings, and free the socket."""
+        self._asked_to_stop.set()
         if self._loop is not None and self._stopping is not None:
             self._grace_s = grace_s
             with suppress(RuntimeError):  # the loop is closed: it ended by itself
@@ -107,7 +109,9 @@ class ControlServer:
             self._ready.set()
 
     async def _serve(self) -> None:
-        self._loop, self._stopping = asyncio.get_running_loop(), asyncio.Event()
+        self._stopping, self._loop = asyncio.Event(), asyncio.get_running_loop()
+        if self._asked_to_stop.is_set():  # before there was a loop that could be told
+            return
         async with AsyncExitStack() as closing:
             place = SocketPlace(self.socket)
             closing.callback(place.release)
