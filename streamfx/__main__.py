@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from traceback import clear_frames
 
 from streamfx import interrupts
 from streamfx.cli import build_parser
@@ -82,16 +83,18 @@ def _say(line: str) -> None:
         sys.stderr.write(f"streamfx: {line}\n")
 
 
-def _stopped(told: BaseException, line: str, code: int, *, at_once: bool) -> int:
+def _stopped(told: interrupts.Told | KeyboardInterrupt, line: str, code: int, *, at_once: bool) -> int:
     """Say why; then, in a program of our own, leave without taking anything apart.
 
     Files are closed by now, but what was interrupted may be a MediaPipe task half-made: freeing it, or
     waiting for its threads at the interpreter's end, can crash or hang.
     """
-    if isinstance(told, interrupts.Told):
-        told.heard = True
+    interrupts.hear(told)
     _say(line)
     if at_once:
+        clear_frames(
+            told.__traceback__
+        )  # a `with` just entered tidies up behind itself
         os._exit(code)
     return code
 

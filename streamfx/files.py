@@ -27,6 +27,7 @@ from streamfx.errors import (
     StreamfxError,
     UsageError,
 )
+from streamfx.interrupts import held
 
 
 class Subject(NamedTuple):
@@ -161,16 +162,19 @@ def atomic_output(path: Path) -> Iterator[Path]:
             quota or the size limit is exhausted (also when the block itself raised that `OSError`).
     """
     target = _check_target(path)
-    part = _create_part(target)
+    part: Path | None = None
     try:
+        with held():
+            part = _create_part(target)
         with _write_errors(path, _EXHAUSTED):
             yield part
         with _write_errors(path, tuple(_WRITE_FAILURES)):
             _sync(part)
             part.replace(target)
     finally:
-        with suppress(OSError):  # after success the name is gone; a vanished folder needs no clean-up
-            part.unlink(missing_ok=True)
+        with held(), suppress(OSError):  # after success the name is gone; a vanished folder needs no clean-up
+            if part is not None:
+                part.unlink(missing_ok=True)
     with suppress(OSError):  # some file systems cannot sync a folder; the file itself is complete
         _sync(target.parent)
 

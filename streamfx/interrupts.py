@@ -1,8 +1,9 @@
 """Being told to stop: Ctrl-C, SIGTERM and SIGHUP as an exception that does not get lost.
 
 A handler's exception is raised wherever the main thread happens to be. In a destructor, or in C code that
-clears errors, it is dropped; inside an import it becomes some other error. So none is raised during an
-import, and one that is dropped before anybody heard it is raised again.
+clears errors, it is dropped; inside an import it becomes some other error; between making a file and noting
+its name, the file is left. So none is raised during an import, nor while it is `held`, and one that is
+dropped before anybody heard it is raised again.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ _IMPORTING: Final = "<frozen importlib._bootstrap>"
 
 
 class Told(BaseException):
-    """Somebody said stop. Like KeyboardInterrupt, it is no error; whoever ends it sets `heard`."""
+    """Somebody said stop. Like KeyboardInterrupt, it is no error; whoever ends it calls `hear`."""
 
     def __init__(self, number: int) -> None:
         super().__init__(number)
@@ -75,8 +76,40 @@ def until_ctrl_c() -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt as stop:
-        if isinstance(stop, Told):
-            stop.heard = True
+        hear(stop)
+
+
+@contextmanager
+def until_told() -> Iterator[None]:
+    """Being told to stop is how what is inside is meant to end."""
+    try:
+        with unmasked():
+            yield
+    except (Told, KeyboardInterrupt) as stop:
+        hear(stop)
+
+
+def hear(stop: Told | KeyboardInterrupt) -> None:
+    """It was acted upon, and must not come again."""
+    if isinstance(stop, Told):
+        stop.heard = True
+
+
+@contextmanager
+def held() -> Iterator[None]:
+    """What is inside is done whole: being told to stop waits until after it. For what takes a moment only."""
+    global _held  # noqa: PLW0603 - the main thread's alone, as signals are
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    _held += 1
+    try:
+        yield
+    finally:
+        _held -= 1
+
+
+_held = 0
 
 
 @contextmanager
@@ -96,6 +129,9 @@ def unmasked() -> Iterator[None]:
 
 
 def _tell(number: int, frame: FrameType | None) -> None:
+    if _held:
+        _raise_later(number)
+        return
     while frame is not None:
         if frame.f_code.co_filename == _IMPORTING:
             _raise_later(number)

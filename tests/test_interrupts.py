@@ -37,7 +37,7 @@ def test_it_is_an_exception(name: str, kind: str, tmp_path: Path):
             os.kill(os.getpid(), signal.{name})
             time.sleep(5)
         except interrupts.Told as told:
-            told.heard = True
+            interrupts.hear(told)
             print(type(told).__name__, told.name, told.exit_code)
         """,
         tmp_path,
@@ -57,7 +57,7 @@ def test_swallowed_by_whatever_it_comes_again(tmp_path: Path):
                 print("swallowed")
             time.sleep(5)
         except interrupts.Told as told:
-            told.heard = True
+            interrupts.hear(told)
             print("heard")
         """,
         tmp_path,
@@ -83,12 +83,30 @@ def test_an_import_is_not_torn(tmp_path: Path):
             import slow
             time.sleep(5)
         except interrupts.Told as told:
-            told.heard = True
+            interrupts.hear(told)
             print("heard", "slow" in sys.modules)
         """,
         tmp_path,
     )
     assert (done.stdout, done.stderr) == ("imported\nheard True\n", "")
+
+
+def test_what_must_be_whole_is_finished_first(tmp_path: Path):
+    done = ended(
+        """
+        try:
+            with interrupts.held(), interrupts.held():
+                os.kill(os.getpid(), signal.SIGTERM)
+                time.sleep(.2)
+                print("whole")
+            time.sleep(5)
+        except interrupts.Told as told:
+            interrupts.hear(told)
+            print("heard")
+        """,
+        tmp_path,
+    )
+    assert (done.stdout, done.stderr) == ("whole\nheard\n", "")
 
 
 def test_what_it_was_turned_into_is_not_told(tmp_path: Path):
@@ -102,7 +120,7 @@ def test_what_it_was_turned_into_is_not_told(tmp_path: Path):
                 except BaseException as error:
                     raise RuntimeError("on the way out") from error
         except interrupts.Told as told:
-            told.heard = True
+            interrupts.hear(told)
             print("heard")
         """,
         tmp_path,

@@ -450,11 +450,13 @@ class TestProgram:
                 program.send_signal(signal.SIGTERM)
                 code = program.wait(10)
                 slowest = max(slowest, time.monotonic() - start)
-                assert code in (128 + signal.SIGTERM, -signal.SIGTERM), program.stderr.read()
+                # 0 as soon as there is something to end; before that, as any command.
+                allowed = (0,) if workers else (0, 128 + signal.SIGTERM, -signal.SIGTERM)
+                assert code in allowed, program.stderr.read()
                 assert not [pid for pid in workers if _runs(pid)]
                 assert not list((short_folder / "streamfx").glob("*.ring"))
         sys.stdout.write(f"SIGTERM x{TIMES}: slowest end {slowest:.2f} s\n")
-        assert slowest < 5
+        assert slowest < 3
 
     def test_killed_outright_it_takes_its_worker_with_it(self, short_folder: Path, clip: Path):
         for _ in range(TIMES):
@@ -483,7 +485,7 @@ class TestProgram:
                 assert second.returncode == 1
                 assert f"running already (process {program.pid})" in err
             program.send_signal(signal.SIGINT)
-            assert program.wait(10) == 130
+            assert program.wait(10) == 0
 
 
 def test_the_daemon_has_no_decoder_tracker_or_network_in_its_process():

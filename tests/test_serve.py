@@ -106,7 +106,7 @@ def test_from_nothing_to_a_driven_portrait_over_grpc(short_folder: Path, clip: P
         with pytest.raises(PhotoUnsuitable):
             client.create_portrait(cv2.imencode(".png", np.zeros((300, 300, 3), np.uint8))[1].tobytes())
         program.send_signal(signal.SIGTERM)
-        assert program.wait(5) == 128 + signal.SIGTERM
+        assert program.wait(5) == 0
     assert not socket_of(short_folder).exists()
     assert not list((short_folder / "streamfx").glob("*.ring"))
 
@@ -173,11 +173,11 @@ def test_told_to_stop_at_any_moment_it_leaves_nothing(short_folder: Path):
             program.send_signal(signal.SIGTERM)
             code = program.wait(10)
             slowest = max(slowest, time.monotonic() - start)
-            assert code == 128 + signal.SIGTERM, program.stderr.read()
+            assert code == 0, program.stderr.read()
         assert not [pid for pid in workers if (Path("/proc") / str(pid)).exists()]
         assert not socket_of(short_folder).exists()
     sys.stdout.write(f"serve: SIGTERM x{times}, slowest end {slowest:.2f} s\n")
-    assert slowest < 5
+    assert slowest < 3
 
 
 def test_a_dead_daemons_socket_is_cleared_and_a_living_one_refuses_a_second(short_folder: Path):

@@ -34,7 +34,7 @@ first steps:
   streamfx doctor                                   check that this machine has what is needed
 
 `streamfx COMMAND --help` explains each command.
-exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted"""
+exit codes: 0 done (live and serve: told to stop), 1 failed, 2 wrong usage, 130 interrupted"""
 
 
 class Command(Protocol):

@@ -53,6 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Start a daemon of one session, and tell how it goes."""
     from streamfx.cli.fetch import fetch_models
     from streamfx.daemon import Daemon, DaemonOptions
+    from streamfx.interrupts import until_told
     from streamfx.session.settings import check
     from streamfx.telemetry import log_to_stderr
 
@@ -60,11 +61,12 @@ def run(arguments: argparse.Namespace) -> int:
     check(settings)
     fetch_models()
     log_to_stderr()
-    with Daemon(DaemonOptions(size=arguments.size)) as daemon:
+    with until_told(), Daemon(DaemonOptions(size=arguments.size)) as daemon:
         chosen = tuple(_portrait(path, daemon.portraits, arguments).id for path in arguments.portrait)
         session = daemon.sessions.create(_with_portraits(settings, tuple(dict.fromkeys(chosen))))
         _tell_where(session)
         _follow(session, arguments.duration)
+    print("\nended" if sys.stdout.isatty() else "ended", flush=True)
     return 0
 
 
@@ -167,8 +169,6 @@ def _follow(session: Session, seconds: float | None) -> None:
             told = monotonic()
             print(_line(status), flush=True)
         ending.wait(_EVERY_S)
-    if rewrites:
-        print()
 
 
 _CLEAR: Final = "\r\x1b[K"

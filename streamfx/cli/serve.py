@@ -81,6 +81,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     from streamfx.cli.fetch import fetch_models
     from streamfx.daemon import Daemon
+    from streamfx.interrupts import until_told
     from streamfx.telemetry import log_to_stderr
 
     config = _config(arguments)
@@ -88,7 +89,7 @@ def run(arguments: argparse.Namespace) -> int:
     fetch_models()
     level = logging.INFO if arguments.verbose else logging.WARNING
     log_to_stderr(level, as_json=arguments.log_json)
-    with Daemon(options) as daemon:
+    with until_told(), Daemon(options) as daemon:
         print(f"listening at {daemon.control.socket}", flush=True)
         for port in daemon.control.ports:
             print(f"listening by TLS at port {port}", flush=True)

@@ -16,6 +16,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import IO, Final
 
+from streamfx.interrupts import held
+
 STDERR: Final = 2
 
 NOISE: Final = re.compile(
@@ -44,7 +46,8 @@ def quiet_mediapipe() -> Iterator[None]:
         _flush()
         os.dup2(kept.fileno(), STDERR)
         try:
-            yield
+            with held():  # the threads of a task half made would go on, and write
+                yield
         finally:
             _flush()
             os.dup2(terminal, STDERR)

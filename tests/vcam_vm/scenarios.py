@@ -8,8 +8,6 @@ from __future__ import annotations
 import errno
 import json
 import multiprocessing
-import os
-import pwd
 import signal
 import subprocess
 import sys
@@ -17,14 +15,13 @@ import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryDirectory
 
 import browser_camera
 import cv2
 import numpy as np
 import pattern
 from probes import (
-    as_user,
     gap_before,
     is_old,
     p95,
@@ -33,22 +30,19 @@ from probes import (
     pull_the_plug,
     rate,
     read,
-    refused,
     write_and_leave,
 )
-from stage import DEVICE, FPS, SIZE, Opener, Reader, Sender, load, unload, wait_until
+from stage import DEVICE, FPS, SIZE, Opener, Reader, Sender, Serving, load, wait_until
+from told import TOLD, Figures
 
 from streamfx.checks import State
 from streamfx.doctor import camera as doctor_camera
 from streamfx.sink import v4l2
-from streamfx.sink.camera import open_camera
 from streamfx.sink.loopback import Loopback, find_loopbacks
 from streamfx.sink.loopback_camera import LoopbackCamera, open_device
 
-Figures = dict[str, Any]
 MOST_COLOUR_ERROR = 3
 """Of 255: I420's rounding, there and back."""
-WIDER = (1280, 720)
 
 
 def colours_and_rate() -> Figures:
@@ -153,6 +147,23 @@ def sigkill_many_times() -> Figures:
     return {"worst_gap_s": max(gaps)}
 
 
+def daemon_killed_under_a_reader() -> Figures:
+    """The whole daemon is killed, and started again as systemd does; the program that reads goes on."""
+    waits = []
+    with Reader(patient=True) as reader, TemporaryDirectory(prefix="sfx-") as folder:
+        for _ in range(5):
+            seen, start = reader.log.count, time.monotonic()
+            with Serving(Path(folder)) as daemon:
+                wait_until(lambda seen=seen: reader.log.count > seen or not reader.alive, "a picture")
+                waits.append(float(reader.log.pictures()[0][seen]) - start)
+                reader.wait_for(20)
+                daemon.kill()
+                time.sleep(0.2)  # what was on its way
+        assert reader.alive
+    assert max(waits[1:]) < 2, waits
+    return {"first_picture_s": [round(wait, 2) for wait in waits]}
+
+
 def stalled_reader() -> Figures:
     """A reader that stands still does not hold the writer up, and reads on when it may."""
     camera = open_device(DEVICE, SIZE, FPS)
@@ -212,80 +223,6 @@ def readers_are_counted() -> Figures:
     camera.close()
     assert counts == [0, 1, 2, 0], counts
     return {"counts": counts, "each_ms_when_unread": round(each_ms, 3)}
-
-
-def held_by_another_producer() -> Figures:
-    """It is named, to the sink and by doctor."""
-    with Sender(program="obs") as other:
-        other.wait_for(2)
-        error = refused(lambda: open_device(DEVICE, SIZE, FPS))
-        assert f"in use by obs (process {other.pid})" in error.cause, error
-        row = doctor_camera.check_holders(find_loopbacks()[0])
-        assert row.state is State.WARN, row
-        assert f"obs (process {other.pid})" in row.finding, row
-        other.wait_for(5)
-    return {"says": str(error)}
-
-
-def held_at_another_size() -> Figures:
-    """A reader that stays on keeps the size; sink and doctor name both."""
-    with Reader(patient=True, program="zoom") as reader:
-        with Sender() as sender:
-            sender.wait_for(2)
-            reader.wait_for(2)
-        error = refused(lambda: open_device(DEVICE, WIDER, FPS))
-        assert f"held at 640x480 px by zoom (process {reader.pid})" in error.cause, error
-        row = doctor_camera.check_size(find_loopbacks()[0], WIDER)
-        assert (row.state, row.finding) == (State.FAIL, error.cause), row
-        open_device(DEVICE, SIZE, FPS).close()  # its own size it may have
-    open_device(DEVICE, WIDER, FPS).close()
-    return {"says": str(error)}
-
-
-def without_exclusive_caps() -> Figures:
-    """The device is refused: browsers would not list it."""
-    load("exclusive_caps=0")
-    error = refused(lambda: open_device(DEVICE, SIZE, FPS))
-    assert "exclusive_caps=0" in error.cause, error
-    assert "exclusive_caps=1" in error.remedy, error
-    row = doctor_camera.check_exclusive(find_loopbacks()[0])
-    assert row.state is State.FAIL, row
-    return {"says": str(error)}
-
-
-def without_the_group() -> Figures:
-    """Somebody else's device: the remedy names the group; with it the device opens."""
-    video = int(subprocess.check_output(["getent", "group", "video"], text=True).split(":")[2])
-    os.chown(DEVICE, 0, video)
-    Path(DEVICE).chmod(0o660)
-    nobody = pwd.getpwnam("nobody").pw_uid
-    said = {groups: as_user(nobody, groups) for groups in ((), (video,))}
-    assert "group video" in said[()], said
-    assert said[(video,)] == "", said
-    return {"says": said[()]}
-
-
-def without_the_module() -> Figures:
-    """The command that loads it is told."""
-    unload()
-    error = refused(lambda: open_camera("auto", SIZE, FPS))
-    load()
-    assert "not loaded" in error.cause, error
-    assert "modprobe v4l2loopback video_nr=10 exclusive_caps=1 card_label=streamfx" in error.remedy, error
-    camera = open_camera("auto", SIZE, FPS)
-    assert (camera.name, camera.device) == ("streamfx", DEVICE)
-    camera.close()
-    return {"says": str(error)}
-
-
-def doctor_is_content() -> Figures:
-    """Every check of a device in order, idle and while we write to it."""
-    idle = doctor_camera.examine_camera(SIZE)
-    with Sender(program="streamfx") as sender:
-        sender.wait_for(2)
-        busy = doctor_camera.examine_camera(SIZE)
-    assert {row.state for row in idle + busy} == {State.OK}, idle + busy
-    return {"says": [row.finding for row in busy]}
 
 
 def device_node_removed() -> Figures:
@@ -363,16 +300,12 @@ SCENARIOS: dict[str, Callable[[], Figures]] = {
         reader_first,
         sigkill_under_a_reader,
         sigkill_many_times,
+        daemon_killed_under_a_reader,
         stalled_reader,
         stuck_device_is_healed,
         stuck_under_a_reader,
         readers_are_counted,
-        held_by_another_producer,
-        held_at_another_size,
-        without_exclusive_caps,
-        without_the_group,
-        without_the_module,
-        doctor_is_content,
+        *TOLD,
         device_node_removed,
         device_gone,
         publishing_costs,

@@ -22,6 +22,9 @@ import av
 import numpy as np
 import pattern
 
+from streamfx.control.options import ControlOptions
+from streamfx.daemon import Daemon, DaemonOptions
+from streamfx.session.settings import Output, SessionSettings
 from streamfx.sink.loopback_camera import open_device
 
 DEVICE = "/dev/video10"
@@ -193,6 +196,23 @@ class Reader(Actor):
             except (av.FFmpegError, OSError):
                 if not self._patient:
                     raise
+                time.sleep(0.1)
+
+
+class Serving(Actor):
+    """The daemon with one session: the real portraits, control server, publisher and worker supervision."""
+
+    def __init__(self, folder: Path, program: str = "serving") -> None:
+        self._folder = folder
+        super().__init__(program, self._serve)
+
+    def _serve(self, log: Log) -> None:
+        control = ControlOptions(socket=self._folder / "control.sock")
+        options = DaemonOptions(data=self._folder / "data", runtime=self._folder, control=control, size=SIZE)
+        with Daemon(options) as daemon:
+            session = daemon.sessions.create(SessionSettings(Output(DEVICE, SIZE, FPS), "none"))
+            while True:
+                log.add(session.status().counters.published)
                 time.sleep(0.1)
 
 
