@@ -92,9 +92,7 @@ def _stopped(told: interrupts.Told | KeyboardInterrupt, line: str, code: int, *,
     interrupts.hear(told)
     _say(line)
     if at_once:
-        clear_frames(
-            told.__traceback__
-        )  # a `with` just entered tidies up behind itself
+        clear_frames(told.__traceback__)  # a `with` just entered tidies up behind itself
         os._exit(code)
     return code
 

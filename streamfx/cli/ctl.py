@@ -143,6 +143,7 @@ def _add_streams(actions: Subparsers) -> None:
     watch.add_argument("--duration", type=options.seconds, metavar="SECONDS", help="where to end")
     preview = _leaf(actions, "preview", ctl_streams.preview, "what a session shows")
     preview.add_argument("--to", type=Path, metavar="FILE", help="write one picture: .jpg")
+    preview.add_argument("--window", action="store_true", help="show it in a window; Q or Escape closes it")
     preview.add_argument("--terminal", action="store_true", help="show it here, in half blocks of colour")
     preview.add_argument("--duration", type=options.seconds, metavar="SECONDS", help="where to end")
     record = _leaf(actions, "record", ctl_streams.record, "record what a session shows; Ctrl-C ends it")

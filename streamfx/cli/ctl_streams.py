@@ -50,17 +50,17 @@ def watch(client: Client, arguments: argparse.Namespace) -> None:
 
 
 def preview(client: Client, arguments: argparse.Namespace) -> None:
-    """One picture into a file, or the moving one into the terminal."""
-    if (arguments.to is None) == (not arguments.terminal):
-        raise UsageError("A preview goes to one place", "Give --to FILE.jpg or --terminal")
-    if arguments.to is not None:
-        if arguments.to.suffix.lower() not in _PICTURES:
-            raise UsageError(f"{arguments.to} is no JPEG", f"Use {' or '.join(_PICTURES)}")
+    """One picture into a file, or the moving one into a window or the terminal."""
+    if (arguments.to is not None) + arguments.window + arguments.terminal != 1:
+        raise UsageError("A preview goes to one place", "Give --to FILE.jpg, --window or --terminal")
+    if arguments.window:
+        _open_window(client, arguments)
+    elif arguments.to is None:
+        _show_pictures(client, arguments)
+    elif arguments.to.suffix.lower() not in _PICTURES:
+        raise UsageError(f"{arguments.to} is no JPEG", f"Use {' or '.join(_PICTURES)}")
+    else:
         _keep_picture(client, arguments)
-        return
-    if not sys.stdout.isatty():
-        raise UsageError("--terminal needs a terminal", "Give --to FILE.jpg")
-    _show_pictures(client, arguments)
 
 
 def record(client: Client, arguments: argparse.Namespace) -> None:
@@ -98,10 +98,20 @@ def _keep_picture(client: Client, arguments: argparse.Namespace) -> None:
         print(f"made {arguments.to}: {picture.size[0]}x{picture.size[1]} px, {picture.quality}")
 
 
+def _open_window(client: Client, arguments: argparse.Namespace) -> None:
+    from streamfx.cli.window import show
+
+    id = session_id(client, arguments)
+    with closing(client.preview(id, max_side=_SIDE, quality=90)) as pictures:
+        show((picture.jpeg for picture in _until(pictures, arguments.duration)), f"streamfx: {id}")
+
+
 def _show_pictures(client: Client, arguments: argparse.Namespace) -> None:
     from rich.console import Console
     from rich.live import Live
 
+    if not sys.stdout.isatty():
+        raise UsageError("--terminal needs a terminal", "Give --window, or --to FILE.jpg")
     console = Console()
     pictures = client.preview(
         session_id(client, arguments), max_fps=_TERMINAL_FPS, max_side=4 * _COLUMNS, quality=90

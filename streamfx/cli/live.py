@@ -147,7 +147,7 @@ def _tell_where(session: Session) -> None:
     if camera.device:
         print(f"in the call, choose the camera: {camera.name} ({camera.device})")
     else:
-        print("no virtual camera: watch it with `streamfx ctl preview --terminal`")
+        print("no virtual camera: watch it with `streamfx ctl preview --window`")
     print("steer it from another terminal: streamfx ctl --help; end it with Ctrl-C", flush=True)
 
 
