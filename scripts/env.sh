@@ -47,7 +47,7 @@ need_environment() {
     done
     case $1 in
         core) what=. ; size="310 MB of packages" ;;
-        dev) what=".[dev,train]" ; size="900 MB of packages, torch among them" ;;
+        dev) what=".[dev,train]" ; size="1 GB of packages, torch among them" ;;
     esac
     say "installing streamfx and what it needs ($size; a minute or two)"
     .venv/bin/python -m pip install -qq --disable-pip-version-check -c constraints.txt -e "$what" ||

@@ -17,7 +17,7 @@ from streamfx import __version__
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "streamfx"
-SOURCES = sorted(PACKAGE.rglob("*.py"))
+SOURCES = sorted([*PACKAGE.rglob("*.py"), *(ROOT / "trt_build").rglob("*.py")])
 TREES = {path.relative_to(ROOT).as_posix(): ast.parse(path.read_text("utf-8")) for path in SOURCES}
 
 BANNED_MODULES = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
@@ -90,13 +90,16 @@ def test_import_contracts_are_kept():
         ("session/motion.py", "import numba"),
         ("sink/publisher.py", "import grpc"),
         ("worker/ladder.py", "import streamfx.session.status"),
+        ("models/engines.py", "import trt_build.rtx"),
+        ("models/engines.py", "import tensorrt_rtx"),
         ("a_new_room.py", "import os"),
     ],
 )
 def test_a_broken_contract_is_noticed(tmp_path: Path, file: str, line: str):
     """The contracts can fail: each planted import must break one."""
     ignored = shutil.ignore_patterns("__pycache__", "*.npz", "*.sfxm")
-    shutil.copytree(PACKAGE, tmp_path / "streamfx", ignore=ignored)
+    for package in (PACKAGE, ROOT / "trt_build"):
+        shutil.copytree(package, tmp_path / package.name, ignore=ignored)
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     planted = tmp_path / "streamfx" / file
     before = planted.read_text("utf-8") if planted.exists() else ""
