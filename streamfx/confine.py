@@ -7,6 +7,7 @@ whether a file exists elsewhere.
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import stat
@@ -41,7 +42,7 @@ class PathRefused(UsageError):  # noqa: N818 - leaves are named by what happened
 def resolve_beneath(roots: Sequence[Path], path: str) -> Path:
     """The real path of an existing, ordinary, readable file beneath one of the folders.
 
-    What is opened later by this path should be opened by `open_beneath`, where folders may change meanwhile.
+    What is opened later by this path should be opened by `open_unlinked`: folders may change meanwhile.
 
     Raises:
         PathRefused: there is none, for whatever reason.
@@ -60,6 +61,17 @@ def open_beneath(roots: Sequence[Path], path: str) -> int:
         with suppress(OSError):
             return _open_file(root, parts)
     raise PathRefused
+
+
+def open_unlinked(path: Path) -> int:
+    """A descriptor, for reading, of an ordinary file whose path was resolved before; the caller closes it.
+
+    Raises:
+        OSError: there is none, or a link lies on the way: somebody put it there since.
+    """
+    if not path.is_absolute():
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
+    return _open_file(Path(path.anchor), path.parts[1:])
 
 
 def read_beneath(roots: Sequence[Path], path: str, limit: int) -> bytes:
@@ -165,4 +177,4 @@ def _is_free(folder: int, parts: Sequence[str]) -> bool:
 
 
 def _refuse() -> NoReturn:
-    raise OSError
+    raise OSError(errno.EINVAL, "it is no ordinary file")

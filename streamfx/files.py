@@ -1,8 +1,8 @@
 """The only opener of files that a person names: regular files only, sizes checked, results saved atomically.
 
 A path that a person typed may be a symlink; it is resolved once, and what is opened is what was checked.
-Every reader starts at `open_regular` and every writer at `atomic_output`, so confinement to root folders
-(for paths that come over the network) has two places to go.
+Every reader starts at `open_regular` and every writer at `atomic_output`. Paths that come over the network
+are checked by confine.py; the worker, which opens them later, follows no link (`refuse_links`).
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from io import FileIO
 from pathlib import Path
 from typing import Final, NamedTuple, NoReturn
 
+from streamfx.confine import SUPPORTED, open_unlinked
 from streamfx.errors import (
     MotionUnreadable,
     OutputError,
@@ -80,6 +81,18 @@ _EXHAUSTED: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """What a write in the middle can run into; other errors of the block may be about another file."""
 
 
+_follows_links = True
+
+
+def refuse_links() -> None:
+    """From now on this process opens resolved paths only, and follows no link on their way.
+
+    For processes that open what another has checked: a link that lies there now was put there since.
+    """
+    global _follows_links  # noqa: PLW0603 - what a process may open is one thing for all of it
+    _follows_links = False
+
+
 def check_readable(path: Path, what: Subject = ANY_FILE) -> Path:
     """The resolved path of a regular, readable file; nothing is opened.
 
@@ -100,6 +113,8 @@ def check_readable(path: Path, what: Subject = ANY_FILE) -> Path:
 
 def open_regular(path: Path, what: Subject = ANY_FILE) -> FileIO:
     """The file opened for reading, unbuffered, its `name` the resolved path. Errors as `check_readable`."""
+    if not _follows_links and SUPPORTED:
+        return _open_resolved(path, what)
     resolved = check_readable(path, what)
     try:
         file = FileIO(resolved, "rb", opener=lambda name, _flags: os.open(name, _READ_FLAGS))
@@ -111,6 +126,13 @@ def open_regular(path: Path, what: Subject = ANY_FILE) -> FileIO:
         file.close()
         raise
     return file
+
+
+def _open_resolved(path: Path, what: Subject) -> FileIO:
+    try:
+        return FileIO(path, "rb", opener=lambda _name, _flags: open_unlinked(path))
+    except OSError as error:
+        _raise_unopened(path, what, error)
 
 
 def read_bytes(path: Path, limit: int, what: Subject = ANY_FILE) -> bytes:

@@ -83,6 +83,25 @@ def test_a_link_that_replaces_the_checked_file_is_not_followed(tmp_path, monkeyp
         open_regular(path, DRIVER)
 
 
+def test_a_process_that_follows_no_links_opens_resolved_paths_only(tmp_path, monkeypatch):
+    """As workers do: a link on the way was put there after the path was checked."""
+    real = tmp_path.resolve()
+    (real / "folder").mkdir()
+    (real / "folder" / "video").write_bytes(b"data")
+    (real / "last").symlink_to("folder/video")
+    (real / "middle").symlink_to("folder")
+    monkeypatch.setattr(files, "_follows_links", True)  # and put back afterwards
+    files.refuse_links()
+    with open_regular(real / "folder" / "video", DRIVER) as file:
+        assert (file.read(), file.name) == (b"data", real / "folder" / "video")
+    for path in ("last", "middle/video", "folder", "folder/none", "folder/../folder/../last"):
+        with pytest.raises(SourceMissing, match=path.rpartition("/")[2]):
+            open_regular(real / path, DRIVER)
+    monkeypatch.chdir(real)
+    with pytest.raises(SourceMissing):
+        open_regular(Path("folder/video"), DRIVER)
+
+
 def test_unreadable_file_is_told(tmp_path):
     with _as_nobody() as folder:
         (folder / "f").write_bytes(b"x")

@@ -226,6 +226,16 @@ def test_a_source_that_vanishes_is_found_again(
     _report(f"source lost x{TIMES}", watcher)
 
 
+def test_a_link_put_in_the_way_after_the_check_leads_the_worker_nowhere(session: Session, tmp_path: Path):
+    (tmp_path / "secret").mkdir()
+    cv2.imwrite(str(tmp_path / "secret" / "beach.png"), np.zeros((90, 200, 3), np.uint8))
+    (tmp_path / "allowed").symlink_to("secret")  # when it was checked it was a folder
+    until(lambda: is_live(session))
+    named = Background(BackgroundKind.IMAGE, image=tmp_path / "allowed" / "beach.png")
+    session.update(replace(session.settings, background=named))
+    until(lambda: "beach.png" in session.status().trouble, what="the background is refused")
+
+
 def test_a_session_is_changed_hundreds_of_times_while_it_runs(
     session: Session, watcher: Watcher, tmp_path: Path
 ):

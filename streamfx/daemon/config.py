@@ -45,9 +45,21 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final
 
+from streamfx.devices import camera_device
 from streamfx.errors import SettingRefused, UsageError
 from streamfx.files import ANY_FILE, read_bytes
-from streamfx.session.settings import Background, BackgroundKind, Gains, Output, SessionSettings, check
+from streamfx.session.settings import (
+    AUTO,
+    DEMO,
+    NOTHING,
+    REMOTE,
+    Background,
+    BackgroundKind,
+    Gains,
+    Output,
+    SessionSettings,
+    check,
+)
 
 _MOST_BYTES: Final = 1 << 20
 _MOST_SESSIONS: Final = 16
@@ -83,7 +95,7 @@ class SessionTable:
         """
         settings = SessionSettings(
             output=Output(self.camera, frame_size(self.size), self.fps),
-            source=self.source,
+            source=source(self.source),
             portraits=self.portraits,
             gains=Gains(self.head, self.expression, self.gaze),
             background=background(self.background),
@@ -191,7 +203,14 @@ def background(text: str) -> Background:
         return Background(BackgroundKind(text))
     if text.startswith("#"):
         return Background(BackgroundKind.COLOUR, colour=text)
-    return Background(BackgroundKind.IMAGE, image=Path(text).expanduser())
+    return Background(BackgroundKind.IMAGE, image=Path(text).expanduser().resolve())
+
+
+def source(text: str) -> str:
+    """What drives, a file by its resolved path: who opens it follows no link."""
+    if text in (AUTO, NOTHING, REMOTE, DEMO) or camera_device(text) is not None:
+        return text
+    return str(Path(text).expanduser().resolve())
 
 
 _LONGEST_SIZE: Final = 12

@@ -76,7 +76,7 @@ class Portraits:
         """Sessions that hold a portrait; set by `Sessions`."""
         self.added: Callable[[str], object] = lambda _id: None
         """Told of every new portrait; set by `Sessions`."""
-        self._folder, self._size = folder, size
+        self._folder, self._size = folder.resolve(), size  # a worker follows no link
         self._lock, self._adding = threading.Lock(), threading.Lock()
         self._known: dict[str, PortraitInfo] = {}
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)

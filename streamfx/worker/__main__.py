@@ -7,6 +7,7 @@ import os
 import sys
 from typing import BinaryIO
 
+from streamfx.files import refuse_links
 from streamfx.worker.channel import Channel
 from streamfx.worker.guard import die_with_parent
 
@@ -14,6 +15,7 @@ from streamfx.worker.guard import die_with_parent
 def main() -> int:
     """Serve the daemon until it says stop or is gone."""
     die_with_parent()
+    refuse_links()
     logging.basicConfig(level=logging.INFO, format="worker: %(levelname)s %(message)s", stream=sys.stderr)
     channel = Channel(os.fdopen(0, "rb", closefd=False), take_stdout())
     from streamfx.worker.work import serve

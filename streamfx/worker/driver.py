@@ -77,7 +77,7 @@ def open_live(spec: str, store: Store, timer: StageTimer) -> LiveDriver:
         SourceError, MotionUnreadable: it cannot be opened.
     """
     if spec == "demo":
-        return TemplateLoop(demo_motion_file())
+        return TemplateLoop(demo_motion_file().resolve())
     if Path(spec).suffix.lower() == SUFFIX:
         return TemplateLoop(Path(spec))
     return FaceFollower(_open(_first_camera() if spec == "auto" else spec), store, timer)
