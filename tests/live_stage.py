@@ -12,11 +12,15 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from media import read_video, write_pictures
+from scenes import face_clip
 
 from streamfx.frames import U8, Quality, Rendered
 from streamfx.session.handover import MAGIC
 from streamfx.sink.ring import RingReader
 
+TIMES = int(os.environ.get("STREAMFX_FAULTS", "2"))
+"""How often each fault is made."""
 TILE = 8
 """px of the canary's squares."""
 ONE, OTHER = (255, 0, 255), (0, 255, 0)
@@ -43,6 +47,13 @@ def sings(rgb: U8) -> bool:
     for colour in (ONE, OTHER):
         share += float((np.abs(small - np.array(colour, np.int16)).max(2) < _NEAR).mean())
     return share > SINGS
+
+
+def canary_clip(folder: Path) -> Path:
+    """A real face with the canary around it, as a film."""
+    pictures = [paint_canary(rgb) for rgb in read_video(face_clip())]
+    assert all(sings(rgb) for rgb in pictures)
+    return write_pictures(folder / "driver.mp4", pictures)
 
 
 def receive_ring(path: Path | str, seconds: float = 10.0) -> int:
@@ -126,3 +137,10 @@ def children_of(pid: int) -> list[int]:
             if int(parent) == pid and state != "Z":
                 found.append(int(entry.name))
     return found
+
+
+def runs(pid: int) -> bool:
+    try:
+        return (Path("/proc") / str(pid) / "stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False

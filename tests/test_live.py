@@ -10,7 +10,6 @@ import os
 import random
 import shutil
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -20,14 +19,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from live_stage import Watcher, children_of, paint_canary, sings, until
-from media import read_video, write_pictures
-from scenes import face_clip, photo, store
+from live_stage import TIMES, Watcher, canary_clip, children_of, sings, until
+from media import read_video
+from scenes import photo, store
 
 from streamfx.errors import (
     LimitReached,
-    PhotoUnreadable,
-    PhotoUnsuitable,
     ResourceBusy,
     ResourceExists,
     ResourceMissing,
@@ -43,8 +40,6 @@ from streamfx.session.sessions import Sessions
 from streamfx.session.settings import Background, BackgroundKind, Gains, Output, SessionSettings
 from streamfx.session.status import SourceState, State
 
-TIMES = int(os.environ.get("STREAMFX_FAULTS", "2"))
-"""How often each fault is made."""
 LONGEST_GAP_MS = 250.0
 """Between two pictures as a reader sees them; a tick is 33. Machines that run tests are noisy: the design's
 figure is 100, and scripts/live-faults reports the worst."""
@@ -57,11 +52,7 @@ pytestmark = pytest.mark.timeout(120 + 12 * TIMES)
 
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A real face with the canary around it."""
-    path = tmp_path_factory.mktemp("canary") / "driver.mp4"
-    pictures = [paint_canary(rgb) for rgb in read_video(face_clip())]
-    assert all(sings(rgb) for rgb in pictures)
-    return write_pictures(path, pictures)
+    return canary_clip(tmp_path_factory.mktemp("canary"))
 
 
 @pytest.fixture(scope="module")
@@ -383,6 +374,11 @@ def test_what_makes_no_sense_is_refused_and_changes_nothing(sessions: Sessions, 
         sessions.get("nobody")
 
 
+def test_a_portrait_in_use_stays(session: Session, portraits: Portraits):
+    with pytest.raises(ResourceBusy, match=session.id):
+        portraits.remove("astro")
+
+
 def test_there_are_only_so_many_sessions(sessions: Sessions):
     quiet = SessionSettings(OUTPUT, "none")
     for _ in range(4):
@@ -391,142 +387,6 @@ def test_there_are_only_so_many_sessions(sessions: Sessions):
         sessions.create(quiet)
     sessions.delete("session-2")
     assert sessions.create(quiet).id == "session-2"
-
-
-class TestPortraits:
-    def test_they_are_kept_and_found_again(self, portraits: Portraits, tmp_path: Path):
-        again = Portraits(portraits._folder, SIZE)
-        assert [one.id for one in again.list()] == ["astro", "turned"]
-        info = again.get("astro")
-        assert (info.name, info.size) == ("Astronaut", (512, 512))
-        assert any("small" in finding or "px tall" in finding for finding in info.findings)
-        jpeg = cv2.imdecode(np.frombuffer(again.thumbnail("astro"), np.uint8), cv2.IMREAD_COLOR)
-        assert max(jpeg.shape) == 256
-
-    def test_a_session_with_nothing_to_show_takes_the_first_that_is_added(self, tmp_path: Path):
-        own = Portraits(tmp_path / "own", SIZE)
-        made = Sessions(own)
-        try:
-            empty = made.create(SessionSettings(OUTPUT, "none"))
-            own.add(photo(), id="first")
-            assert empty.settings.shown() == "first"
-            until(lambda: not empty.status().readying)
-            own.add(photo(), id="second")
-            assert empty.settings.portraits == ("first",)
-        finally:
-            made.close()
-
-    def test_one_in_use_stays(self, sessions: Sessions, session: Session, portraits: Portraits):
-        with pytest.raises(ResourceBusy, match=session.id):
-            portraits.remove("astro")
-
-    def test_what_is_no_portrait_is_refused_and_leaves_nothing(self, tmp_path: Path):
-        portraits = Portraits(tmp_path / "own", SIZE)
-        noise = cv2.imencode(".png", np.random.default_rng(0).integers(0, 255, (300, 300, 3), np.uint8))[1]
-        with pytest.raises(PhotoUnsuitable, match="face"):
-            portraits.add(noise.tobytes(), name="noise")
-        for data in (b"no photo", b"", b"\x89PNG\r\n\x1a\n" + b"\0" * 100):
-            with pytest.raises(PhotoUnreadable):
-                portraits.add(data, name="broken")
-        with pytest.raises(SettingRefused):
-            portraits.add(photo(), id="Not An Id")
-        assert list((tmp_path / "own").iterdir()) == []
-
-    def test_they_are_renamed_and_removed(self, tmp_path: Path):
-        portraits = Portraits(tmp_path / "own", SIZE)
-        info = portraits.add(photo().read_bytes(), name="Zoë")
-        assert portraits.rename(info.id, "Anna").name == "Anna"
-        with pytest.raises(SettingRefused):
-            portraits.rename(info.id, "a\nb")
-        assert Portraits(tmp_path / "own", SIZE).get(info.id).name == "Anna"
-        portraits.remove(info.id)
-        assert list((tmp_path / "own").iterdir()) == []
-        with pytest.raises(ResourceMissing):
-            portraits.get(info.id)
-
-
-class TestProgram:
-    """`streamfx live` as a process."""
-
-    def test_told_to_stop_it_leaves_nothing_behind(self, short_folder: Path, clip: Path):
-        slowest = 0.0
-        for time_ in range(TIMES):
-            with _program(short_folder, clip) as program:
-                if time_ % 2 == 0:
-                    until(lambda program=program: children_of(program.pid), what="a worker")
-                time.sleep(random.Random(time_).uniform(0, 2))
-                workers = children_of(program.pid)
-                start = time.monotonic()
-                program.send_signal(signal.SIGTERM)
-                code = program.wait(10)
-                slowest = max(slowest, time.monotonic() - start)
-                # 0 as soon as there is something to end; before that, as any command.
-                allowed = (0,) if workers else (0, 128 + signal.SIGTERM, -signal.SIGTERM)
-                assert code in allowed, program.stderr.read()
-                assert not [pid for pid in workers if _runs(pid)]
-                assert not list((short_folder / "streamfx").glob("*.ring"))
-        sys.stdout.write(f"SIGTERM x{TIMES}: slowest end {slowest:.2f} s\n")
-        assert slowest < 3
-
-    def test_killed_outright_it_takes_its_worker_with_it(self, short_folder: Path, clip: Path):
-        for _ in range(TIMES):
-            with _program(short_folder, clip) as program:
-                until(lambda program=program: children_of(program.pid), what="a worker")
-                workers = children_of(program.pid)
-                program.kill()
-                program.wait(10)
-                until(lambda workers=workers: not any(map(_runs, workers)), 5, "no orphan")
-
-    def test_its_process_holds_nothing_that_decodes_tracks_or_infers(self, short_folder: Path, clip: Path):
-        with _program(short_folder, clip) as program:
-            until(lambda: list((short_folder / "streamfx").glob("*.ring")), what="a session")
-            mapped = Path(f"/proc/{program.pid}/maps").read_text()
-            program.terminate()
-            program.wait(10)
-        heavy = ("/av/", "/av.libs/", "/mediapipe/", "/openvino/", "/llvmlite/", "/numba/", "/torch/")
-        assert [name for name in heavy if name in mapped] == []
-        assert "/grpc/" in mapped  # the names are those of folders, as they stand there
-
-    def test_a_second_one_is_refused(self, short_folder: Path, clip: Path):
-        with _program(short_folder, clip) as program:
-            until(lambda: children_of(program.pid))
-            with _program(short_folder, clip) as second:
-                _, err = second.communicate(timeout=30)
-                assert second.returncode == 1
-                assert f"running already (process {program.pid})" in err
-            program.send_signal(signal.SIGINT)
-            assert program.wait(10) == 0
-
-
-def test_the_daemon_has_no_decoder_tracker_or_network_in_its_process():
-    code = (
-        "import sys, streamfx.daemon\n"
-        "heavy = {'av', 'mediapipe', 'torch', 'openvino', 'numba', 'PIL.JpegImagePlugin'}\n"
-        "print(sorted(heavy & set(sys.modules)))"
-    )
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-c", code]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
-
-
-def _program(folder: Path, clip: Path) -> subprocess.Popen[str]:
-    environment = {
-        **os.environ, "PYTHONPATH": str(ROOT), "XDG_RUNTIME_DIR": str(folder),
-        "XDG_DATA_HOME": str(folder / "data"),
-    }  # fmt: skip
-    command = [sys.executable, "-m", "streamfx", "live", "--portrait", str(photo()), "--source", str(clip)]
-    return subprocess.Popen(
-        [*command, "--camera", "none", "--size", "320x240"],
-        env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-
-
-def _runs(pid: int) -> bool:
-    try:
-        return (Path("/proc") / str(pid) / "stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
 
 
 def _holds(pid: int, name: str) -> bool:
