@@ -110,6 +110,8 @@ def log_to_stderr(level: int = logging.WARNING, *, as_json: bool = False) -> Non
 
 def resident_bytes() -> int:
     """Memory of this process that lies in RAM now; 0 where the system does not tell."""
+    if sys.platform != "linux":
+        return 0
     try:
         pages = int(Path("/proc/self/statm").read_text("ascii").split()[1])
     except OSError:

@@ -7,7 +7,6 @@ import json
 import logging
 import re
 import signal
-import socket
 import stat
 import subprocess
 import sys
@@ -18,7 +17,6 @@ from contextlib import closing
 from pathlib import Path
 
 import grpc
-import psutil
 import pytest
 from control_stage import Stage, make_certificates, raw_call, staged
 from fake_sessions import FakeSessions, devices, photo
@@ -32,12 +30,11 @@ from grpc_status import rpc_status
 from streamfx import errors
 from streamfx.client import CallRefused, Client
 from streamfx.control import failures
-from streamfx.control.address import SocketPlace, default_socket
 from streamfx.control.auth import TABLE, Permission
 from streamfx.control.options import ControlOptions, Limits
 from streamfx.control.server import SERVICES, ControlServer
 from streamfx.control.tokens import make_token, read_token
-from streamfx.errors import OutputError, ResourceBusy, SettingRefused, StreamfxError, UsageError
+from streamfx.errors import OutputError, SettingRefused, StreamfxError, UsageError
 from streamfx.session.settings import SessionSettings
 
 SESSIONS = "/streamfx.v1.SessionService/"
@@ -193,91 +190,6 @@ def test_details_are_for_programs(stage: Stage):
     assert full["RetryInfo"].retry_delay.seconds == 5
     long = status_of(SESSIONS + "CreateSession", json.dumps({"settings": {"refine": "😀" * 9000}}))
     assert long["code"] is grpc.StatusCode.INVALID_ARGUMENT
-
-
-# -- the socket ----------------------------------------------------------------------------------------------
-
-
-def test_the_socket_is_the_users_alone(stage: Stage, tmp_path: Path):
-    path = stage.server.socket
-    assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
-    listening = [one for one in psutil.Process().net_connections("inet") if one.status == "LISTEN"]
-    assert listening == []
-    stage.server.stop()
-    assert list(path.parent.iterdir()) == []
-
-
-def test_a_folder_open_to_others_is_closed(tmp_path: Path):
-    (tmp_path / "run").mkdir(mode=0o755)
-    with staged(tmp_path) as stage:
-        assert stat.S_IMODE(stage.server.socket.parent.stat().st_mode) == 0o700
-
-
-def test_a_living_daemon_is_left_alone(stage: Stage, client: Client):
-    other = ControlServer(FakeSessions(), devices, ControlOptions(socket=stage.server.socket))
-    with pytest.raises(ResourceBusy, match="Another daemon listens at"):
-        other.start()
-    assert client.list_sessions() == []
-
-
-def test_a_program_that_listens_there_is_left_alone(tmp_path: Path):
-    path = tmp_path / "run" / "control.sock"
-    path.parent.mkdir()
-    with socket.socket(socket.AF_UNIX) as other:
-        other.bind(str(path))
-        other.listen()
-        with pytest.raises(ResourceBusy):
-            SocketPlace(path)
-    assert path.exists()
-    place = SocketPlace(path)  # now nobody listens: it is stale
-    assert not path.exists()
-    place.release()
-
-
-def test_a_killed_daemon_leaves_nothing_in_the_way(tmp_path: Path):
-    program = f"""
-import sys, time; sys.path.insert(0, {str(Path(__file__).parent)!r})
-from pathlib import Path; from control_stage import Stage; from streamfx.control.options import ControlOptions
-stage = Stage(Path({str(tmp_path)!r}), ControlOptions())
-stage.server.start()
-print("up", flush=True)
-time.sleep(60)
-"""
-    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE) as child:
-        assert child.stdout.readline() == b"up\n"
-        child.send_signal(signal.SIGKILL)
-    assert (tmp_path / "run" / "control.sock").exists()
-    with staged(tmp_path) as stage, Client.connect(stage.server.socket) as client:
-        assert client.list_sessions() == []
-
-
-@pytest.mark.parametrize("what", ["file", "link", "long", "foreign"])
-def test_odd_places_are_refused(tmp_path: Path, what: str):
-    path = tmp_path / "run" / "control.sock"
-    path.parent.mkdir()
-    if what == "file":
-        path.write_text("mine")
-    elif what == "link":
-        (tmp_path / "real").mkdir()
-        path.parent.rmdir()
-        path.parent.symlink_to(tmp_path / "real")
-    elif what == "long":
-        path = path.with_name("x" * 120)
-    else:
-        path = Path("/proc/control/x.sock")
-    with pytest.raises(UsageError):
-        SocketPlace(path)
-    assert what != "file" or path.read_text() == "mine"
-
-
-def test_where_the_socket_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
-    monkeypatch.setenv("XDG_RUNTIME_DIR", "/run/user/1")
-    assert default_socket() == Path("/run/user/1/streamfx/control.sock")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    for unset in ("", "relative"):
-        monkeypatch.setenv("XDG_RUNTIME_DIR", unset)
-        assert default_socket() == tmp_path / "streamfx" / "run" / "control.sock"
 
 
 # -- TLS and tokens ------------------------------------------------------------------------------------------

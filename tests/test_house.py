@@ -40,6 +40,11 @@ BROAD_ALLOWED = {
     "streamfx/control/binding.py": 1,  # a call that fails must not tell clients more than that
 }
 """Where anything is caught, and how often."""
+LINUX_ONLY = {
+    f"streamfx/{name}.py"
+    for name in ("sink/v4l2", "sink/loopback", "sink/loopback_camera", "session/handover")
+}
+"""Run on Linux alone."""
 RENDERED_AT = {
     "streamfx/render/composite.py": "drawn from a rig",
     "streamfx/sink/idle.py": "moved from an idle portrait, which was drawn from a rig",
@@ -109,6 +114,26 @@ def test_a_broken_contract_is_noticed(tmp_path: Path, file: str, line: str):
 
     assert done.returncode == 1, done.stdout
     assert "BROKEN" in done.stdout or "a_new_room" in done.stdout, done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize("system", ["win32", "darwin"])
+def test_other_systems_are_asked_for_nothing_that_they_lack(tmp_path: Path, system: str):
+    """There is no such machine here; the types of Python's own modules tell what each has."""
+    options = [
+        "--platform",
+        system,
+        "--no-warn-unreachable",
+        "--cache-dir",
+        str(tmp_path),
+        "--no-error-summary",
+    ]
+    command = [sys.executable, "-m", "mypy", *options]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=380, check=False)
+    found = {line.partition(":")[0] for line in done.stdout.splitlines() if ": error:" in line}
+    assert done.stderr == ""
+    assert found - LINUX_ONLY == set(), done.stdout
 
 
 def test_nothing_can_execute_what_it_loads():

@@ -8,7 +8,8 @@ from typing import Final
 
 import grpc
 
-from streamfx.control.address import default_socket
+from streamfx.client.errors import DaemonUnreachable
+from streamfx.control.address import default_socket, has_sockets, read_pointer
 from streamfx.errors import UsageError
 
 OPTIONS: Final = (
@@ -50,19 +51,35 @@ def way(
 
     Raises:
         UsageError: the address has neither form, or a PEM file cannot be read.
+        DaemonUnreachable: none runs, where that can be told (Windows).
     """
     text = str(address if address is not None else default_socket())
-    if text.startswith(("unix:", "/")):
+    if text.startswith("unix:") or Path(text).is_absolute():
         if token or authority or certificate:
             raise UsageError(
                 "A UNIX socket takes no token or certificate", "Leave them out, or use HOST:PORT"
             )
-        return Way(f"unix:{text.removeprefix('unix:')}", None, ())
+        return _local(Path(text.removeprefix("unix:")))
     host, _, port = text.rpartition(":")
     if not host or not port.isdecimal():
         raise UsageError(f"{text!r} is no address", "Write a socket's path, or HOST:PORT")
     credentials = grpc.ssl_channel_credentials(_read(authority), _read(key), _read(certificate))
-    return Way(text, credentials, (("authorization", f"Bearer {token}"),) if token else ())
+    return Way(text, credentials, _bearer(token) if token else ())
+
+
+def _local(path: Path) -> Way:
+    """To a daemon of the same user: its socket, or the port that it names at the socket's place."""
+    pointer = read_pointer(path)
+    if pointer is not None:
+        local = grpc.local_channel_credentials(grpc.LocalConnectionType.LOCAL_TCP)
+        return Way(f"127.0.0.1:{pointer.port}", local, _bearer(pointer.token))
+    if not has_sockets():
+        raise DaemonUnreachable(f"No daemon runs: there is no {path}", "Start it: streamfx serve")
+    return Way(f"unix:{path}", None, ())
+
+
+def _bearer(token: str) -> tuple[tuple[str, str], ...]:
+    return (("authorization", f"Bearer {token}"),)
 
 
 def _read(file: Path | None) -> bytes | None:

@@ -1,26 +1,65 @@
-"""Where the daemon listens for programs of the same user: a UNIX socket in a folder of its own."""
+"""Where the daemon listens for programs of the same user: a UNIX socket in a folder of its own.
+
+Where there are none (Windows) a file at the same path says at which port of this machine it listens instead,
+and which token it wants: whoever may read the file may steer the daemon, as whoever may open the socket.
+"""
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import stat
+import sys
 from contextlib import ExitStack, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from streamfx import locks
 from streamfx.config import runtime_folder
 from streamfx.errors import ResourceBusy, UsageError
+from streamfx.files import atomic_output
 
 NAME: Final = "control.sock"
 _LONGEST: Final = 107
 """Bytes of a socket's path that the system takes."""
 _CONNECT_S: Final = 1.0
+_LONGEST_POINTER: Final = 4096
+_PORTS: Final = 1 << 16
 
 
 def default_socket() -> Path:
     """In the daemon's runtime folder, `$XDG_RUNTIME_DIR/streamfx/control.sock` as a rule."""
     return runtime_folder() / NAME
+
+
+def has_sockets() -> bool:
+    """Whether gRPC can listen at UNIX sockets here; its Python has none on Windows (grpc issue 35880)."""
+    return sys.platform != "win32"
+
+
+@dataclass(frozen=True, slots=True)
+class Pointer:
+    """Where the daemon listens in place of a UNIX socket: a port of this machine, and the token it wants."""
+
+    port: int
+    token: str
+
+
+def read_pointer(path: Path) -> Pointer | None:
+    """What a daemon left at its socket's path; None if that is no such word, or could be another user's."""
+    try:
+        facts = path.lstat()
+        if not stat.S_ISREG(facts.st_mode) or facts.st_size > _LONGEST_POINTER or not _is_private(facts):
+            return None
+        said = json.loads(path.read_text("utf-8"))
+        port, token = said["port"], said["token"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    if not (isinstance(port, int) and 0 < port < _PORTS and isinstance(token, str) and token.isascii()):
+        return None
+    return Pointer(port, token)
 
 
 class SocketPlace:
@@ -42,6 +81,12 @@ class SocketPlace:
             undo.callback(os.close, self._lock)
             _clear(path)
             undo.pop_all()
+
+    def point_to(self, port: int, token: str) -> None:
+        """Leave word, for this user only, of the port at which the daemon listens instead (`has_sockets`)."""
+        with atomic_output(self.path) as part:
+            part.chmod(0o600)
+            part.write_text(json.dumps({"port": port, "token": token}), "utf-8")
 
     def opened(self) -> None:
         """The socket exists now: keep others from it. (Its folder kept them out before.)"""
@@ -72,13 +117,11 @@ def _own_folder(folder: Path) -> None:
 
 def _lock(path: Path) -> int:
     """A descriptor whose lock falls with the process, however it ends."""
-    import fcntl
-
     name = _lock_file(path)
     while True:
-        descriptor = os.open(name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        descriptor = locks.open_lock(name)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            locks.lock(descriptor)
             if os.path.samestat(os.fstat(descriptor), name.lstat()):
                 return descriptor
         except FileNotFoundError:
@@ -99,7 +142,10 @@ def _clear(path: Path) -> None:
         mode = path.lstat().st_mode
     except FileNotFoundError:
         return
-    if not stat.S_ISSOCK(mode):
+    if stat.S_ISREG(mode) and read_pointer(path) is not None:
+        path.unlink()  # whoever wrote it held the lock that is ours now
+        return
+    if sys.platform == "win32" or not stat.S_ISSOCK(mode):
         raise UsageError(f"{path} exists and is no socket", "Remove it, or name another with --socket")
     with socket.socket(socket.AF_UNIX) as probe:
         probe.settimeout(_CONNECT_S)
@@ -116,6 +162,11 @@ def _clear(path: Path) -> None:
 def _taken(path: Path) -> ResourceBusy:
     cause = f"Another daemon listens at {path}"
     return ResourceBusy("socket", str(path), cause, "Stop it, or name another place with --socket")
+
+
+def _is_private(facts: os.stat_result) -> bool:
+    """Windows has other permissions: there the folder, which is the user's, keeps others out."""
+    return facts.st_uid == _user() and (sys.platform == "win32" or not facts.st_mode & 0o077)
 
 
 def _user() -> int:

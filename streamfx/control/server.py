@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
 import threading
 from collections.abc import Sequence
 from contextlib import AsyncExitStack, suppress
@@ -13,7 +14,7 @@ from typing import Final
 import grpc
 from grpc import aio
 
-from streamfx.control.address import SocketPlace, default_socket
+from streamfx.control.address import SocketPlace, default_socket, has_sockets
 from streamfx.control.auth import Credential, Guard, Permission
 from streamfx.control.binding import handler
 from streamfx.control.devices import DeviceService
@@ -36,6 +37,7 @@ SERVICES: Final = (
 _NAMES: Final = tuple(service.full_name for service in SERVICES)
 _ALL: Final = (*SERVICES, HEALTH, REFLECTION)
 _START_S: Final = 20.0
+_TOKEN_BYTES: Final = 32
 _KEEPALIVE: Final = (
     ("grpc.keepalive_time_ms", 10_000),
     ("grpc.keepalive_timeout_ms", 5_000),
@@ -117,8 +119,7 @@ class ControlServer:
             closing.callback(place.release)
             services = _Services(self._sessions, self._devices, self._options)
             closing.callback(services.close)
-            servers = [services.server(Guard((), Permission.CONTROL))]
-            _listen_at(servers[0], f"unix:{self.socket}", None)
+            servers = [_listen_locally(services, place)]
             if self._options.listen:
                 servers.append(services.server(self._guard()))
                 self.ports = _listen_by_tls(servers[1], self._options)
@@ -184,6 +185,19 @@ class _Services:
         """Wait for what is under way."""
         self._streams.close()
         self._work.close()
+
+
+def _listen_locally(services: _Services, place: SocketPlace) -> aio.Server:
+    """A server for programs of the same user."""
+    if has_sockets():
+        server = services.server(Guard((), Permission.CONTROL))
+        _listen_at(server, f"unix:{place.path}", None)
+        return server
+    token = secrets.token_urlsafe(_TOKEN_BYTES)
+    server = services.server(Guard((Credential(token, Permission.CONTROL),), Permission.OPEN))
+    local = grpc.local_server_credentials(grpc.LocalConnectionType.LOCAL_TCP)
+    place.point_to(_listen_at(server, "127.0.0.1:0", local), token)
+    return server
 
 
 def _listen_by_tls(server: aio.Server, options: ControlOptions) -> tuple[int, ...]:

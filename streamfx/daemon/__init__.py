@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import logging
 import os
-import sys
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from streamfx import config
+from streamfx import config, locks
 from streamfx.control.options import ControlOptions
 from streamfx.control.server import ControlServer
 from streamfx.daemon.devices import list_devices
@@ -98,27 +97,14 @@ def _make_private(folder: Path) -> None:
 
 def _locked(path: Path) -> int:
     """A descriptor that holds the lock; a lock dies with its process, so none is ever stale."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    descriptor = locks.open_lock(path)
     try:
-        _lock(descriptor)
+        locks.lock(descriptor)
     except OSError as error:
-        holder = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip()
+        holder = locks.holder(descriptor)
         os.close(descriptor)
-        who = f" (process {holder})" if holder.isdecimal() else ""
+        who = f" (process {holder})" if holder else ""
         remedy = "Steer it with `streamfx ctl`, or stop it first"
         raise ResourceBusy("daemon", holder, f"streamfx is running already{who}", remedy) from error
-    os.truncate(descriptor, 0)
-    os.pwrite(descriptor, str(os.getpid()).encode(), 0)
+    locks.sign(descriptor)
     return descriptor
-
-
-def _lock(descriptor: int) -> None:
-    """Take the lock, or raise OSError where another process has it."""
-    if sys.platform == "win32":
-        import msvcrt
-
-        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-        return
-    import fcntl
-
-    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

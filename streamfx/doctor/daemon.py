@@ -13,7 +13,7 @@ from typing import Final
 
 from streamfx.checks import Check, State
 from streamfx.config import config_file
-from streamfx.control.address import default_socket
+from streamfx.control.address import Pointer, default_socket, read_pointer
 from streamfx.daemon.config import DaemonConfig, load_config
 from streamfx.errors import CameraUnavailable
 
@@ -46,20 +46,29 @@ def check_socket(path: Path, *, fix: bool = False) -> Check:
         found = path.lstat()
     except OSError:
         return Check("daemon", State.OK, "none runs")
-    if not stat.S_ISSOCK(found.st_mode):
+    pointer = read_pointer(path)
+    if not stat.S_ISSOCK(found.st_mode) and pointer is None:
         return Check("daemon", State.FAIL, f"{path} exists and is no socket", f"Remove it: rm {path}")
     if hasattr(os, "geteuid") and found.st_uid != os.geteuid():
         remedy = "Choose another with `streamfx serve --socket`"
         return Check("daemon", State.FAIL, f"{path} belongs to another user", remedy)
-    with socket.socket(socket.AF_UNIX) as probe:
-        probe.settimeout(_CONNECT_S)
-        try:
-            probe.connect(str(path))
-        except ConnectionRefusedError:
-            return _stale(path, fix=fix)
-        except OSError as error:
-            return Check("daemon", State.FAIL, f"{path} does not answer: {error.strerror}", "Stop the daemon")
+    try:
+        _knock(path, pointer)
+    except ConnectionRefusedError:
+        return _stale(path, fix=fix)
+    except OSError as error:
+        return Check("daemon", State.FAIL, f"{path} does not answer: {error.strerror}", "Stop the daemon")
     return Check("daemon", State.OK, f"a daemon listens at {path}")
+
+
+def _knock(path: Path, pointer: Pointer | None) -> None:
+    """Connect to a daemon, and leave. Raises OSError where none answers."""
+    if pointer is not None:
+        socket.create_connection(("127.0.0.1", pointer.port), _CONNECT_S).close()
+    elif sys.platform != "win32":
+        with socket.socket(socket.AF_UNIX) as probe:
+            probe.settimeout(_CONNECT_S)
+            probe.connect(str(path))
 
 
 def check_port(name: str, address: str) -> Check:

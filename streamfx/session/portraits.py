@@ -9,7 +9,6 @@ import shutil
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
@@ -232,9 +231,9 @@ class Portraits:
         outcome = _looked_at(task)
         if outcome.error:
             raise _as_error(outcome, draft.name)
-        size, now = (outcome.width, outcome.height), time.clock_gettime_ns(time.CLOCK_REALTIME)
+        now = (place / _PHOTO).stat().st_mtime_ns
         info = replace(
-            draft, size=size, sha256=outcome.sha256, references=len(references),
+            draft, size=(outcome.width, outcome.height), sha256=outcome.sha256, references=len(references),
             findings=tuple(outcome.findings), created_ns=now,
         )  # fmt: skip
         _write(place, info)

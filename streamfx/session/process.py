@@ -14,6 +14,7 @@ from typing import Final
 
 from streamfx.errors import WorkerFailed
 from streamfx.frames import Rendered
+from streamfx.inherit import start_with
 from streamfx.sink.ring import RingForm, RingReader, create_ring
 from streamfx.worker.channel import Channel
 from streamfx.worker.protocol import Begin, Drive, Message, Phase, Stop
@@ -53,7 +54,7 @@ class WorkerProcess:
             ) from error
         try:
             self._ring = RingReader(descriptor)
-            self._process = _start(descriptor)
+            self._process, number = start_with(COMMAND, descriptor)
         except OSError as error:
             raise WorkerFailed(f"No process can be started: {error.strerror}", "Close programs") from error
         finally:
@@ -67,7 +68,7 @@ class WorkerProcess:
         ]
         for thread in self._threads:
             thread.start()
-        self.tell(Begin(form.width, form.height, form.fps, descriptor))
+        self.tell(Begin(form.width, form.height, form.fps, number))
 
     @property
     def pid(self) -> int:
@@ -138,9 +139,3 @@ class WorkerProcess:
                     self._hear(message)
         except WorkerFailed:
             self._process.kill()
-
-
-def _start(ring: int) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE, pass_fds=[ring], start_new_session=True
-    )

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from streamfx import errors
 from streamfx.errors import OutputError, StreamfxError
+from streamfx.inherit import start_with
 
 _BEGIN_S: Final = 20.0
 _FINISH_S: Final = 20.0
@@ -36,12 +37,12 @@ class Recording:
         """Why it broke off; empty while all is well."""
         self._facts: dict[str, Any] = {}
         self._begun = threading.Event()
-        self._process = _start(ring)
+        self._process, number = _start(ring)
         assert self._process.stdin is not None  # noqa: S101
         self._thread = threading.Thread(target=self._listen, name="streamfx-recording", daemon=True)
         self._thread.start()
         with suppress(OSError):
-            self._process.stdin.write(json.dumps({"path": str(path), "ring": ring}).encode() + b"\n")
+            self._process.stdin.write(json.dumps({"path": str(path), "ring": number}).encode() + b"\n")
             self._process.stdin.flush()
         if not self._begun.wait(_BEGIN_S):
             self._process.kill()
@@ -93,11 +94,8 @@ class Recording:
         self._begun.set()
 
 
-def _start(ring: int) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "streamfx.worker.recorder"]
+def _start(ring: int) -> tuple[subprocess.Popen[bytes], int]:
     try:
-        return subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, pass_fds=[ring], start_new_session=True
-        )
+        return start_with([sys.executable, "-m", "streamfx.worker.recorder"], ring)
     except OSError as error:
         raise OutputError(f"No recorder can be started: {error.strerror}", "Close programs") from error

@@ -35,6 +35,7 @@ from __future__ import annotations
 
 import mmap
 import os
+import secrets
 import struct
 import sys
 import tempfile
@@ -306,13 +307,22 @@ def _fence() -> None:
 
 def _shared_memory(size: int) -> int:
     """A descriptor of that much memory, all zero."""
-    if hasattr(os, "memfd_create"):
+    if sys.platform == "linux":
         descriptor = os.memfd_create("streamfx", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     else:
-        descriptor, path = tempfile.mkstemp(prefix="streamfx-ring-")
-        if sys.platform != "win32":
-            Path(path).unlink()
+        descriptor = _nameless_file()
     os.ftruncate(descriptor, size)
+    return descriptor
+
+
+def _nameless_file() -> int:
+    """A descriptor of a file that is gone with its last handle, for this user only."""
+    if sys.platform == "win32":
+        path = Path(tempfile.gettempdir()) / f"streamfx-ring-{secrets.token_hex(8)}"
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_BINARY | os.O_NOINHERIT
+        return os.open(path, flags | os.O_TEMPORARY, 0o600)
+    descriptor, name = tempfile.mkstemp(prefix="streamfx-ring-")
+    Path(name).unlink()
     return descriptor
 
 

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import json
 import os
-import select
 import sys
 from pathlib import Path
+from threading import Event, Thread
 from time import monotonic
 from typing import Final, TextIO
 
+from streamfx.inherit import inherited
 from streamfx.worker.guard import die_with_parent
 
 _TELL_S: Final = 0.5
@@ -44,12 +45,13 @@ def _record(path: Path, descriptor: int, writer: TextIO) -> tuple[int, int]:
     from streamfx.sink.film import FilmWriter
     from streamfx.sink.ring import RingReader
 
-    with RingReader(descriptor) as ring:
+    ended = _end_of_input()
+    with RingReader(inherited(descriptor)) as ring:
         form = ring.form
         half_s, last, told_s = 0.5 / form.fps, ring.written, 0.0
         with FilmWriter(path, (form.width, form.height), form.fps) as film:
             _tell(writer, frames=0, bytes=0)
-            while not select.select([sys.stdin], [], [], half_s)[0]:
+            while not ended.wait(half_s):
                 written = ring.written
                 picture = ring.newest()
                 if picture is None:
@@ -61,6 +63,18 @@ def _record(path: Path, descriptor: int, writer: TextIO) -> tuple[int, int]:
                     told_s = monotonic()
                     _tell(writer, frames=film.frames, bytes=0)
         return film.frames, path.stat().st_size
+
+
+def _end_of_input() -> Event:
+    """Set by the second line, or the end, of standard input: pipes cannot be waited for on every system."""
+    ended = Event()
+
+    def wait() -> None:
+        sys.stdin.readline()
+        ended.set()
+
+    Thread(target=wait, daemon=True).start()
+    return ended
 
 
 def _tell(writer: TextIO, **facts: object) -> None:

@@ -15,6 +15,7 @@ from typing import Final
 
 from streamfx.errors import StreamfxError, WorkerFailed
 from streamfx.frames import Motion
+from streamfx.inherit import inherited
 from streamfx.models.store import Store
 from streamfx.portrait.deform import Gains
 from streamfx.realtime import Stalled
@@ -45,7 +46,7 @@ def serve(channel: Channel) -> int:
     try:
         begin = _beginning(channel)
         form = RingForm(begin.width, begin.height, begin.fps)
-        with RingWriter(form, begin.ring) as ring:
+        with RingWriter(form, inherited(begin.ring)) as ring:
             _Worker(begin, ring, channel).run()
     except StreamfxError as error:
         return _give_up(channel, error.cause, error.remedy)
