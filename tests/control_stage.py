@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -44,6 +45,14 @@ def staged(folder: Path, options: ControlOptions | None = None) -> Iterator[Stag
     stage = Stage(folder, options or ControlOptions())
     with stage.server:
         yield stage
+
+
+def until(condition, seconds: float = 20.0) -> None:
+    """Wait for something that another thread does."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not come about"
+        time.sleep(0.01)
 
 
 def raw_call(channel: grpc.Channel, path: str, data: bytes, **options: object) -> bytes:

@@ -1,0 +1,167 @@
+"""The typed client: watching, previews, driving and recording, over a real server."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from control_stage import Stage, staged, until
+
+from streamfx.client import Client
+from streamfx.errors import (
+    ResourceBusy,
+    ResourceMissing,
+    ResourceUnready,
+    SettingRefused,
+)
+from streamfx.session.motion import MotionNumbers
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Iterator[Stage]:
+    with staged(tmp_path) as stage:
+        yield stage
+
+
+@pytest.fixture
+def client(stage: Stage) -> Iterator[Client]:
+    with Client.connect(stage.server.socket) as client:
+        yield client
+
+
+def test_watching_tells_at_once_and_again(stage: Stage, client: Client):
+    session = stage.session()
+    with closing(client.watch("one", 0.1)) as statuses:
+        assert next(statuses) == session.status()
+        client.hide("one")
+        until(lambda: next(statuses).state == "hidden")
+        stage.sessions.delete("one")
+        with pytest.raises(ResourceMissing):
+            list(statuses)
+    for interval_s in (0.05, 61, -1):
+        with pytest.raises(SettingRefused) as refused:
+            next(client.watch("one", interval_s))
+        assert refused.value.field == "interval_ms"
+
+
+def test_previews_are_the_newest_pictures(stage: Stage, client: Client):
+    session = stage.session()
+    stop = threading.Event()
+
+    def publish() -> None:
+        while not stop.wait(1 / 60):
+            session.publish()
+
+    publisher = threading.Thread(target=publish)
+    publisher.start()
+    try:
+        with closing(client.preview("one", max_fps=20, max_side=100, quality=50)) as pictures:
+            seen = [next(pictures) for _ in range(5)]
+    finally:
+        stop.set()
+        publisher.join()
+    assert all(one.size == (100, 75) and one.jpeg[:2] == b"\xff\xd8" for one in seen)
+    numbers = [one.seq for one in seen]
+    assert numbers == sorted(set(numbers))
+    assert 0 < seen[-1].dropped <= seen[-1].seq
+    until(lambda: session.previews == [])
+
+
+def test_a_preview_ends_with_its_session(stage: Stage, client: Client):
+    session = stage.session()
+    seen = []
+    watcher = threading.Thread(target=lambda: seen.extend(client.preview("one")))
+    watcher.start()
+    until(lambda: session.previews)
+    session.publish()
+    until(lambda: seen)
+    stage.sessions.delete("one")
+    watcher.join(20)
+    assert not watcher.is_alive()
+    assert not session.previews
+
+
+@pytest.mark.parametrize(
+    ("options", "field"),
+    [({"max_fps": 61}, "max_fps"), ({"max_side": 8}, "max_side"), ({"quality": 100}, "quality"),
+     ({"max_fps": float("nan")}, "max_fps"), ({"max_side": -1}, "max_side")],
+)  # fmt: skip
+def test_previews_refused(stage: Stage, client: Client, options, field):
+    stage.session()
+    with pytest.raises(SettingRefused) as refused:
+        next(client.preview("one", **options))
+    assert refused.value.field == field
+
+
+def test_driving(stage: Stage, client: Client):
+    session = stage.session(source="remote")
+    motions = [
+        MotionNumbers(coefficients=(0.5,) * 48, rotation=(0.125, -3.2, 0), captured_ns=n) for n in range(20)
+    ]
+    assert client.drive("one", motions) == 20
+    assert [motion.captured_ns for motion in session.driven] == list(range(20))
+    assert session.driven[0].coefficients == (0.5,) * 48
+    assert session.driven[0].lip_gaps == (0.0,) * 9
+    bad = {
+        "rotation": MotionNumbers(rotation=(float("nan"), 0, 0)),
+        "scale": MotionNumbers(scale=0.0),
+        "coefficients": MotionNumbers(coefficients=(1.0,) * 47),
+        "expression": MotionNumbers(expression=(0.0,) * 1404, coefficients=(0.0,) * 48),
+        "gaze": MotionNumbers(gaze=(float("inf"), 0)),
+        "presence": MotionNumbers(presence=1.5),
+        "captured_ns": MotionNumbers(captured_ns=-1),
+    }
+    for field, motion in bad.items():
+        with pytest.raises(SettingRefused) as refused:
+            client.drive("one", [MotionNumbers(), motion])
+        assert refused.value.field == f"motion.{field}"
+    with pytest.raises(SettingRefused, match="no message came"):
+        client.drive("one", [])
+    stage.session("other")
+    with pytest.raises(ResourceUnready, match="not remote"):
+        client.drive("other", [MotionNumbers()])
+
+
+def test_one_drives_at_a_time(stage: Stage, client: Client):
+    session = stage.session(source="remote")
+    go_on = threading.Event()
+
+    def slowly() -> Iterator[MotionNumbers]:
+        yield MotionNumbers()
+        go_on.wait(20)
+
+    first = threading.Thread(target=client.drive, args=("one", slowly()))
+    first.start()
+    until(lambda: session.driven)
+    with pytest.raises(ResourceBusy, match="driver"):
+        client.drive("one", [MotionNumbers()])
+    go_on.set()
+    first.join(20)
+    assert client.drive("one", [MotionNumbers()]) == 1
+
+
+def test_a_recording_is_complete_however_it_ends(stage: Stage, client: Client):
+    session = stage.session()
+    last = list(client.record("one", "timed.mp4", 0.2))[-1]
+    assert (last.finished, last.frames, last.size) == (True, 7, 8)
+    assert (stage.root / "timed.mp4").read_bytes() == b"complete"
+    with closing(client.record("one", "cancelled.mp4")) as progress:
+        assert not next(progress).finished
+        with pytest.raises(ResourceBusy):
+            next(client.record("one", "second.mp4"))
+    until(lambda: session.recording is None)
+    assert (stage.root / "cancelled.mp4").read_bytes() == b"complete"
+    assert not (stage.root / "second.mp4").exists()
+
+
+@pytest.mark.parametrize("path", ["timed.mkv", "../out.mp4", "/tmp/out.mp4", "", "there.mp4", "no/where.mp4"])
+def test_recordings_refused(stage: Stage, client: Client, path: str):
+    stage.session()
+    (stage.root / "there.mp4").write_bytes(b"mine")
+    with pytest.raises(SettingRefused) as refused:
+        next(client.record("one", path))
+    assert refused.value.field == "path"
+    assert (stage.root / "there.mp4").read_bytes() == b"mine"
