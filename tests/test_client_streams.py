@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+import os
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import closing
+from itertools import islice
 from pathlib import Path
 
+import av
+import numpy as np
+import psutil
 import pytest
 from control_stage import Stage, staged, until
+from fake_sessions import FakeSession
 
-from streamfx.client import Client
+from streamfx.client import Client, PreviewFormat
 from streamfx.errors import (
     ResourceBusy,
     ResourceMissing,
     ResourceUnready,
     SettingRefused,
+    WorkerFailed,
 )
+from streamfx.frames import Quality, Rendered
 from streamfx.session.motion import MotionNumbers
 
 
@@ -67,6 +76,84 @@ def test_previews_are_the_newest_pictures(stage: Stage, client: Client):
     numbers = [one.seq for one in seen]
     assert numbers == sorted(set(numbers))
     assert 0 < seen[-1].dropped <= seen[-1].seq
+    until(lambda: session.previews == [])
+
+
+class Broadcast:
+    """A session that publishes all the time: a red picture that turns blue."""
+
+    def __init__(self, session: FakeSession) -> None:
+        self._session, self._ended = session, threading.Event()
+        self._thread = threading.Thread(target=self._run)
+
+    def _run(self) -> None:
+        width, height = self._session.size
+        while not self._ended.wait(0.02):
+            share = min(1.0, self._session.seq / 60)
+            rgb = np.empty((height, width, 3), np.uint8)
+            rgb[:] = (round(200 * (1 - share)), 20, round(200 * share))
+            for preview in list(self._session.previews):
+                preview.put(Rendered(rgb, 1, 2, self._session.seq, Quality.FULL))
+            self._session.seq += 1
+
+    def __enter__(self) -> None:
+        self._thread.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._thread.join()
+
+
+def encoders() -> list[psutil.Process]:
+    children = psutil.process_iter(["ppid", "cmdline"])
+    ours = [one for one in children if one.info["ppid"] == os.getpid()]
+    return [one for one in ours if "streamfx.worker.encoder" in (one.info["cmdline"] or ())]
+
+
+def test_a_preview_comes_as_h264_too(stage: Stage, client: Client):
+    session, decoder, frames, sizes = stage.session(), av.CodecContext.create("h264", "r"), [], []
+    asked = client.preview("one", max_fps=30, max_side=321, format=PreviewFormat.H264)
+    with Broadcast(session), closing(asked) as pictures:
+        for picture in islice(pictures, 45):
+            assert picture.jpeg == b""
+            assert picture.key == (len(frames) == 0)  # within two seconds
+            assert picture.quality is Quality.FULL
+            sizes.append(len(picture.h264))
+            frames += decoder.decode(av.Packet(picture.h264))
+        assert len(encoders()) == 1
+    frames += decoder.decode(None)
+    until(lambda: encoders() == [])
+    assert len(frames) == 45, "each picture comes at once"
+    assert (frames[0].width, frames[0].height) == picture.size == (320, 240)
+    first, last = (frames[at].to_ndarray(format="rgb24").mean((0, 1)) for at in (0, -1))
+    assert np.abs(first - (200, 20, 0)).max() < 45, first
+    assert np.abs(last - (0, 20, 200)).max() < 45, last
+    assert np.median(sizes) < 2000
+    assert session.previews == []
+
+
+def test_a_watcher_of_h264_that_stands_still_misses_pictures_and_no_reference(stage: Stage, client: Client):
+    session, decoder, frames = stage.session(), av.CodecContext.create("h264", "r"), 0
+    with (
+        Broadcast(session),
+        closing(client.preview("one", max_fps=60, format=PreviewFormat.H264)) as pictures,
+    ):
+        for number, picture in enumerate(islice(pictures, 20)):
+            frames += len(decoder.decode(av.Packet(picture.h264)))
+            if number == 5:
+                time.sleep(1.0)
+    assert frames + len(decoder.decode(None)) == 20
+
+
+def test_an_encoder_that_dies_ends_its_preview_alone(stage: Stage, client: Client):
+    session = stage.session()
+    with Broadcast(session), closing(client.preview("one", format=PreviewFormat.H264)) as pictures:
+        next(pictures)
+        encoders()[0].kill()
+        with pytest.raises(WorkerFailed, match="broke off"):
+            for _ in pictures:
+                pass
+        assert next(iter(client.preview("one"))).jpeg
     until(lambda: session.previews == [])
 
 

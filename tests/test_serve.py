@@ -9,9 +9,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from itertools import islice
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 import pytest
@@ -19,7 +21,7 @@ from live_stage import Watcher, children_of, paint_canary, receive_ring, sings, 
 from media import read_video, write_pictures
 from scenes import face_clip, photo, store
 
-from streamfx.client import Client
+from streamfx.client import Client, PreviewFormat
 from streamfx.daemon.config import DaemonConfig, parse_config
 from streamfx.errors import OutputError, PhotoUnsuitable, ResourceBusy, StreamfxError
 from streamfx.frames import Quality
@@ -94,6 +96,7 @@ def test_from_nothing_to_a_driven_portrait_over_grpc(short_folder: Path, clip: P
                 break
         assert not any(sings(picture) for picture in seen)
         assert np.abs(seen[10].astype(int) - seen[-1]).mean() > 10, "the other portrait is shown"
+        assert not any(map(sings, _as_h264(client, session.id, 30)))
         for status in client.watch(session.id, 0.1):
             if status.latency_ms is not None and status.quality is Quality.FULL:
                 break
@@ -109,6 +112,16 @@ def test_from_nothing_to_a_driven_portrait_over_grpc(short_folder: Path, clip: P
         assert program.wait(5) == 0
     assert not socket_of(short_folder).exists()
     assert not list((short_folder / "streamfx").glob("*.ring"))
+
+
+def _as_h264(client: Client, session: str, count: int) -> list[np.ndarray]:
+    """So many pictures of a preview that comes as a stream."""
+    decoder, seen = av.CodecContext.create("h264", "r"), []
+    with closing(client.preview(session, max_fps=30, format=PreviewFormat.H264)) as pictures:
+        for picture in islice(pictures, count):
+            seen += decoder.decode(av.Packet(picture.h264))
+    assert len(seen) == count
+    return [frame.to_ndarray(format="rgb24") for frame in seen]
 
 
 def _drive(client: Client, session: str) -> None:

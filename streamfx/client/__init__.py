@@ -13,6 +13,7 @@ from streamfx.client.aio import AsyncClient
 from streamfx.client.calls import Portrait, Preview, Progress, Session
 from streamfx.client.errors import CallError, CallRefused, CallTimedOut, DaemonFailed, DaemonUnreachable
 from streamfx.client.sync import Client
+from streamfx.control.ports import PreviewFormat
 
 __all__ = [
     "AsyncClient",
@@ -24,6 +25,7 @@ __all__ = [
     "DaemonUnreachable",
     "Portrait",
     "Preview",
+    "PreviewFormat",
     "Progress",
     "Session",
 ]

@@ -6,13 +6,20 @@ Both clients send these; so there is one place where values become messages and 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, Generic, Literal, TypeVar
 
 from google.protobuf.message import Message
 
-from streamfx.control.messages import enum_value, merged, motion_message, settings_message, status_value
-from streamfx.control.ports import DeviceInfo, DeviceKind
+from streamfx.control.messages import (
+    enum_name,
+    enum_value,
+    merged,
+    motion_message,
+    settings_message,
+    status_value,
+)
+from streamfx.control.ports import DeviceInfo, DeviceKind, PreviewFormat
 from streamfx.control.v1 import device_pb2, portrait_pb2, session_pb2
 from streamfx.control.v1 import device_service_pb2 as devices_api
 from streamfx.control.v1 import portrait_service_pb2 as portraits_api
@@ -68,6 +75,10 @@ class Preview:
     """The daemon's monotonic clock."""
     dropped: int
     """Pictures that this call did not get so far, because newer ones overtook them."""
+    h264: bytes = field(default=b"", repr=False)
+    """The picture, in place of `jpeg`, where that was asked for: Annex B, decoded after those before it."""
+    key: bool = True
+    """Whether it needs no picture before it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,9 +251,12 @@ def watch(id: str, interval_s: float) -> Call[SessionStatus]:
     return _call("SessionService", request, api.WatchSessionResponse, read)
 
 
-def preview(id: str, max_fps: float, max_side: int, quality: int) -> Call[Preview]:
+def preview(id: str, max_fps: float, max_side: int, quality: int, format: PreviewFormat) -> Call[Preview]:
     """Its pictures."""
-    request = api.WatchPreviewRequest(session_id=id, max_fps=max_fps, max_side=max_side, quality=quality)
+    request = api.WatchPreviewRequest(
+        session_id=id, max_fps=max_fps, max_side=max_side, quality=quality,
+        format=enum_name(api.PreviewFormat.DESCRIPTOR, format),
+    )  # fmt: skip
     return _call("SessionService", request, api.WatchPreviewResponse, _preview)
 
 
@@ -338,6 +352,8 @@ def _preview(message: api.WatchPreviewResponse) -> Preview:
         captured_ns=message.captured_ns,
         rendered_ns=message.rendered_ns,
         dropped=message.dropped,
+        h264=message.h264,
+        key=message.key,
     )
 
 

@@ -13,7 +13,7 @@ from streamfx.client import calls
 from streamfx.client.address import OPTIONS, Way, way
 from streamfx.client.calls import Call, Portrait, Preview, Progress, Session
 from streamfx.client.errors import from_call
-from streamfx.control.ports import DeviceInfo
+from streamfx.control.ports import DeviceInfo, PreviewFormat
 from streamfx.session.motion import MotionNumbers
 from streamfx.session.settings import SessionSettings
 from streamfx.session.status import SessionStatus
@@ -153,10 +153,16 @@ class Client:
         return self._stream(calls.watch(id, interval_s))
 
     def preview(
-        self, id: str, *, max_fps: float = 15.0, max_side: int = 640, quality: int = 80
+        self,
+        id: str,
+        *,
+        max_fps: float = 15.0,
+        max_side: int = 640,
+        quality: int = 80,
+        format: PreviewFormat = PreviewFormat.JPEG,
     ) -> Generator[Preview]:
         """A session's pictures; what is not taken in time is dropped."""
-        return self._stream(calls.preview(id, max_fps, max_side, quality))
+        return self._stream(calls.preview(id, max_fps, max_side, quality, format))
 
     def record(self, id: str, path: str, duration_s: float = 0.0) -> Generator[Progress]:
         """Record into an MP4 on the daemon's machine, for a time or until the generator is closed."""

@@ -24,6 +24,15 @@ class DeviceKind(StrEnum):
     """Call apps see the portrait in it."""
 
 
+class PreviewFormat(StrEnum):
+    """As what pictures are sent."""
+
+    JPEG = "jpeg"
+    """Each by itself."""
+    H264 = "h264"
+    """A stream: about a sixth of the bytes; each picture needs those before it, back to a key picture."""
+
+
 @dataclass(frozen=True, slots=True)
 class DeviceInfo:
     """A camera of this machine, real or virtual."""

@@ -1,36 +1,103 @@
-"""Pictures of the portrait for watchers: smaller, and as JPEG. Takes what is published, and nothing else."""
+"""Pictures of the portrait for watchers, as JPEG or H.264. Takes what is published, and nothing else."""
 
 from __future__ import annotations
 
 import io
 from dataclasses import dataclass
+from typing import Protocol
 
+import numpy as np
 from PIL import Image
 
-from streamfx.frames import Rendered
+from streamfx.frames import U8, Rendered
+from streamfx.session.encoding import Encoder
 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
     """A picture for the wire."""
 
-    jpeg: bytes
     size: tuple[int, int]
     """(width, height) px."""
+    jpeg: bytes = b""
+    h264: bytes = b""
+    key: bool = True
+    """Whether it needs no picture before it."""
 
 
-def encode(rendered: Rendered, max_side: int, quality: int) -> Picture:
-    """A published picture as JPEG.
+class Pictures(Protocol):
+    """Makes pictures for one watcher."""
 
-    Args:
-        max_side: px; a larger picture is made smaller, its shape kept.
-        quality: of the JPEG, 1 to 95.
-    """
+    def encode(self, rendered: Rendered) -> Picture:
+        """A published picture for the wire.
+
+        Raises:
+            WorkerFailed: it cannot be encoded any more.
+        """
+        ...
+
+    def close(self) -> None:
+        """Release what it holds. May be called twice, while another thread encodes."""
+        ...
+
+
+class JpegPictures:
+    """Each picture by itself."""
+
+    def __init__(self, max_side: int, quality: int) -> None:
+        """Nothing is held.
+
+        Args:
+            max_side: px; a larger picture is made smaller, its shape kept.
+            quality: of the JPEG, 1 to 95.
+        """
+        self._max_side, self._quality = max_side, quality
+
+    def encode(self, rendered: Rendered) -> Picture:
+        """See Pictures."""
+        image = _smaller(rendered, self._max_side)
+        buffer = io.BytesIO()
+        image.save(buffer, "JPEG", quality=self._quality)
+        return Picture(image.size, jpeg=buffer.getvalue())
+
+    def close(self) -> None:
+        """See Pictures."""
+
+
+class H264Pictures:
+    """A stream, encoded by a process of its own."""
+
+    def __init__(self, max_side: int, fps: float) -> None:
+        """The process starts with the first picture, whose size decides.
+
+        Args:
+            max_side: px, as above.
+            fps: pictures a second at most.
+        """
+        self._max_side, self._fps = max_side, fps
+        self._encoder: Encoder | None = None
+
+    def encode(self, rendered: Rendered) -> Picture:
+        """See Pictures."""
+        image = _smaller(rendered, self._max_side)
+        rgb: U8 = np.asarray(image)
+        even = np.ascontiguousarray(rgb[: image.height // 2 * 2, : image.width // 2 * 2])
+        size = (even.shape[1], even.shape[0])
+        if self._encoder is None:
+            self._encoder = Encoder(size, self._fps)
+        data, key = self._encoder.encode(even)
+        return Picture(size, h264=data, key=key)
+
+    def close(self) -> None:
+        """See Pictures."""
+        if self._encoder is not None:
+            self._encoder.close()
+
+
+def _smaller(rendered: Rendered, max_side: int) -> Image.Image:
     image = Image.fromarray(rendered.rgb)
-    if max(image.size) > max_side:
-        scale = max_side / max(image.size)
-        size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
-        image = image.resize(size, Image.Resampling.BOX)
-    buffer = io.BytesIO()
-    image.save(buffer, "JPEG", quality=quality)
-    return Picture(buffer.getvalue(), image.size)
+    if max(image.size) <= max_side:
+        return image
+    scale = max_side / max(image.size)
+    size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
+    return image.resize(size, Image.Resampling.BOX)

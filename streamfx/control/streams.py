@@ -9,18 +9,18 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import closing, contextmanager
 from typing import Final
 
-from streamfx.control.messages import enum_name, motion_value, status_message
+from streamfx.control.messages import enum_name, enum_value, motion_value, status_message
 from streamfx.control.options import Limits
-from streamfx.control.ports import Recording, Session
-from streamfx.control.preview import Picture, encode
+from streamfx.control.ports import PreviewFormat, Recording, Session
+from streamfx.control.preview import H264Pictures, JpegPictures, Picture, Pictures
 from streamfx.control.requests import identifier, within
 from streamfx.control.v1 import session_pb2, session_service_pb2
 from streamfx.control.work import Work
-from streamfx.errors import LimitReached, ResourceBusy, ResourceUnready, SettingRefused
+from streamfx.errors import LimitReached, ResourceBusy, ResourceUnready, SettingRefused, WorkerFailed
 from streamfx.frames import Rendered
 from streamfx.realtime import Closed, Latest, Stalled
 from streamfx.session.motion import check_motion
@@ -31,6 +31,8 @@ SIDES: Final = (16, 1920)
 QUALITIES: Final = (1, 95)
 DURATIONS_S: Final = (0.1, 86_400.0)
 PROGRESS_S: Final = 0.5
+_ENCODE_S: Final = 10.0
+"""Longest for one picture; the first waits for its encoder to start."""
 _LOOKS: Final = 4
 """How often in a picture's time a watcher looks for a new one."""
 _PRESENCE_S: Final = 1.0
@@ -124,18 +126,31 @@ class Streams:
         """Its pictures, the newest each time the watcher is ready for one."""
         pause_s = 1 / within("max_fps", request.max_fps, RATES, 15.0)
         side = int(within("max_side", request.max_side, SIDES, 640))
-        quality = int(within("quality", request.quality, QUALITIES, 80))
-        with self.watchers.seat(id):
+        pictures, encoding = self._pictures(request, side, pause_s)
+        with self.watchers.seat(id), closing(pictures):
             session = await self._work.do(lambda: self._find(id))
             latest = await self._work.do(session.preview, undo=session.release)
             try:
                 while (rendered := await self._next(id, latest, pause_s / _LOOKS)) is not None:
                     due = time.monotonic() + pause_s
-                    picture = await self._encoding.do(lambda: encode(rendered, side, quality))
+                    picture = await _in_time(encoding.do(lambda: pictures.encode(rendered)))
                     yield _preview_message(rendered, picture, latest.statistics().dropped)
                     await self._closing.sleep(max(0.001, due - time.monotonic()))
             finally:
                 session.release(latest)
+
+    def _pictures(
+        self, request: session_service_pb2.WatchPreviewRequest, side: int, pause_s: float
+    ) -> tuple[Pictures, Work]:
+        """What makes the pictures of a preview, and the threads in which it does."""
+        quality = int(within("quality", request.quality, QUALITIES, 80))
+        formats = session_service_pb2.PreviewFormat.DESCRIPTOR
+        asked = enum_value(formats, request.format, PreviewFormat)
+        if asked is None and request.format:
+            raise SettingRefused("format", f"it is {request.format}", "use JPEG or H264")
+        if asked is PreviewFormat.H264:
+            return H264Pictures(side, 1 / pause_s), self._work  # another process does the work
+        return JpegPictures(side, quality), self._encoding
 
     async def drive(
         self, requests: AsyncIterator[session_service_pb2.DriveSessionRequest]
@@ -190,11 +205,22 @@ class Streams:
                 await self._work.do(lambda: self._find(id))
 
 
+async def _in_time(picture: Awaitable[Picture]) -> Picture:
+    """A picture from its encoder, which must not hang."""
+    try:
+        async with asyncio.timeout(_ENCODE_S):
+            return await picture
+    except TimeoutError as error:
+        raise WorkerFailed(f"The preview's encoder gave nothing for {_ENCODE_S:g} s", "Ask again") from error
+
+
 def _preview_message(
     rendered: Rendered, picture: Picture, dropped: int
 ) -> session_service_pb2.WatchPreviewResponse:
     return session_service_pb2.WatchPreviewResponse(
         jpeg=picture.jpeg,
+        h264=picture.h264,
+        key=picture.key,
         width=picture.size[0],
         height=picture.size[1],
         seq=rendered.seq,

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import struct
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Final
 
+PACKET: Final = struct.Struct("<IB")
+"""Before each packet of a preview's encoder: its bytes; 1 if it is a key picture."""
 Json = dict[str, Any]
 
 

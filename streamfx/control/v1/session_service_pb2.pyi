@@ -15,9 +15,18 @@ class Step(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     STEP_UNSPECIFIED: _ClassVar[Step]
     STEP_NEXT: _ClassVar[Step]
     STEP_PREVIOUS: _ClassVar[Step]
+
+class PreviewFormat(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    PREVIEW_FORMAT_UNSPECIFIED: _ClassVar[PreviewFormat]
+    PREVIEW_FORMAT_JPEG: _ClassVar[PreviewFormat]
+    PREVIEW_FORMAT_H264: _ClassVar[PreviewFormat]
 STEP_UNSPECIFIED: Step
 STEP_NEXT: Step
 STEP_PREVIOUS: Step
+PREVIEW_FORMAT_UNSPECIFIED: PreviewFormat
+PREVIEW_FORMAT_JPEG: PreviewFormat
+PREVIEW_FORMAT_H264: PreviewFormat
 
 class CreateSessionRequest(_message.Message):
     __slots__ = ("settings", "id")
@@ -158,19 +167,21 @@ class WatchSessionResponse(_message.Message):
     def __init__(self, status: _Optional[_Union[_session_pb2.SessionStatus, _Mapping]] = ...) -> None: ...
 
 class WatchPreviewRequest(_message.Message):
-    __slots__ = ("session_id", "max_fps", "max_side", "quality")
+    __slots__ = ("session_id", "max_fps", "max_side", "quality", "format")
     SESSION_ID_FIELD_NUMBER: _ClassVar[int]
     MAX_FPS_FIELD_NUMBER: _ClassVar[int]
     MAX_SIDE_FIELD_NUMBER: _ClassVar[int]
     QUALITY_FIELD_NUMBER: _ClassVar[int]
+    FORMAT_FIELD_NUMBER: _ClassVar[int]
     session_id: str
     max_fps: float
     max_side: int
     quality: int
-    def __init__(self, session_id: _Optional[str] = ..., max_fps: _Optional[float] = ..., max_side: _Optional[int] = ..., quality: _Optional[int] = ...) -> None: ...
+    format: PreviewFormat
+    def __init__(self, session_id: _Optional[str] = ..., max_fps: _Optional[float] = ..., max_side: _Optional[int] = ..., quality: _Optional[int] = ..., format: _Optional[_Union[PreviewFormat, str]] = ...) -> None: ...
 
 class WatchPreviewResponse(_message.Message):
-    __slots__ = ("jpeg", "width", "height", "seq", "quality", "captured_ns", "rendered_ns", "dropped")
+    __slots__ = ("jpeg", "width", "height", "seq", "quality", "captured_ns", "rendered_ns", "dropped", "h264", "key")
     JPEG_FIELD_NUMBER: _ClassVar[int]
     WIDTH_FIELD_NUMBER: _ClassVar[int]
     HEIGHT_FIELD_NUMBER: _ClassVar[int]
@@ -179,6 +190,8 @@ class WatchPreviewResponse(_message.Message):
     CAPTURED_NS_FIELD_NUMBER: _ClassVar[int]
     RENDERED_NS_FIELD_NUMBER: _ClassVar[int]
     DROPPED_FIELD_NUMBER: _ClassVar[int]
+    H264_FIELD_NUMBER: _ClassVar[int]
+    KEY_FIELD_NUMBER: _ClassVar[int]
     jpeg: bytes
     width: int
     height: int
@@ -187,7 +200,9 @@ class WatchPreviewResponse(_message.Message):
     captured_ns: int
     rendered_ns: int
     dropped: int
-    def __init__(self, jpeg: _Optional[bytes] = ..., width: _Optional[int] = ..., height: _Optional[int] = ..., seq: _Optional[int] = ..., quality: _Optional[_Union[_session_pb2.Quality, str]] = ..., captured_ns: _Optional[int] = ..., rendered_ns: _Optional[int] = ..., dropped: _Optional[int] = ...) -> None: ...
+    h264: bytes
+    key: bool
+    def __init__(self, jpeg: _Optional[bytes] = ..., width: _Optional[int] = ..., height: _Optional[int] = ..., seq: _Optional[int] = ..., quality: _Optional[_Union[_session_pb2.Quality, str]] = ..., captured_ns: _Optional[int] = ..., rendered_ns: _Optional[int] = ..., dropped: _Optional[int] = ..., h264: _Optional[bytes] = ..., key: _Optional[bool] = ...) -> None: ...
 
 class DriveSessionRequest(_message.Message):
     __slots__ = ("session_id", "motion")
