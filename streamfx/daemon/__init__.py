@@ -19,6 +19,7 @@ from streamfx.control.server import ControlServer
 from streamfx.daemon.devices import list_devices
 from streamfx.daemon.metrics import Metrics
 from streamfx.errors import OutputError, ResourceBusy
+from streamfx.interrupts import held
 from streamfx.session.portraits import Portraits
 from streamfx.session.sessions import OpenCamera, Sessions
 from streamfx.session.settings import Output
@@ -61,6 +62,22 @@ class Daemon:
             UsageError: clients could reach it in an unsafe way, or not at all.
             OutputError: a folder cannot be made.
         """
+        entered = False
+        try:
+            with held():  # whoever tells us to stop meanwhile is heard as soon as all can be ended again
+                self._open()
+            entered = True
+        finally:
+            if not entered:
+                self._stack.close()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+    def _open(self) -> None:
         options = self._options
         with ExitStack() as stack:
             stack.callback(_log.info, "the daemon has ended")
@@ -77,12 +94,6 @@ class Daemon:
             if options.metrics:
                 stack.callback(Metrics(options.metrics, self.sessions).close)
             self._stack = stack.pop_all()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._stack.close()
 
 
 def _make_private(folder: Path) -> None:

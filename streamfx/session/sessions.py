@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from streamfx.errors import LimitReached, ResourceExists, ResourceMissing, SettingRefused
+from streamfx.interrupts import held
 from streamfx.session.portraits import Portraits
 from streamfx.session.session import Session
 from streamfx.session.settings import ID, NOTHING, SessionSettings, check
@@ -65,7 +66,7 @@ class Sessions:
         check(settings)
         for portrait in settings.portraits:
             self.portraits.get(portrait)
-        with self._lock:
+        with self._lock, held():  # one that was begun is always known, and ended
             id = self._free_id(id)
             session = Session(id, settings, self.portraits, self._camera(settings), self._runtime)
             self._sessions[id] = session
