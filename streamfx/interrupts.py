@@ -14,8 +14,8 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from types import FrameType
+from contextlib import AbstractContextManager, contextmanager, suppress
+from types import FrameType, TracebackType
 from typing import Final
 
 from streamfx.errors import Interrupted
@@ -112,20 +112,20 @@ def held() -> Iterator[None]:
 _held = 0
 
 
-@contextmanager
-def unmasked() -> Iterator[None]:
-    """Where being told to stop led to some other error on the way out, raise what it was: `Told`."""
-    try:
-        yield
-    except Told:
-        raise
-    except BaseException as error:
-        behind: BaseException | None = error
+class _Unmasked(AbstractContextManager[None]):
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        behind = error
         while behind is not None and not isinstance(behind, Told):
             behind = behind.__cause__ or behind.__context__
-        if behind is None or behind.heard:
-            raise
-        raise behind from None
+        if behind is not None and behind is not error and not behind.heard:
+            raise behind from None
+
+
+def unmasked() -> AbstractContextManager[None]:
+    """Where being told to stop led to some other error on the way out, raise what it was: `Told`."""
+    return _Unmasked()
 
 
 def _tell(number: int, frame: FrameType | None) -> None:

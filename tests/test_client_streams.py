@@ -18,6 +18,7 @@ from control_stage import Stage, staged, until
 from fake_sessions import FakeSession
 
 from streamfx.client import Client, PreviewFormat
+from streamfx.control.preview import H264Pictures
 from streamfx.errors import (
     ResourceBusy,
     ResourceMissing,
@@ -252,3 +253,11 @@ def test_recordings_refused(stage: Stage, client: Client, path: str):
         next(client.record("one", path))
     assert refused.value.field == "path"
     assert (stage.root / "there.mp4").read_bytes() == b"mine"
+
+
+def test_a_watcher_who_left_before_the_first_picture_starts_no_encoder():
+    pictures = H264Pictures(640, 30.0)
+    pictures.close()
+    with pytest.raises(WorkerFailed, match="over"):
+        pictures.encode(Rendered(np.zeros((48, 64, 3), np.uint8), 1, 2, 0, Quality.FULL))
+    assert encoders() == []

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
+import threading
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 from PIL import Image
 
+from streamfx.errors import WorkerFailed
 from streamfx.frames import U8, Rendered
 from streamfx.session.encoding import Encoder
 
@@ -76,6 +78,7 @@ class H264Pictures:
         """
         self._max_side, self._fps = max_side, fps
         self._encoder: Encoder | None = None
+        self._is_closed, self._lock = False, threading.Lock()
 
     def encode(self, rendered: Rendered) -> Picture:
         """See Pictures."""
@@ -83,15 +86,24 @@ class H264Pictures:
         rgb: U8 = np.asarray(image)
         even = np.ascontiguousarray(rgb[: image.height // 2 * 2, : image.width // 2 * 2])
         size = (even.shape[1], even.shape[0])
-        if self._encoder is None:
-            self._encoder = Encoder(size, self._fps)
-        data, key = self._encoder.encode(even)
+        data, key = self._opened(size).encode(even)
         return Picture(size, h264=data, key=key)
 
     def close(self) -> None:
         """See Pictures."""
-        if self._encoder is not None:
-            self._encoder.close()
+        with self._lock:
+            self._is_closed = True
+            if self._encoder is not None:
+                self._encoder.close()
+
+    def _opened(self, size: tuple[int, int]) -> Encoder:
+        """The encoder; none is started for a watcher who has left meanwhile."""
+        with self._lock:
+            if self._is_closed:
+                raise WorkerFailed("The preview is over")
+            if self._encoder is None:
+                self._encoder = Encoder(size, self._fps)
+            return self._encoder
 
 
 def _smaller(rendered: Rendered, max_side: int) -> Image.Image:
