@@ -20,6 +20,10 @@ StreamfxError
 │   ├── ModelMissing       not in the store, and not allowed or able to fetch
 │   ├── ModelCorrupt       the bytes do not have the hash that the manifest names
 │   └── ModelUnusable      the right bytes, but this machine's OpenVINO cannot run them
+├── DeviceError            the graphics card that is to render
+│   ├── DeviceUnavailable  there is none, no driver, or what drives it is not installed
+│   ├── DeviceExhausted    its memory is full, just now
+│   └── DeviceLost         it failed in a way after which this process cannot use it any more
 ├── RigUnsolvable          the photo's mesh could not be solved
 ├── ResourceError          a portrait, session or device of the daemon, by its name
 │   ├── ResourceMissing    there is none of that name
@@ -148,6 +152,22 @@ class ModelCorrupt(ModelError):
 
 class ModelUnusable(ModelError):
     """The right bytes, but OpenVINO as installed cannot run them on this machine."""
+
+
+class DeviceError(StreamfxError):
+    """Something about the graphics card that is to render."""
+
+
+class DeviceUnavailable(DeviceError):
+    """There is no card, no driver, or what drives it is not installed."""
+
+
+class DeviceExhausted(DeviceError):
+    """The card's memory is full; another frame may have better luck."""
+
+
+class DeviceLost(DeviceError):
+    """The card failed: whatever this process does with it from now on fails, too."""
 
 
 class RigUnsolvable(StreamfxError):

@@ -8,19 +8,21 @@ picture. The two never share a picture: the driver's camera cannot reach the out
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, islice
 from pathlib import Path
 from time import perf_counter_ns
 from typing import Final
 
-from streamfx.frames import U8, Deformation, FaceTrack, Motion, Rendered, Rig
+import numpy as np
+
+from streamfx.errors import DeviceLost
+from streamfx.frames import FaceTrack, Motion, Rendered, Rig
 from streamfx.models.face_basis import load_face_basis
 from streamfx.models.face_model import load_face_model
 from streamfx.models.store import Store
-from streamfx.models.weights import NetworkName, Profile
 from streamfx.portrait.cache import RigCache
 from streamfx.portrait.checks import Finding, bystanders, check_face, check_size, choose_face
 from streamfx.portrait.deform import FAITHFUL, Gains, deform
@@ -28,19 +30,34 @@ from streamfx.portrait.photo import load_photo
 from streamfx.portrait.reference import Sitter
 from streamfx.portrait.rig import FaceGeometry, rig_digest, solve_rig
 from streamfx.realtime import ahead
-from streamfx.render.base import Mode, MouthPainter, Network, Refiner, Renderer
+from streamfx.render.base import Canvas, Device, Mode, Networks, Studio
+from streamfx.render.canvas import CpuCanvas
 from streamfx.render.composite import finish
-from streamfx.render.cpu import CpuRenderer
-from streamfx.render.mouth import ProceduralMouth
-from streamfx.render.painter import LiteNetworkPainter, PaperNetworkPainter
-from streamfx.render.refiner import LiteNetworkRefiner, PaperNetworkRefiner
-from streamfx.render.temporal import MouthBlender
+from streamfx.render.cuda import require_torch
+from streamfx.render.studio import CpuStudio
 from streamfx.source import Source
 from streamfx.telemetry import StageTimer
 from streamfx.track.landmarker import FaceTracker
 from streamfx.track.motion import MotionEstimator
 from streamfx.track.photo import PhotoAnalyser
 
+__all__ = [
+    "Animator",
+    "Device",
+    "FaceDriver",
+    "Networks",
+    "Portrait",
+    "Studio",
+    "animate",
+    "check_canvas",
+    "load_portrait",
+    "open_studio",
+]
+
+_REHEARSALS: Final = 5
+"""Pictures after which a card has recorded all steps."""
+_OFF: Final = 2.0
+"""Grey levels, on average over a picture: more than half precision explains."""
 LOOKAHEAD: Final = 300
 """Pictures looked through for the driver's neutral before a film's first frame: no drifting start."""
 
@@ -173,57 +190,46 @@ class FaceDriver:
             yield motion
 
 
-@dataclass(frozen=True, slots=True)
-class Networks:
-    """Which networks take part in an animation."""
-
-    refine: Profile | None = None
-    """None: the face stays as it was warped."""
-    mouth: Profile | None = None
-    """None: the procedural mouth."""
-
-    @property
-    def names(self) -> tuple[NetworkName, ...]:
-        """Of the networks that run."""
-        chosen = (("refine", self.refine), ("mouth", self.mouth))
-        return tuple(NetworkName(f"{place}-{profile}") for place, profile in chosen if profile)
-
-    def refiner(self, load: Callable[[str], Network] | None = None) -> Refiner | None:
-        """Load the network that refines the face, if one is to.
-
-        Args:
-            load: gives a network by its name; portraits shown in turn may share one.
-
-        Raises:
-            ModelError: it is not shipped, or damaged.
-        """
-        if self.refine is None:
-            return None
-        network = (load or load_network)(f"refine-{self.refine}")
-        return LiteNetworkRefiner(network) if self.refine is Profile.LITE else PaperNetworkRefiner(network)
-
-    def painter(self, rig: Rig, load: Callable[[str], Network] | None = None) -> MouthPainter:
-        """Whatever paints the inside of a rig's mouth, loaded; `load` as above.
-
-        Raises:
-            ModelError: the network is not shipped, or damaged.
-        """
-        if self.mouth is None:
-            return ProceduralMouth(rig)
-        network = (load or load_network)(f"mouth-{self.mouth}")
-        is_lite = self.mouth is Profile.LITE
-        return LiteNetworkPainter(network, rig) if is_lite else PaperNetworkPainter(network)
-
-
-def load_network(name: str) -> Network:
-    """A network that ships, ready to run.
+def open_studio(device: Device = Device.CPU) -> Studio:
+    """Where portraits are drawn.
 
     Raises:
-        ModelError: it is not shipped, or damaged.
+        DeviceUnavailable: there is no such device, or what drives it is not installed.
     """
-    from streamfx.models.network import Network as Loaded  # OpenVINO takes a third of a second to import
+    if device is Device.CPU:
+        return CpuStudio()
+    require_torch()
+    from streamfx.render.cuda.studio import CudaStudio  # torch: an extra, and seconds to import
 
-    return Loaded(name)
+    return CudaStudio(check_canvas)
+
+
+def check_canvas(canvas: Canvas, rig: Rig, networks: Networks, mode: Mode) -> None:
+    """Show a canvas before it goes live what the CPU draws: a wrong driver shows here, not in a call.
+
+    Raises:
+        DeviceLost: it draws something else.
+    """
+    reference = CpuStudio().canvas(rig, networks, mode)
+    # Speaking often enough for a card to record all steps now; at rest in the end: nothing is left of it.
+    for motion in (*[_speaking()] * _REHEARSALS, Motion.rest()):
+        there, here = (Animator(rig, canvas=one).animate(motion).rgb for one in (canvas, reference))
+        off = float(np.abs(there.astype(np.int16) - here).mean())
+        if off > _OFF:
+            cause = f"The card draws wrong pictures: {off:.1f} grey levels off"
+            raise DeviceLost(cause, "Update its driver, or render on the CPU")
+
+
+def _speaking() -> Motion:
+    """A motion that everything that draws has part in."""
+    return replace(
+        Motion.rest(),
+        expression=load_face_basis().smile,
+        rotation=np.array([0.05, 0.12, -0.05], np.float32),
+        lip_gaps=np.full(9, 0.8, np.float32),
+        presence=1.0,
+        held=False,
+    )
 
 
 class Animator:
@@ -233,30 +239,25 @@ class Animator:
         self,
         rig: Rig,
         *,
-        mode: Mode = Mode.LAYER,
+        canvas: Canvas | None = None,
         gains: Gains = FAITHFUL,
-        refiner: Refiner | None = None,
-        painter: MouthPainter | None = None,
         timer: StageTimer | None = None,
     ) -> None:
-        """Prepare the renderer.
+        """Keep what is needed.
 
         Args:
             rig: the portrait.
-            mode: what moves with the head.
+            canvas: where its pictures are made (Studio.canvas); None: on the CPU, without networks.
             gains: the user's sliders.
-            refiner: the face's network, where it is at hand.
-            painter: the mouth's network; None takes the procedural mouth.
             timer: takes the times of the stages.
         """
         self.gains = gains
         """Replaced whole while it runs, by the user's sliders."""
-        self._rig, self._refiner = rig, refiner
-        self._renderer: Renderer = CpuRenderer(rig, load_face_basis().sigma, mode)
-        self._procedural = ProceduralMouth(rig)
-        self._painter = painter or self._procedural
-        self._blender = MouthBlender()
-        self._timer = timer or StageTimer()
+        self._rig, self._canvas = rig, canvas or CpuCanvas(rig)
+        self.timer = timer or StageTimer()
+        """Takes the times of the stages."""
+        if timer is not None:
+            self._canvas.time_with(timer)
 
     def animate(self, motion: Motion, *, networks: bool = True) -> Rendered:
         """One finished picture.
@@ -265,27 +266,18 @@ class Animator:
             motion: what the driver does.
             networks: False leaves them out, on a machine that is too busy for them.
         """
-        measure = self._timer.measure
-        refiner, painter = (self._refiner, self._painter) if networks else (None, self._procedural)
+        measure, canvas = self.timer.measure, self._canvas
+        refines = networks and canvas.refines
         with measure("deform"):
             deformation = deform(self._rig, motion, self.gains)
         with measure("warp"):
-            picture = self._renderer.warp(deformation)
-        if refiner is not None:
+            canvas.warp(deformation)
+        if refines:
             with measure("refine"):
-                face = self._renderer.rectify(deformation)
-                self._renderer.add_residual(picture, refiner.refine(face, deformation), face)
+                canvas.refine(deformation)
         with measure("mouth"):
-            self._draw_mouth(picture, deformation, painter)
-        return finish(picture, deformation, refined=refiner is not None)
-
-    def _draw_mouth(self, picture: U8, deformation: Deformation, painter: MouthPainter) -> None:
-        view = self._renderer.mouth_view(picture, deformation, painter.crop)
-        if not view.is_open:
-            self._blender.reset()
-            return
-        mouth = self._blender.blend(painter.paint(view, deformation), view, deformation)
-        self._renderer.draw_mouth(picture, view, mouth)
+            canvas.draw_mouth(deformation, networks=networks)
+        return finish(canvas.picture(), deformation, refined=refines)
 
 
 def animate(animator: Animator, motions: Iterable[Motion]) -> Iterator[Rendered]:

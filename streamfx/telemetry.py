@@ -30,6 +30,7 @@ class StageTime:
     stage: str
     median_ms: float
     p95_ms: float
+    p99_ms: float
     count: int
     """Frames timed in all."""
 
@@ -78,9 +79,9 @@ class StageTimer:
 
 
 def summary(stage: str, milliseconds: Samples, count: int | None = None) -> StageTime:
-    """Median and 95th percentile of some times, one of them or more."""
-    median, p95 = np.percentile(milliseconds, (50, 95)).tolist()
-    return StageTime(stage, median, p95, len(milliseconds) if count is None else count)
+    """Median, 95th and 99th percentile of some times, one of them or more."""
+    median, p95, p99 = np.percentile(milliseconds, (50, 95, 99)).tolist()
+    return StageTime(stage, median, p95, p99, len(milliseconds) if count is None else count)
 
 
 class _JsonLines(logging.Formatter):

@@ -20,6 +20,7 @@ from streamfx.pipeline import Animator, FaceDriver, Portrait, animate, load_port
 from streamfx.portrait.cache import RigCache
 from streamfx.portrait.deform import Gains
 from streamfx.render.base import Mode, MouthCrop, MouthView, Rectified, Residual
+from streamfx.render.canvas import CpuCanvas
 from streamfx.source import Source, SourceInfo, SourceStatistics, open_source
 from streamfx.telemetry import StageTimer
 from streamfx.track.template import MotionTemplate
@@ -191,8 +192,9 @@ def test_frames_already_given_are_not_overwritten(portrait: Portrait, motions: l
 
 @pytest.mark.parametrize("mode", list(Mode))
 def test_gains_of_zero_still_the_portrait(portrait: Portrait, motions: list[Motion], mode: Mode):
-    still = Animator(portrait.rig, mode=mode, gains=Gains(0, 0, 0))
-    at_rest = Animator(portrait.rig, mode=mode).animate(Motion.rest()).rgb.astype(int)
+    still = Animator(portrait.rig, canvas=CpuCanvas(portrait.rig, mode=mode), gains=Gains(0, 0, 0))
+    plain = Animator(portrait.rig, canvas=CpuCanvas(portrait.rig, mode=mode))
+    at_rest = plain.animate(Motion.rest()).rgb.astype(int)
     widest = max(motions, key=lambda motion: float(np.abs(motion.rotation).max()))
     assert np.abs(still.animate(widest).rgb - at_rest).mean() < 0.5
 
@@ -219,7 +221,8 @@ def test_the_networks_are_two_arguments(portrait: Portrait, motions: list[Motion
     timer = StageTimer()
     widest = max(motions, key=lambda motion: float(motion.lip_gaps.mean()))
     plain = Animator(portrait.rig).animate(widest)
-    full = Animator(portrait.rig, refiner=Reddening(), painter=GreenMouth(), timer=timer).animate(widest)
+    canvas = CpuCanvas(portrait.rig, refiner=Reddening(), painter=GreenMouth())
+    full = Animator(portrait.rig, canvas=canvas, timer=timer).animate(widest)
     assert (plain.quality, full.quality) == (Quality.WARP_ONLY, Quality.FULL)
     assert [time.stage for time in timer.times()] == ["deform", "warp", "refine", "mouth"]
     redder = full.rgb[..., 0].astype(int) - plain.rgb[..., 0]

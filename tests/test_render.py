@@ -17,6 +17,7 @@ from streamfx.pipeline import Animator, animate
 from streamfx.portrait.deform import deform
 from streamfx.portrait.rig import solve_rig
 from streamfx.render.base import Mode, MouthCrop, MouthView, Rectified, Residual
+from streamfx.render.canvas import CpuCanvas
 from streamfx.render.composite import add_residual, draw_mouth, finish
 from streamfx.render.cpu import CpuRenderer
 from streamfx.render.kernels import coverage, lay_over, rasterise
@@ -41,7 +42,7 @@ EXTREMES = {
 @BOTH
 def test_at_rest_the_picture_is_the_photo(mode: Mode):
     rig = synthetic.rig()
-    shown = Animator(rig, mode=mode).animate(synthetic.rest(rig)).rgb
+    shown = Animator(rig, canvas=CpuCanvas(rig, mode=mode)).animate(synthetic.rest(rig)).rgb
     difference = cv2.absdiff(shown, synthetic.photo_of(rig))
     assert difference.mean() <= 1.0
     inside = rig.layer[..., 3][rig.pad : -rig.pad, rig.pad : -rig.pad] == 255
@@ -126,7 +127,7 @@ def test_no_finite_motion_breaks_the_renderer(mode: Mode, turn, shift, scale, ja
     motion = synthetic.motion(turn=turn, shift=shift, scale=scale, jaw=abs(jaw), smile=smile)
     deformation = deform(rig, motion)
     assert np.isfinite(deformation.vertices).all()
-    picture = Animator(rig, mode=mode).animate(motion).rgb
+    picture = Animator(rig, canvas=CpuCanvas(rig, mode=mode)).animate(motion).rgb
     assert picture.shape == (480, 640, 3)
     assert picture.dtype == np.uint8
 
@@ -309,7 +310,8 @@ class Brighter:
 def test_a_refiner_changes_the_face_only_and_the_quality_says_so():
     rig = synthetic.rig()
     motion = synthetic.motion(turn=(2, 5, 3))
-    plain, refined = Animator(rig).animate(motion), Animator(rig, refiner=Brighter()).animate(motion)
+    plain = Animator(rig).animate(motion)
+    refined = Animator(rig, canvas=CpuCanvas(rig, refiner=Brighter())).animate(motion)
     assert (plain.quality, refined.quality) == (Quality.WARP_ONLY, Quality.FULL)
     added = refined.rgb.astype(int) - plain.rgb
     oval = cv2.convexHull(deform(rig, motion).vertices[:468])[:, 0]

@@ -19,6 +19,7 @@ from streamfx.models.face_basis import load_face_basis
 from streamfx.pipeline import Animator
 from streamfx.portrait.deform import deform
 from streamfx.render.base import MouthCrop, MouthPainter, MouthView, Network, Rectified, Refiner
+from streamfx.render.canvas import CpuCanvas
 from streamfx.render.cpu import CpuRenderer
 from streamfx.render.mouth import ProceduralMouth
 from streamfx.render.painter import DATA_MEAN, LiteNetworkPainter, PaperNetworkPainter
@@ -243,7 +244,8 @@ def test_a_membrane_takes_the_rim_for_its_boundary_and_is_smooth_inside():
 )
 def test_a_network_that_changes_nothing_leaves_the_picture_to_the_bit(refiner: Refiner):
     rig = synthetic.rig()
-    plain, refined = Animator(rig).animate(SPEAKING), Animator(rig, refiner=refiner).animate(SPEAKING)
+    plain = Animator(rig).animate(SPEAKING)
+    refined = Animator(rig, canvas=CpuCanvas(rig, refiner=refiner)).animate(SPEAKING)
     assert np.array_equal(plain.rgb, refined.rgb)
     assert (plain.quality, refined.quality) == (Quality.WARP_ONLY, Quality.FULL)
 
@@ -253,7 +255,8 @@ def test_a_residual_stays_inside_the_face(value: float):
     rig = synthetic.rig()
     for motion in (SPEAKING, synthetic.motion(jaw=1.2, turn=(0, 0, 30), shift=(-12, 5), scale=1.18)):
         plain = Animator(rig).animate(motion).rgb.astype(int)
-        refined = Animator(rig, refiner=lite_refiner(flat(value))).animate(motion).rgb.astype(int)
+        canvas = CpuCanvas(rig, refiner=lite_refiner(flat(value)))
+        refined = Animator(rig, canvas=canvas).animate(motion).rgb.astype(int)
         oval = cv2.convexHull(deform(rig, motion).vertices[:468])[:, 0]
         inside = np.zeros(plain.shape[:2], np.uint8)
         cv2.fillConvexPoly(inside, np.rint(oval).astype(np.int32), 1)
@@ -343,7 +346,7 @@ def test_what_a_network_paints_appears_between_the_lips_only(painter: Callable[[
     motion = synthetic.motion(jaw=1.4, turn=(2, 6, 4))
     timer = StageTimer()
     plain = Animator(rig).animate(motion).rgb
-    painted = Animator(rig, painter=painter(rig), timer=timer).animate(motion)
+    painted = Animator(rig, canvas=CpuCanvas(rig, painter=painter(rig)), timer=timer).animate(motion)
     lips = deform(rig, motion).inner_mouth
     between = np.zeros(plain.shape[:2], np.uint8)
     cv2.fillPoly(between, [np.rint(lips).astype(np.int32)], 1)
@@ -370,7 +373,8 @@ def test_what_is_no_number_is_dark(painter: Callable[[Rig], MouthPainter]):
 def test_closed_lips_ask_no_network():
     network = Seen(green)
     rig = synthetic.rig()
-    Animator(rig, painter=LiteNetworkPainter(mouth_cells(network), rig)).animate(synthetic.motion(jaw=0.0))
+    canvas = CpuCanvas(rig, painter=LiteNetworkPainter(mouth_cells(network), rig))
+    Animator(rig, canvas=canvas).animate(synthetic.motion(jaw=0.0))
     assert network.inputs == []
 
 
@@ -398,7 +402,7 @@ def test_untrained_lite_networks_change_nothing():
         LiteNetworkRefiner(in_torch("refine-lite")),
         LiteNetworkPainter(in_torch("mouth-lite"), rig),
     )
-    plain, animator = Animator(rig), Animator(rig, refiner=refiner)
+    plain, animator = Animator(rig), Animator(rig, canvas=CpuCanvas(rig, refiner=refiner))
     for jaw in (0.2, 0.9, 1.2):
         motion = synthetic.motion(jaw=jaw, smile=0.2)
         assert np.array_equal(plain.animate(motion).rgb, animator.animate(motion).rgb)
@@ -413,6 +417,6 @@ def test_the_papers_networks_fit_their_places():
     rig = synthetic.rig()
     refiner = PaperNetworkRefiner(in_torch("refine-paper"))
     painter = PaperNetworkPainter(in_torch("mouth-paper"))
-    shown = Animator(rig, refiner=refiner, painter=painter).animate(SPEAKING)
+    shown = Animator(rig, canvas=CpuCanvas(rig, refiner=refiner, painter=painter)).animate(SPEAKING)
     assert shown.quality is Quality.FULL
     assert shown.rgb.shape == (480, 640, 3)

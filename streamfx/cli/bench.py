@@ -49,16 +49,20 @@ def run(arguments: argparse.Namespace) -> int:
     """Measure each size, then show the tables."""
     from streamfx.cli.fetch import fetch_models
     from streamfx.cli.film import prepare
-    from streamfx.lab.speed import measure
+    from streamfx.lab.speed import Drawn, measure
+    from streamfx.pipeline import open_studio
 
-    networks = options.networks(arguments)
+    networks, studio = options.networks(arguments), options.studio(arguments)
+    studios = {arguments.device: studio, options.DEVICES[0]: open_studio()}  # the CPU beside a card
     store = fetch_models("astronaut")
     photo = arguments.portrait or store.path("astronaut")
     with _clip(arguments.driver) as clip:
         found = []
         for size in arguments.size or SIZES:
             portrait = prepare(photo, size, store, arguments.reference)
-            found.append(measure(portrait.rig, networks, clip, store, arguments.frames))
+            for device, studio in studios.items():
+                drawn = Drawn(portrait.rig, networks, studio, device)
+                found.append(measure(drawn, clip, store, arguments.frames))
     driver = arguments.driver.name if arguments.driver else DEMO
     if arguments.json:
         print_json(_document(found, photo.name, driver) | options.describe(networks))
@@ -101,7 +105,8 @@ def _show(found: list[Speed], photo: str, driver: str) -> None:
     print(f"{photo} driven by {driver}; {found[0].whole.count} frames a pass, after a warm-up")
     for speed in found:
         width, height = speed.size
-        print(f"\n{width}x{height}: {speed.fps:.1f} frames a second, decode to finished frame")
+        where = f" on {speed.device}" if len({one.device for one in found}) > 1 else ""
+        print(f"\n{width}x{height}{where}: {speed.fps:.1f} frames a second, decode to finished frame")
         whole = [speed.geometry, speed.whole, speed.interval, speed.baseline]
         beside = {time.stage: time for time in speed.beside}
         rows = [(*_row(time), *_row(beside[time.stage])[1:]) for time in speed.stages]

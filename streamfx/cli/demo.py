@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from streamfx.cli import Subparsers
     from streamfx.cli.driver import Driver
     from streamfx.cli.film import Production
-    from streamfx.pipeline import Networks, Portrait
+    from streamfx.pipeline import Portrait
+    from streamfx.render.base import Canvas
     from streamfx.telemetry import StageTimer
 
 SIZE: Final = (640, 480)
@@ -49,12 +50,12 @@ def run(arguments: argparse.Namespace) -> int:
 
     film, sheet = (_folder(arguments.output) / f"demo{suffix}" for suffix in (".mp4", ".png"))
     options.check_outputs([(film, (".mp4",)), (sheet, (".png",))], arguments.reference)
-    networks = options.networks(arguments)
+    networks, studio = options.networks(arguments), options.studio(arguments)
     store, timer = fetch_models(PHOTO), StageTimer()
     photo = store.path(PHOTO)
     portrait = prepare(photo, SIZE, store, arguments.reference)
     with open_driver(str(config.demo_motion_file()), store, timer, fps=FPS) as driver:
-        made = _animate(film, portrait, driver, networks, timer)
+        made = _animate(film, portrait, driver, studio.canvas(portrait.rig, networks), timer)
     write_sheet(sheet, photo, made, TITLE)
     print(made_line(film, portrait, made))
     print(f"made {sheet}: the photo, {len(made.variety.shots())} frames of the film, the stage times")
@@ -76,13 +77,16 @@ def _folder(path: Path) -> Path:
 
 
 def _animate(
-    film: Path, portrait: Portrait, driver: Driver, networks: Networks, timer: StageTimer
+    film: Path,
+    portrait: Portrait,
+    driver: Driver,
+    canvas: Canvas,
+    timer: StageTimer,
 ) -> Production:
     from streamfx.cli.film import produce
     from streamfx.pipeline import Animator
     from streamfx.sink.film import FilmWriter
 
-    refiner, painter = networks.refiner(), networks.painter(portrait.rig)
-    animator = Animator(portrait.rig, refiner=refiner, painter=painter, timer=timer)
+    animator = Animator(portrait.rig, canvas=canvas, timer=timer)
     with FilmWriter(film, SIZE, FPS) as writer, frame_bar("rendering", driver.expected) as tick:
         return produce(driver, animator, timer, writer.write, tick)

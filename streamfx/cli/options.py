@@ -12,7 +12,7 @@ from streamfx.files import check_writable, same_file
 
 if TYPE_CHECKING:
     from streamfx.models.weights import Profile
-    from streamfx.pipeline import Networks
+    from streamfx.pipeline import Networks, Studio
 
 SIZES: Final = (64, 4096)
 """px: smallest and largest side of a film."""
@@ -20,6 +20,7 @@ RATES: Final = (1.0, 240.0)
 """Frames per second."""
 PROFILES: Final = ("lite", "paper")
 """`--refine` and `--mouth`: which network; in words, for importing the list would make `--help` slow."""
+DEVICES: Final = ("cpu", "cuda")
 OFF: Final = "off"
 """`--refine`: no network."""
 PROCEDURAL: Final = "procedural"
@@ -74,10 +75,12 @@ seconds = number(0.04, 24 * 3600)
 
 
 def add_networks(parser: argparse.ArgumentParser) -> None:
-    """Give a command that animates its choice of networks and its reference photos."""
+    """Give a command that animates its choice of networks, device and reference photos."""
     add = parser.add_argument
     add("--refine", choices=(*PROFILES, OFF), help="network that refines the face (lite)")
     add("--mouth", choices=(*PROFILES, PROCEDURAL), help="what paints the inside of the mouth (lite)")
+    what = "what renders: cpu, or cuda for an NVIDIA card (cpu)"
+    add("--device", choices=DEVICES, default=DEVICES[0], help=what)
     what = "another photo of the person, for their own teeth; may be repeated"
     add("--reference", type=Path, action="append", default=[], metavar="PHOTO", help=what)
 
@@ -91,6 +94,17 @@ def networks(arguments: argparse.Namespace) -> Networks:
     from streamfx.pipeline import Networks
 
     return Networks(_profile("refine", arguments.refine), _profile("mouth", arguments.mouth))
+
+
+def studio(arguments: argparse.Namespace) -> Studio:
+    """Where the pictures are made that were asked for.
+
+    Raises:
+        DeviceUnavailable: there is no such device; never is another one taken in its place.
+    """
+    from streamfx.pipeline import Device, open_studio
+
+    return open_studio(Device(arguments.device))
 
 
 def _profile(task: str, asked: str | None) -> Profile | None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from streamfx.cli.film import Production
     from streamfx.frames import Frame, Rendered
     from streamfx.pipeline import Networks, Portrait
+    from streamfx.render.base import Canvas
     from streamfx.source import Source
     from streamfx.telemetry import StageTimer
 
@@ -67,15 +68,17 @@ def run(arguments: argparse.Namespace) -> int:
     from streamfx.cli.fetch import fetch_models
     from streamfx.cli.film import prepare, write_sheet
     from streamfx.cli.report import film_report, save_report
+    from streamfx.render.base import Mode
     from streamfx.telemetry import StageTimer
 
     _check(arguments)
-    networks = options.networks(arguments)
+    networks, studio = options.networks(arguments), options.studio(arguments)
     store, timer = fetch_models(), StageTimer()
     limits = {"fps": arguments.fps, "duration_s": arguments.duration}
     with open_driver(arguments.driver, store, timer, **limits) as driver:
         portrait = prepare(arguments.portrait, arguments.size, store, arguments.reference)
-        made = _animate(arguments, driver, portrait, networks, timer)
+        canvas = studio.canvas(portrait.rig, networks, Mode(arguments.mode))
+        made = _animate(arguments, driver, portrait, canvas, timer)
         settings = _settings(arguments, networks)
         report = film_report(made, driver, portrait, store, networks, settings, arguments.output)
         if arguments.sheet:
@@ -118,21 +121,18 @@ def _animate(
     arguments: argparse.Namespace,
     driver: Driver,
     portrait: Portrait,
-    networks: Networks,
+    canvas: Canvas,
     timer: StageTimer,
 ) -> Production:
     from streamfx.cli.film import produce
     from streamfx.pipeline import Animator
     from streamfx.portrait.deform import Gains
-    from streamfx.render.base import Mode
 
     gains = Gains(head=arguments.head, expression=arguments.expression, gaze=arguments.gaze)
     animator = Animator(
         portrait.rig,
-        mode=Mode(arguments.mode),
+        canvas=canvas,
         gains=gains,
-        refiner=networks.refiner(),
-        painter=networks.painter(portrait.rig),
         timer=timer,
     )
     with _writer(arguments, driver.fps) as write, frame_bar("rendering", driver.expected) as tick:

@@ -57,6 +57,7 @@ def film_report(
                 "stage": time.stage,
                 "median_ms": round(time.median_ms, 3),
                 "p95_ms": round(time.p95_ms, 3),
+                "p99_ms": round(time.p99_ms, 3),
                 "count": time.count,
             }
             for time in made.stages

@@ -22,7 +22,7 @@ from streamfx.frames import Rendered
 from streamfx.lab.demo_clip import demo_clip
 from streamfx.models.store import Store
 from streamfx.models.weights import Profile
-from streamfx.pipeline import Animator, FaceDriver, Networks, animate, load_portrait
+from streamfx.pipeline import Animator, FaceDriver, Networks, animate, load_portrait, open_studio
 from streamfx.sink.film import FilmWriter
 from streamfx.source.looped import LoopedSource
 from streamfx.telemetry import StageTimer, resident_bytes
@@ -68,7 +68,7 @@ def soak(
     timer = StageTimer()
     portrait = load_portrait(photo, SIZE, store)
     rig = portrait.rig
-    animator = Animator(rig, refiner=networks.refiner(), painter=networks.painter(rig), timer=timer)
+    animator = Animator(rig, canvas=open_studio().canvas(rig, networks), timer=timer)
     with (
         tempfile.TemporaryDirectory() as folder,
         LoopedSource(clip) as source,

@@ -14,8 +14,9 @@ import numpy as np
 from streamfx.frames import Motion, Rig
 from streamfx.lab.baseline import ThinPlateWarp
 from streamfx.models.store import Store
-from streamfx.pipeline import Animator, FaceDriver, Networks
+from streamfx.pipeline import Animator, FaceDriver
 from streamfx.portrait.deform import deform
+from streamfx.render.base import Networks, Studio
 from streamfx.source.looped import LoopedSource
 from streamfx.telemetry import StageTime, StageTimer, peak_bytes, summary
 
@@ -30,6 +31,8 @@ BASELINE_FRAMES: Final = 100
 class Speed:
     """Times of one size, in ms."""
 
+    device: str
+    """`cpu` or `cuda`."""
     size: tuple[int, int]
     stages: tuple[StageTime, ...]
     """Of the frame-by-frame pass."""
@@ -52,7 +55,22 @@ class Speed:
         return 1e3 / self.interval.median_ms
 
 
-def measure(rig: Rig, networks: Networks, clip: Path, store: Store, frames: int) -> Speed:
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """Whose pictures are made, and where."""
+
+    rig: Rig
+    networks: Networks
+    studio: Studio
+    device: str
+    """The studio's."""
+
+    def animator(self, timer: StageTimer) -> Animator:
+        """With a canvas of its own."""
+        return Animator(self.rig, canvas=self.studio.canvas(self.rig, self.networks), timer=timer)
+
+
+def measure(drawn: Drawn, clip: Path, store: Store, frames: int) -> Speed:
     """Time `frames` frames of `clip`, looped, on a rig, in each pass.
 
     Raises:
@@ -60,26 +78,23 @@ def measure(rig: Rig, networks: Networks, clip: Path, store: Store, frames: int)
         ModelError: a network is not shipped, or damaged.
     """
     timer, beside, motions = StageTimer(), StageTimer(), list[Motion]()
-    animator = _animator(rig, networks, timer)
+    animator = drawn.animator(timer)
     with _animation(animator, clip, store, frames, timer, depth=0, seen=motions.append) as animated:
         whole = _intervals("whole frame", animated, after_warm_up=timer.clear)
-    animator = _animator(rig, networks, beside)
+    animator = drawn.animator(beside)
     with _animation(animator, clip, store, frames, beside, depth=8) as animated:
         interval = _intervals("pipelined interval", animated, after_warm_up=beside.clear)
     return Speed(
-        size=rig.size,
+        device=drawn.device,
+        size=drawn.rig.size,
         stages=tuple(timer.times()),
         beside=tuple(beside.times()),
         geometry=timer.together("geometry", GEOMETRY),
         whole=whole,
         interval=interval,
-        baseline=_baseline(rig, motions[-BASELINE_FRAMES:]),
+        baseline=_baseline(drawn.rig, motions[-BASELINE_FRAMES:]),
         peak_mb=round(peak_bytes() / 1e6, 1),
     )
-
-
-def _animator(rig: Rig, networks: Networks, timer: StageTimer) -> Animator:
-    return Animator(rig, refiner=networks.refiner(), painter=networks.painter(rig), timer=timer)
 
 
 @contextmanager

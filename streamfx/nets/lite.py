@@ -99,12 +99,16 @@ class LiteRefiner(OnCells):
     DOWN: Final = 2
     ACROSS: Final = 8
     """Cells left out on either side of the whole crop."""
+    _middle: Tensor
 
     def __init__(self, widths: tuple[int, int, int] = (32, 56, 96), blocks: tuple[int, int] = (2, 2)) -> None:
         super().__init__()
         self.body = _Hourglass(self.CELL, widths, blocks)
         self.head = nn.Conv2d(widths[0], 4 * self.FACTOR**2, 3, padding=1)
         _start_at_nothing(self.head)
+        colours = 3 * self.FACTOR**2
+        middle = torch.tensor([0.5] * colours + [0.0] * (self.CELL - colours))[None, :, None, None]
+        self.register_buffer("_middle", middle, persistent=False)
 
     def pack(self, x: Tensor) -> Tensor:
         """See OnCells."""
@@ -122,9 +126,8 @@ class LiteRefiner(OnCells):
 
     def on_cells(self, cells: Tensor) -> Tensor:
         """See OnCells."""
-        colours = 3 * self.FACTOR**2
-        middle = cells.new_tensor([0.5] * colours + [0.0] * (self.CELL - colours))[None, :, None, None]
-        residual, gate = _colours_and_gate(self.head(self.body(_LIVELY * (cells - middle))), self.FACTOR)
+        answer = self.head(self.body(_LIVELY * (cells - self._middle)))
+        residual, gate = _colours_and_gate(answer, self.FACTOR)
         return torch.tanh(residual) * (_AJAR + (1 - _AJAR) * torch.sigmoid(gate))
 
 

@@ -1,4 +1,8 @@
-"""The renderer's contract: Deformation in, picture out; and the two places where networks plug in."""
+"""The contract of rendering: Deformation in, picture out; and the two places where networks plug in.
+
+A Canvas is what the pipeline sees: one rig's picture in the making, wherever its pixels lie; a Studio makes
+them. Renderer, Refiner and MouthPainter are what a canvas is made of on the CPU (canvas.py).
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,9 @@ from dataclasses import dataclass, field
 from enum import Enum, StrEnum
 from typing import Final, Protocol
 
-from streamfx.frames import F32, U8, Deformation
+from streamfx.frames import F32, U8, Deformation, Rig
+from streamfx.models.weights import NetworkName, Profile
+from streamfx.telemetry import StageTimer
 
 CLOSED_GAP: Final = 0.06
 """cm: mean gap of the lips under which no mouth is masked or drawn (ALGORITHM c)."""
@@ -26,6 +32,30 @@ class Mode(StrEnum):
     """The person moves over a still background (default)."""
     SHEET = "sheet"
     """The whole photo is one elastic sheet."""
+
+
+class Device(StrEnum):
+    """Where pictures are made."""
+
+    CPU = "cpu"
+    CUDA = "cuda"
+    """An NVIDIA card: pictures stay there until they are finished."""
+
+
+@dataclass(frozen=True, slots=True)
+class Networks:
+    """Which networks take part in an animation."""
+
+    refine: Profile | None = None
+    """None: the face stays as it was warped."""
+    mouth: Profile | None = None
+    """None: the procedural mouth."""
+
+    @property
+    def names(self) -> tuple[NetworkName, ...]:
+        """Of the networks that run."""
+        chosen = (("refine", self.refine), ("mouth", self.mouth))
+        return tuple(NetworkName(f"{place}-{profile}") for place, profile in chosen if profile)
 
 
 class MouthCrop(Enum):
@@ -106,6 +136,51 @@ class MouthPainter(Protocol):
 
     def paint(self, view: MouthView, deformation: Deformation) -> U8:
         """u8 [n,n,3]; only pixels inside view.mask are used."""
+        ...
+
+
+class Canvas(Protocol):
+    """One rig's picture in the making; a frame is warp, refine (or not), draw_mouth, picture, in this order.
+
+    Not thread-safe: buffers are reused between frames.
+    """
+
+    @property
+    def refines(self) -> bool:
+        """Whether it has a network that refines the face."""
+        ...
+
+    def warp(self, deformation: Deformation) -> None:
+        """Begin a picture: head, eyes and background in place; no inner mouth as yet."""
+        ...
+
+    def refine(self, deformation: Deformation) -> None:
+        """Clean and detail the warped face, if `refines`."""
+        ...
+
+    def draw_mouth(self, deformation: Deformation, *, networks: bool) -> None:
+        """Put the inside of the mouth between the lips; without `networks`, the procedural one."""
+        ...
+
+    def picture(self) -> U8:
+        """u8 [H,W,3]: the finished picture, the caller's to keep."""
+        ...
+
+    def time_with(self, timer: StageTimer) -> None:
+        """Tell a timer what the caller's clock does not see: how long a card works on each step."""
+        ...
+
+
+class Studio(Protocol):
+    """Where canvases of one device are made; they share the networks that were loaded for one of them."""
+
+    def canvas(self, rig: Rig, networks: Networks, mode: Mode = Mode.LAYER) -> Canvas:
+        """For one rig's pictures.
+
+        Raises:
+            ModelError: a network is not shipped, or damaged.
+            DeviceError: the device has no room for it.
+        """
         ...
 
 

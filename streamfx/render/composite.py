@@ -52,15 +52,28 @@ def _feather(face: F32) -> tuple[F32, F32]:
 
 def draw_mouth(picture: U8, view: MouthView, mouth: U8) -> None:
     """Put the mouth between the lips, in place; nothing while they count as closed."""
-    box = box_of(view.lips, picture.shape, _LINE_MARGIN) if view.is_open else None
+    found = lip_opening(view.lips, view.gap, picture.shape)
+    if found is not None:
+        left, top, opening = found
+        draw_patch(picture, left, top, opening, mouth, view.from_frame)
+
+
+def lip_opening(lips: F32, gap: float, shape: tuple[int, ...]) -> tuple[int, int, F32] | None:
+    """Where a mouth shows in a picture: left, top px, and f32 [h,w] 0..1; None where it does not.
+
+    Args:
+        lips: f32 [20,2] px: the inner lip line.
+        gap: cm: mean gap of the lips.
+        shape: (height, width, ...) of the picture.
+    """
+    box = box_of(lips, shape, _LINE_MARGIN) if gap >= CLOSED_GAP else None
     if box is None:
-        return
+        return None
     left, top, width, height = box
     mask = np.empty((height, width), np.float32)
-    coverage(view.lips, left, top, mask)
-    opened = np.float32(np.clip(view.gap / CLOSED_GAP - 1, 0, 1))  # no pop at the threshold
-    opening = cv2.GaussianBlur(mask, (0, 0), _LINE_BLUR) * opened
-    draw_patch(picture, left, top, opening, mouth, view.from_frame)
+    coverage(lips, left, top, mask)
+    opened = np.float32(np.clip(gap / CLOSED_GAP - 1, 0, 1))  # no pop at the threshold
+    return left, top, cv2.GaussianBlur(mask, (0, 0), _LINE_BLUR) * opened
 
 
 def finish(picture: U8, deformation: Deformation, refined: bool) -> Rendered:

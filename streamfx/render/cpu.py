@@ -11,6 +11,7 @@ from streamfx.render.composite import add_residual, draw_mouth
 from streamfx.render.eyes import EyeDrawer
 from streamfx.render.kernels import lay_over, rasterise
 from streamfx.render.light import Relighter
+from streamfx.render.mesh import DrawnMesh
 from streamfx.render.network_kernels import blank
 from streamfx.render.rectify import (
     CROP,
@@ -23,10 +24,8 @@ from streamfx.render.rectify import (
     mouth_affine,
     move,
 )
-from streamfx.topology import EYE_CORNERS, LID_LOWER, LID_UPPER
 
 _NOWHERE = -4096.0  # source position of pixels that no triangle covers: transparent
-_LASH = 0.05  # eye widths from the lid line to where there is only skin
 _UNMOVED = np.array([[1, 0, 0], [0, 1, 0]], np.float32)
 
 
@@ -45,21 +44,13 @@ class CpuRenderer:
         width, height = rig.size
         self._map = np.empty((height, width, 2), np.float32)
         self._crop_map = np.empty((CROP, CROP, 2), np.float32)
-        self._sources = rig.vertices + np.float32(rig.pad)
         self._relighter, self._eyes = Relighter(rig), EyeDrawer(rig)
-        self._lids = _lid_vertices()
-        self._lid_rest, self._lid_lash = self._sources[self._lids], _lashes(rig, self._lids)
-        split = len(rig.triangles) - rig.face_triangles
-        exterior = rig.triangles[:split]
-        self._exterior = exterior[rig.visible] if mode is Mode.LAYER else exterior
-        self._face = rig.triangles[split:]
-        self._crop_triangles = exterior[rig.visible]
-        self._used = np.unique(np.concatenate([self._crop_triangles, self._face]))
+        self._mesh = DrawnMesh(rig, mode)
+        self._used = np.unique(np.concatenate([self._mesh.person, self._mesh.face]))
 
     def warp(self, deformation: Deformation) -> U8:
         """See base.Renderer."""
-        self._hide_lid_rims(deformation)
-        triangles = np.concatenate([self._exterior, self._painters_order(deformation)])
+        triangles = np.concatenate([self._mesh.exterior, self._mesh.pose(deformation)])
         picture = (
             self._sheet(deformation, triangles)
             if self._mode is Mode.SHEET
@@ -70,12 +61,10 @@ class CpuRenderer:
 
     def rectify(self, deformation: Deformation) -> Rectified:
         """See base.Renderer."""
-        self._hide_lid_rims(deformation)
-        affine = face_affine(deformation)
-        face = self._painters_order(deformation)
+        affine, face = face_affine(deformation), self._mesh.pose(deformation)
         self._crop_map.fill(_NOWHERE)
         corners = move(deformation.vertices, affine)
-        rasterise(corners, self._sources, np.concatenate([self._crop_triangles, face]), self._crop_map)
+        rasterise(corners, self._mesh.sources, np.concatenate([self._mesh.person, face]), self._crop_map)
         crop = cv2.remap(
             self._rig.photo, self._crop_map, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT
         )
@@ -96,7 +85,7 @@ class CpuRenderer:
         affine = face_affine(deformation) if is_face else mouth_affine(deformation, size)
         around = cv2.warpAffine(picture, affine, (size, size), borderMode=cv2.BORDER_REPLICATE)
         mask = inner_mouth_mask(deformation, affine, size)
-        moved = displacement_map(deformation, affine, self._sigma, self._face, size)
+        moved = displacement_map(deformation, affine, self._sigma, self._mesh.face, size)
         return MouthView(around, mask, moved, deformation.inner_mouth, affine, deformation.mouth_gap)
 
     def add_residual(self, picture: U8, residual: Residual, face: Rectified) -> None:
@@ -107,22 +96,9 @@ class CpuRenderer:
         """See base.Renderer."""
         draw_mouth(picture, view, mouth)
 
-    def _hide_lid_rims(self, deformation: Deformation) -> None:
-        """As eyes close, let the lids' edges show skin from a lash's width further out.
-
-        The landmarks lie a little inside the opening: shut lids would meet in a line of eye white.
-        """
-        shut = np.clip(deformation.lid_closure, 0, 1).repeat(len(self._lids) // 2)
-        self._sources[self._lids] = self._lid_rest + shut[:, None] * self._lid_lash
-
-    def _painters_order(self, deformation: Deformation) -> I32:
-        """Face triangles, far to near."""
-        depth = deformation.depth[self._face].sum(1)
-        return self._face[np.argsort(-depth)]
-
     def _sheet(self, deformation: Deformation, triangles: I32) -> U8:
         self._map.fill(_NOWHERE)
-        rasterise(deformation.vertices, self._sources, triangles, self._map)
+        rasterise(deformation.vertices, self._mesh.sources, triangles, self._map)
         out: U8 = cv2.remap(
             self._rig.photo, self._map, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
         )
@@ -132,7 +108,7 @@ class CpuRenderer:
         picture = self._rig.plate.copy()
         box = self._person_box(deformation.vertices)
         self._map.fill(_NOWHERE)
-        rasterise(deformation.vertices, self._sources, triangles, self._map)
+        rasterise(deformation.vertices, self._mesh.sources, triangles, self._map)
         layer = cv2.remap(
             self._rig.layer, self._map[box], None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT
         )
@@ -146,18 +122,3 @@ class CpuRenderer:
         left, top = np.clip(np.floor(used.min(0)).astype(int), 0, (width - 1, height - 1))
         right, bottom = np.clip(np.ceil(used.max(0)).astype(int) + 1, (left + 1, top + 1), (width, height))
         return np.s_[top:bottom, left:right]
-
-
-def _lid_vertices() -> I32:
-    """i32 [28]: right upper, right lower, left upper, left lower lids."""
-    return np.array([*LID_UPPER[0], *LID_LOWER[0], *LID_UPPER[1], *LID_LOWER[1]], np.int32)
-
-
-def _lashes(rig: Rig, lids: I32) -> F32:
-    """f32 [28,2] px: from each lid vertex away from its partner, a lash's width."""
-    upper_lower = rig.vertices[lids].reshape(2, 2, -1, 2)
-    apart = upper_lower - upper_lower[:, ::-1]
-    away = apart / np.maximum(np.linalg.norm(apart, axis=-1, keepdims=True), 1e-3)
-    widths = [np.linalg.norm(rig.vertices[a] - rig.vertices[b]) for a, b in EYE_CORNERS]
-    offsets = away * (_LASH * np.array(widths))[:, None, None, None]
-    return np.asarray(offsets.reshape(-1, 2), np.float32)

@@ -45,6 +45,21 @@ class _Measure:
         return cls((ax + bx) / 2, (ay + by) / 2, along, width, sum(gaps) / (len(gaps) * width))
 
 
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What is seen of one eyeball in a picture."""
+
+    left: int
+    top: int
+    """The picture's pixel that mask[0,0] stands for."""
+    mask: F32
+    """f32 [h,w] 0..1: the opening between the lids."""
+    place: F32
+    """f32 [2,3]: picture px -> texture px."""
+    gaze: F32
+    """f32 [2]: iris offset in texture px."""
+
+
 class EyeDrawer:
     """Draws both eyes of one rig."""
 
@@ -63,11 +78,22 @@ class EyeDrawer:
             deformation: where the lids are, and where the eyes look.
             transform: f32 [2,3]: frame px -> picture px.
         """
+        for eye, seen in zip(self._eyes, self.sights(picture.shape, deformation, transform), strict=True):
+            if seen is not None:
+                layer = eye.layer
+                draw_eye(
+                    picture, seen.left, seen.top, seen.mask, layer.sclera, layer.iris, seen.place, seen.gaze
+                )
+
+    def sights(self, shape: tuple[int, ...], deformation: Deformation, transform: F32) -> list[Sight | None]:
+        """Where each eye is drawn in a picture of a shape, None where it is outside; the rest as `draw`."""
         zoom = hypot(transform[0, 0], transform[1, 0])
+        found: list[Sight | None] = []
         for eye, lids in zip(self._eyes, deformation.lids, strict=True):
             seen = move(lids, transform)
-            box = box_of(seen, picture.shape, _LINE_MARGIN)
+            box = box_of(seen, shape, _LINE_MARGIN)
             if box is None:
+                found.append(None)
                 continue
             left, top, width, height = box
             mask = np.empty((height, width), np.float32)
@@ -75,7 +101,8 @@ class EyeDrawer:
             opening = cv2.GaussianBlur(mask, (0, 0), _LINE_BLUR)
             place = eye.place(_Measure.of(seen), zoom * deformation.scale / self._scale)
             gaze = deformation.gaze * np.float32(eye.width)
-            draw_eye(picture, left, top, opening, eye.layer.sclera, eye.layer.iris, place, gaze)
+            found.append(Sight(left, top, opening, place, gaze))
+        return found
 
 
 class _Eye:

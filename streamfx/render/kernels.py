@@ -21,7 +21,7 @@ _Point = tuple[float, float]
 _Numbers = npt.NDArray[np.float64]
 
 _EDGE = 1e-3  # px: a pixel this near to a triangle belongs to it, so that rounding opens no seam
-_FLAT = 1e-6  # px and px^2: smaller edges are level, smaller triangles are skipped
+FLAT = 1e-6  # px and px^2: smaller edges are level, smaller triangles are skipped
 _JUMP = 230  # levels of alpha, summed over four neighbours, that make a hard edge
 _INVISIBLE = 0.003  # of a mask: less is not drawn
 _LINES = 8  # scan lines per pixel row of a coverage mask
@@ -39,7 +39,7 @@ def _widen(y: int, p: _Point, q: _Point, span: _Point) -> _Point:
     low, high = span
     if (p[1] < y and q[1] < y) or (p[1] > y and q[1] > y):
         return low, high
-    if abs(q[1] - p[1]) < _FLAT:
+    if abs(q[1] - p[1]) < FLAT:
         return min(low, p[0], q[0]), max(high, p[0], q[0])
     x = p[0] + (y - p[1]) * (q[0] - p[0]) / (q[1] - p[1])
     return min(low, x), max(high, x)
@@ -62,7 +62,7 @@ def rasterise(corners: F32, values: F32, triangles: I32, out: F32) -> None:
         bx, by = corners[j, 0], corners[j, 1]
         cx, cy = corners[k, 0], corners[k, 1]
         area = (bx - ax) * (cy - ay) - (by - ay) * (cx - ax)
-        if area <= _FLAT:
+        if area <= FLAT:
             continue
         u0, v0 = values[i, 0], values[i, 1]
         u1, v1 = values[j, 0] - u0, values[j, 1] - v0

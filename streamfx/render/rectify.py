@@ -119,11 +119,16 @@ def displacement_map(
         face_triangles: i32 [898,3], painter's order.
         size: px of the crop's side.
     """
-    values = CROP_DENSITY * deformation.expression[:, :2] / sigma
-    values = np.clip(values, -LARGEST_DISPLACEMENT, LARGEST_DISPLACEMENT).astype(np.float32)
     out = np.zeros((size, size, 2), np.float32)
-    rasterise(move(deformation.vertices[:FACE_VERTICES], affine), values, face_triangles, out)
+    corners = move(deformation.vertices[:FACE_VERTICES], affine)
+    rasterise(corners, sigmas_moved(deformation, sigma), face_triangles, out)
     return out
+
+
+def sigmas_moved(deformation: Deformation, sigma: F32) -> F32:
+    """f32 [468,2]: the displacement map's values at the vertices; arguments as there."""
+    moved = CROP_DENSITY * deformation.expression[:, :2] / sigma
+    return np.asarray(np.clip(moved, -LARGEST_DISPLACEMENT, LARGEST_DISPLACEMENT), np.float32)
 
 
 def light_map(deformation: Deformation, affine: F32, change: F32, face_triangles: I32) -> F32:

@@ -16,16 +16,17 @@ from streamfx.render.base import Network, Rectified, Residual
 from streamfx.render.network_kernels import FACE_ACROSS, FACE_CELL, FACE_DOWN, relax, show_face, with_light
 from streamfx.render.rectify import CROP, LARGEST_DISPLACEMENT
 
-_RIM: Final = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (17, 17))
+RIM: Final = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (17, 17))
 """8 px along the face's edge in which network and warp must show the same colours."""
 _LIP_LINE: Final = np.ones((3, 3), np.uint8)
 """No network is judged by the inside of the mouth: what it says there must not show at its edge either."""
-_AWAKE: Final = 0.5
+AWAKE: Final = 0.5
 """Sigmas of movement, rms over the face, at which six tenths of the residual show: small movements change the
 light less than the network, which was taught by smiles, believes."""
-_RISE: Final = 3
+RISE: Final = 3
 """How steeply it comes in."""
-_STRIDE: Final = 4
+STRIDE: Final = 4
+"""px: liveliness is told by every fourth pixel."""
 _CELLS: Final = 32
 """Side of the grid on which their difference is filled in: it is smooth."""
 _SWEEPS: Final = 30
@@ -53,11 +54,11 @@ class LiteNetworkRefiner:
         self._input = np.zeros((*cells, 3 * FACE_CELL**2 + 6), np.float32)
         self._nothing = np.zeros((*cells, 3 * FACE_CELL**2), np.float32)
         self._last = self._nothing
-        self._epoch, self._held = 0, True
+        self._past = Past()
 
     def refine(self, face: Rectified, deformation: Deformation) -> Residual:
         """See base.Refiner."""
-        if not self._follows(deformation):
+        if not self._past.holds(deformation):
             self._last = self._nothing
         unit = LARGEST_DISPLACEMENT
         show_face(self._input, face.rgb, face.light, face.inner_mouth, face.displacement, unit, self._last)
@@ -68,8 +69,15 @@ class LiteNetworkRefiner:
         with_light(self._last, liveliness(face), face.rgb, face.light, drawn(face), whole)
         return Residual(whole)
 
-    def _follows(self, deformation: Deformation) -> bool:
-        """Whether the last residual still holds; remembers this frame for the next."""
+
+class Past:
+    """Whether what was seen in the last frame still holds in the next."""
+
+    def __init__(self) -> None:
+        self._epoch, self._held = 0, True
+
+    def holds(self, deformation: Deformation) -> bool:
+        """Not across a cut, nor when a lost face is found again; remembers this frame for the next."""
         found_again = self._held and not deformation.held
         follows = deformation.epoch == self._epoch and not found_again
         self._epoch, self._held = deformation.epoch, deformation.held
@@ -86,10 +94,10 @@ def drawn(face: Rectified) -> F32:
 
 def liveliness(face: Rectified) -> float:
     """0 at rest, near 1 from eight tenths of a sigma of movement, by the mean square of M over the face."""
-    moved = face.displacement[::_STRIDE, ::_STRIDE]
-    area = max(float(face.face[::_STRIDE, ::_STRIDE].sum()), 1.0)
+    moved = face.displacement[::STRIDE, ::STRIDE]
+    area = max(float(face.face[::STRIDE, ::STRIDE].sum()), 1.0)
     moved_rms = sqrt(float(np.square(moved).sum()) / area)
-    return 1.0 - exp(-((moved_rms / _AWAKE) ** _RISE))
+    return 1.0 - exp(-((moved_rms / AWAKE) ** RISE))
 
 
 class PaperNetworkRefiner:
@@ -139,7 +147,7 @@ def membrane(values: F32, mask: F32) -> F32:
 
     Source: Perez et al., "Poisson image editing", 2003; ALGORITHM g.
     """
-    rim = mask - cv2.erode(mask, _RIM)
+    rim = mask - cv2.erode(mask, RIM)
     weight = _shrunk(rim)
     known = (weight > 0)[..., None]
     summed = _shrunk(values * rim[..., None])

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
 from streamfx import config
-from streamfx.errors import OutputError, StreamfxError
+from streamfx.errors import DeviceExhausted, DeviceLost, OutputError, StreamfxError
 from streamfx.frames import Motion, Rendered, Rig
 from streamfx.models.store import Store
 from streamfx.models.weights import Profile
-from streamfx.pipeline import Animator, Networks, load_network, load_portrait
+from streamfx.pipeline import Animator, Networks, load_portrait, open_studio
 from streamfx.portrait.background import blurred, coloured, pictured
 from streamfx.portrait.cache import RigCache
 from streamfx.portrait.deform import Gains
 from streamfx.realtime import Closed, Latest, Stalled
-from streamfx.render.base import Network
+from streamfx.render.base import Device, Studio
 from streamfx.sink import idle
 from streamfx.worker.idle import idle_portrait
 from streamfx.worker.protocol import Loaded, Message, Orders, PortraitFile, Refused
@@ -39,7 +39,8 @@ class _Wanted:
 
     file: PortraitFile
     background: tuple[str, str, str]
-    networks: tuple[str, str]
+    drawing: tuple[str, str, str]
+    """Device, and the networks that refine and paint the mouth."""
 
 
 class Cast:
@@ -63,7 +64,7 @@ class Cast:
         self._size, self._store, self._report, self._patience = size, store, report, patience
         self._wanted: Latest[Orders] = Latest()
         self._ready: dict[str, tuple[_Wanted, Animator]] = {}
-        self._networks: dict[str, Network] = {}
+        self._studios: dict[Device, Studio] = {}
         self._turn = threading.Lock()
         """Portraits share their networks, which serve one thread at a time."""
         self._cache = RigCache(config.cache_folder() / "rigs")
@@ -75,13 +76,20 @@ class Cast:
         self._wanted.put(orders)
 
     def animate(self, portrait: str, motion: Motion, gains: Gains, *, networks: bool) -> Rendered | None:
-        """A picture of a portrait; None while it is not loaded."""
+        """A picture of a portrait; None while it is not loaded, and where a card has no room even for a warp.
+
+        Raises:
+            DeviceLost: the card failed; this process cannot use it any more.
+        """
         entry = self._ready.get(portrait)
         if entry is None:
             return None
         entry[1].gains = gains
         with self._turn:
-            return entry[1].animate(motion, networks=networks)
+            for full in (True, False) if networks else (False,):
+                with suppress(DeviceExhausted):  # where there is no room, less is drawn; then nothing, once
+                    return entry[1].animate(motion, networks=full)
+        return None
 
     def _run(self) -> None:
         while True:
@@ -98,8 +106,8 @@ class Cast:
 
     def _load(self, orders: Orders) -> None:
         background = (orders.background, orders.colour, orders.image)
-        networks = (orders.refine, orders.mouth)
-        wanted = [_Wanted(file, background, networks) for file in orders.portraits]
+        drawing = (orders.device, orders.refine, orders.mouth)
+        wanted = [_Wanted(file, background, drawing) for file in orders.portraits]
         kept = {one.file.id for one in wanted}
         self._ready = {name: entry for name, entry in self._ready.items() if name in kept}
         for one in sorted(wanted, key=lambda one: one.file.id != orders.selected):
@@ -115,6 +123,8 @@ class Cast:
             with self._turn:
                 animator.animate(_AT_REST)  # compiles what is compiled at first use, before it is seen
             kept = self._keep_idle(rig, animator, wanted)
+        except DeviceLost:
+            raise  # this process cannot use the card any more: another one may
         except StreamfxError as error:
             self._report(Refused(wanted.file.id, error.cause, error.remedy))
             return
@@ -132,19 +142,17 @@ class Cast:
         return pictured(rig, Path(image)) if kind == "image" else rig
 
     def _animator(self, rig: Rig, wanted: _Wanted) -> Animator:
-        refine, mouth = wanted.networks
+        device, refine, mouth = wanted.drawing
         networks = Networks(
             None if refine == "off" else Profile(refine), None if mouth == "procedural" else Profile(mouth)
         )
-        return Animator(
-            rig, refiner=networks.refiner(self._network), painter=networks.painter(rig, self._network)
-        )
+        return Animator(rig, canvas=self._studio(Device(device)).canvas(rig, networks))
 
-    def _network(self, name: str) -> Network:
-        """One for all portraits: they take turns."""
-        if name not in self._networks:
-            self._networks[name] = load_network(name)
-        return self._networks[name]
+    def _studio(self, device: Device) -> Studio:
+        """One for all portraits: they take turns at its networks."""
+        if device not in self._studios:
+            self._studios[device] = open_studio(device)
+        return self._studios[device]
 
     def _keep_idle(self, rig: Rig, animator: Animator, wanted: _Wanted) -> Path | None:
         """The file of the idle portrait, for the daemon; None if it cannot be written."""

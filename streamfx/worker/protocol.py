@@ -50,6 +50,7 @@ class Orders:
     image: str = ""
     refine: str = "lite"
     mouth: str = "lite"
+    device: str = "cpu"
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +171,18 @@ class Task:
     """Path of the JPEG to be written."""
     idle: str
     """Path of the idle portrait to be written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """A graphics card (worker/card.py). Either `cause` is set, or the rest."""
+
+    name: str = ""
+    free_mib: int = 0
+    total_mib: int = 0
+    cause: str = ""
+    """Why it cannot be used."""
+    remedy: str = ""
 
 
 @dataclass(frozen=True, slots=True)

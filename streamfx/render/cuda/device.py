@@ -1,0 +1,71 @@
+"""The card: whether it can be used, and what its failures are called."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+import torch
+
+from streamfx.errors import DeviceExhausted, DeviceLost, DeviceUnavailable
+
+_ON_CPU: Final = "or render on the CPU"
+_PAGE: Final = "docs/gpu.md"
+_OLDEST: Final = 7, 0
+"""Least compute capability: half precision at full speed."""
+
+
+def cuda_device() -> torch.device:
+    """The card to render on, looked at.
+
+    Raises:
+        DeviceUnavailable: torch has no CUDA, there is no card or driver, or it is too old.
+    """
+    if torch.version.cuda is None:
+        cause = f"torch {torch.__version__} is built without CUDA"
+        raise DeviceUnavailable(cause, f"Install one with CUDA ({_PAGE}), {_ON_CPU}")
+    if not torch.cuda.is_available():
+        cause = "No NVIDIA card can be used: none is there, or its driver does not answer"
+        raise DeviceUnavailable(cause, f"See what nvidia-smi says, {_ON_CPU}")
+    capability = torch.cuda.get_device_capability()
+    if capability < _OLDEST:
+        name = torch.cuda.get_device_name()
+        cause = f"{name} is too old: it has compute capability {capability[0]}.{capability[1]}"
+        raise DeviceUnavailable(cause, f"Use a card from GTX 16 on, {_ON_CPU}")
+    with device_errors():
+        device = torch.device("cuda", torch.cuda.current_device())
+        torch.zeros(1, device=device)  # the context takes its memory now
+    return device
+
+
+def memory(device: torch.device) -> tuple[str, int, int]:
+    """A card's name, and its free and whole memory in bytes."""
+    with device_errors():
+        free, total = torch.cuda.mem_get_info(device)
+        return torch.cuda.get_device_name(device), free, total
+
+
+@contextmanager
+def device_errors() -> Iterator[None]:
+    """The one place where a card's errors become ours.
+
+    Raises:
+        DeviceExhausted: its memory is full.
+        DeviceLost: any other failure of CUDA: the context is poisoned, only a new process can go on.
+    """
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise DeviceExhausted("The card's memory is full", "Close other programs that use it") from error
+    except RuntimeError as error:
+        if not _is_fatal(error):
+            raise
+        reason = str(error).strip().splitlines()[0]
+        raise DeviceLost(f"The card failed: {reason}", "See what nvidia-smi says") from error
+
+
+def _is_fatal(error: RuntimeError) -> bool:
+    kind = getattr(torch, "AcceleratorError", None)
+    is_cuda = kind is not None and isinstance(error, kind)
+    return is_cuda or any(name in str(error) for name in ("CUDA error", "cuDNN error", "CUBLAS_STATUS"))
