@@ -68,6 +68,12 @@ def other(line: str, code: int, *words: str, prepare: Callable[[Path], None] | N
     return Case(line, tuple(line.split()), words, code, prepare)
 
 
+DEVICES = (
+    usage("--device gpu", "invalid choice: 'gpu'"),
+    other("render me.png motion.sfxm -o film.mp4 --device cuda", 1, "CUDA", "or render on the CPU"),
+    other("bench --device cuda", 1, "CUDA", "or render on the CPU"),
+)
+
 PHOTOS = (
     photo("text", "essay.jpg", make.text, "essay.jpg is not a photo", "Save it as JPEG, PNG or WebP"),
     photo("SVG", "drawing.svg", make.starts_with(make.SVG), "an SVG drawing", "Save it as JPEG"),
@@ -226,7 +232,7 @@ OTHERS = (
     other("models pull face_landmaker", 2, "face_landmaker", "face_landmarker"),
 )  # fmt: skip
 
-CASES = PHOTOS + DRIVERS + OUTPUTS + USAGES + OTHERS
+CASES = PHOTOS + DRIVERS + OUTPUTS + USAGES + DEVICES + OTHERS
 
 
 @dataclass(frozen=True, slots=True)

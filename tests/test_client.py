@@ -124,6 +124,7 @@ CHOSEN = SessionSettings(
     on_demand=True,
     refine="off",
     mouth="procedural",
+    device="cuda",
 )
 
 

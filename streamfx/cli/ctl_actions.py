@@ -140,6 +140,7 @@ def create_session(client: Client, arguments: argparse.Namespace) -> None:
         on_demand=arguments.on_demand,
         refine=arguments.refine,
         mouth=arguments.mouth,
+        device=arguments.device,
     )
     session = client.create_session(settings, arguments.id)
     if arguments.json:

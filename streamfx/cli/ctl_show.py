@@ -73,7 +73,7 @@ def settings(value: SessionSettings) -> None:
         ("background", value.background.kind.value),
         ("mirror", f"{_on(value.mirror)}, previews {_on(value.mirror_preview)}"),
         ("badge", value.badge or "-"),
-        ("networks", f"refine {value.refine}, mouth {value.mouth}"),
+        ("networks", f"refine {value.refine}, mouth {value.mouth}, on {value.device}"),
     ]
     print_columns(rows)
 

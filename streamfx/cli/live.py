@@ -82,6 +82,7 @@ def _settings(arguments: argparse.Namespace) -> SessionSettings:
         on_demand=arguments.on_demand,
         refine=arguments.refine or options.PROFILES[0],
         mouth=arguments.mouth or options.PROFILES[0],
+        device=arguments.device,
     )
 
 

@@ -27,6 +27,7 @@ CODES: Final = {
     "SourceError": _Code.FAILED_PRECONDITION,
     "OutputError": _Code.FAILED_PRECONDITION,
     "ModelError": _Code.FAILED_PRECONDITION,
+    "DeviceError": _Code.FAILED_PRECONDITION,
     "RigUnsolvable": _Code.FAILED_PRECONDITION,
     "ResourceMissing": _Code.NOT_FOUND,
     "ResourceExists": _Code.ALREADY_EXISTS,

@@ -37,7 +37,7 @@ Value = Any
 
 _DEFAULTS: Final = SessionSettings()
 _PLAIN: Final = ("source", "portraits", "selected", "mirror", "mirror_preview", "badge", "hidden", "paused",
-                 "on_demand", "refine", "mouth")  # fmt: skip
+                 "on_demand", "refine", "mouth", "device")  # fmt: skip
 _NESTED: Final = {
     "output": ("camera", "width", "height", "fps"),
     "gains": ("head", "expression", "gaze"),

@@ -17,6 +17,7 @@ expression = 1.0
 gaze = 1.0
 refine = "lite"
 mouth = "lite"
+device = "cpu"                 or "cuda": an NVIDIA card (docs/gpu.md)
 
 [control]
 socket = "/run/user/1000/streamfx/control.sock"
@@ -86,6 +87,7 @@ class SessionTable:
     gaze: float = 1.0
     refine: str = "lite"
     mouth: str = "lite"
+    device: str = "cpu"
 
     def settings(self) -> SessionSettings:
         """The session's settings, checked.
@@ -105,6 +107,7 @@ class SessionTable:
             on_demand=self.on_demand,
             refine=self.refine,
             mouth=self.mouth,
+            device=self.device,
         )
         check(settings)
         return settings

@@ -129,14 +129,15 @@ class Session:
         """Do this from now on.
 
         Raises:
-            SettingRefused: it makes no sense, or changes the output.
+            SettingRefused: it makes no sense, or changes output or device.
             ResourceMissing: a portrait does not exist.
         """
         check(settings)
         with self._lock:
-            if settings.output != self._settings.output:
-                remedy = "Delete the session and create another"
-                raise SettingRefused("output", "it is fixed for the session's life", remedy)
+            for name in ("output", "device"):
+                if getattr(settings, name) != getattr(self._settings, name):
+                    remedy = "Delete the session and create another"
+                    raise SettingRefused(name, "it is fixed for the session's life", remedy)
             for portrait in settings.portraits:
                 self._portraits.get(portrait)
             self._settings = settings
@@ -254,6 +255,7 @@ class Session:
             image=str(background.image or ""),
             refine=settings.refine,
             mouth=settings.mouth,
+            device=settings.device,
         )
 
     def _is_wanted(self, settings: SessionSettings) -> bool:

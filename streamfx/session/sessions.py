@@ -12,9 +12,10 @@ from typing import Final
 
 from streamfx.errors import LimitReached, ResourceExists, ResourceMissing, SettingRefused
 from streamfx.interrupts import held
+from streamfx.session import cards
 from streamfx.session.portraits import Portraits
 from streamfx.session.session import Session
-from streamfx.session.settings import ID, NOTHING, SessionSettings, check
+from streamfx.session.settings import CUDA, ID, NOTHING, SessionSettings, check
 from streamfx.sink.camera import VirtualCamera, open_camera
 
 MOST: Final = 4
@@ -60,12 +61,15 @@ class Sessions:
 
         Raises:
             SettingRefused, ResourceMissing: the settings make no sense, or name a portrait that is not there.
-            ResourceExists, LimitReached: it cannot be had.
+            ResourceExists, LimitReached: it cannot be had; the card is full.
             CameraUnavailable: its camera cannot be opened.
+            DeviceUnavailable: it is to be rendered on a card that cannot be used.
         """
         check(settings)
         for portrait in settings.portraits:
             self.portraits.get(portrait)
+        if settings.device == CUDA:
+            cards.admit(id)
         with self._lock, held():  # one that was begun is always known, and ended
             id = self._free_id(id)
             session = Session(id, settings, self.portraits, self._camera(settings), self._runtime)

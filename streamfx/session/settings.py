@@ -26,13 +26,19 @@ DEMO: Final = "demo"
 """Source: the motion template that ships with streamfx, in rounds."""
 NOTHING: Final = "none"
 """Camera: none, only previews, recordings and the ring. Source: nothing drives, the portrait idles."""
+CUDA: Final = "cuda"
+"""Device: an NVIDIA card."""
 AUTO: Final = "auto"
 """Camera: the best at hand. Source: the first real camera."""
 
 ID: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?")
 """Of portraits and sessions."""
 
-_PROFILES: Final = {"refine": ("lite", "paper", "off"), "mouth": ("lite", "paper", "procedural")}
+_WORDS: Final = {
+    "refine": ("lite", "paper", "off"),
+    "mouth": ("lite", "paper", "procedural"),
+    "device": ("cpu", CUDA),
+}
 _COLOUR: Final = re.compile(r"#[0-9a-fA-F]{6}")
 
 
@@ -109,6 +115,8 @@ class SessionSettings:
     """`lite`, `paper` or `off`."""
     mouth: str = "lite"
     """`lite`, `paper` or `procedural`."""
+    device: str = "cpu"
+    """What renders: `cpu`, or `cuda` for an NVIDIA card."""
 
     def shown(self) -> str:
         """Identifier of the portrait that is shown; empty without any."""
@@ -125,7 +133,7 @@ def check(settings: SessionSettings) -> None:
     for name, value in (("head", settings.gains.head), ("expression", settings.gains.expression),
                         ("gaze", settings.gains.gaze)):  # fmt: skip
         _within(f"gains.{name}", value, GAINS)
-    for name, allowed in _PROFILES.items():
+    for name, allowed in _WORDS.items():
         if getattr(settings, name) not in allowed:
             raise SettingRefused(name, f"it is {getattr(settings, name)!r}", f"Use {', '.join(allowed)}")
     _check_background(settings.background)

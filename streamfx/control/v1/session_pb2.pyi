@@ -74,7 +74,7 @@ class Session(_message.Message):
     def __init__(self, id: _Optional[str] = ..., settings: _Optional[_Union[SessionSettings, _Mapping]] = ..., status: _Optional[_Union[SessionStatus, _Mapping]] = ...) -> None: ...
 
 class SessionSettings(_message.Message):
-    __slots__ = ("output", "source", "portraits", "selected", "gains", "background", "mirror", "mirror_preview", "badge", "hidden", "paused", "on_demand", "refine", "mouth")
+    __slots__ = ("output", "source", "portraits", "selected", "gains", "background", "mirror", "mirror_preview", "badge", "hidden", "paused", "on_demand", "refine", "mouth", "device")
     OUTPUT_FIELD_NUMBER: _ClassVar[int]
     SOURCE_FIELD_NUMBER: _ClassVar[int]
     PORTRAITS_FIELD_NUMBER: _ClassVar[int]
@@ -89,6 +89,7 @@ class SessionSettings(_message.Message):
     ON_DEMAND_FIELD_NUMBER: _ClassVar[int]
     REFINE_FIELD_NUMBER: _ClassVar[int]
     MOUTH_FIELD_NUMBER: _ClassVar[int]
+    DEVICE_FIELD_NUMBER: _ClassVar[int]
     output: Output
     source: str
     portraits: _containers.RepeatedScalarFieldContainer[str]
@@ -103,7 +104,8 @@ class SessionSettings(_message.Message):
     on_demand: bool
     refine: str
     mouth: str
-    def __init__(self, output: _Optional[_Union[Output, _Mapping]] = ..., source: _Optional[str] = ..., portraits: _Optional[_Iterable[str]] = ..., selected: _Optional[str] = ..., gains: _Optional[_Union[Gains, _Mapping]] = ..., background: _Optional[_Union[Background, _Mapping]] = ..., mirror: _Optional[bool] = ..., mirror_preview: _Optional[bool] = ..., badge: _Optional[str] = ..., hidden: _Optional[bool] = ..., paused: _Optional[bool] = ..., on_demand: _Optional[bool] = ..., refine: _Optional[str] = ..., mouth: _Optional[str] = ...) -> None: ...
+    device: str
+    def __init__(self, output: _Optional[_Union[Output, _Mapping]] = ..., source: _Optional[str] = ..., portraits: _Optional[_Iterable[str]] = ..., selected: _Optional[str] = ..., gains: _Optional[_Union[Gains, _Mapping]] = ..., background: _Optional[_Union[Background, _Mapping]] = ..., mirror: _Optional[bool] = ..., mirror_preview: _Optional[bool] = ..., badge: _Optional[str] = ..., hidden: _Optional[bool] = ..., paused: _Optional[bool] = ..., on_demand: _Optional[bool] = ..., refine: _Optional[str] = ..., mouth: _Optional[str] = ..., device: _Optional[str] = ...) -> None: ...
 
 class Output(_message.Message):
     __slots__ = ("camera", "width", "height", "fps")

@@ -1,0 +1,48 @@
+"""Whether a session can be had on the graphics card: asked before it begins, answered with figures."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import Final
+
+from streamfx.errors import DeviceUnavailable, LimitReached
+from streamfx.worker.protocol import Card
+
+COMMAND: Final = (sys.executable, "-m", "streamfx.worker.card")
+"""Looks at the card; tests put others in its place."""
+NEEDED_MIB: Final = 1024
+"""Of the card's memory that must be free for a session: its CUDA context, and what is drawn in 1080p."""
+_LOOK_S: Final = 60.0
+"""The first import of torch may be slow; a driver that hangs is given up."""
+
+
+def admit(id: str, command: tuple[str, ...] = COMMAND) -> None:
+    """Let a session begin on the card, or say why not.
+
+    Raises:
+        DeviceUnavailable: there is no card, no driver, or torch is not installed.
+        LimitReached: the card's memory is full.
+    """
+    card = look(command)
+    if card.cause:
+        raise DeviceUnavailable(card.cause, card.remedy)
+    if card.free_mib < NEEDED_MIB:
+        cause = (
+            f"{card.name} has {card.free_mib} of {card.total_mib} MiB free, and a session takes {NEEDED_MIB}"
+        )
+        raise LimitReached("session", id, cause, "Delete a session, or take the device cpu")
+
+
+def look(command: tuple[str, ...] = COMMAND) -> Card:
+    """What is said of the card; that nothing is said, too."""
+    try:
+        done = subprocess.run(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, timeout=_LOOK_S, check=False
+        )
+        return Card(**json.loads(done.stdout))
+    except subprocess.TimeoutExpired:
+        return Card(cause=f"The card's driver gave no answer in {_LOOK_S:.0f} s", remedy="See nvidia-smi")
+    except (OSError, ValueError, TypeError):
+        return Card(cause="Looking at the card broke off", remedy="See what nvidia-smi says")

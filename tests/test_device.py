@@ -1,0 +1,175 @@
+"""Rendering on a card as users ask for it: refused with figures where it cannot be, live where it can."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import nullcontext
+from pathlib import Path
+
+import pytest
+import torch
+from live_stage import Watcher, until
+from scenes import photo, store
+
+from streamfx.errors import DeviceExhausted, DeviceLost, DeviceUnavailable, LimitReached, SettingRefused
+from streamfx.frames import Deformation, Motion, Quality, Rig
+from streamfx.pipeline import Networks
+from streamfx.portrait.deform import FAITHFUL
+from streamfx.render.base import Mode
+from streamfx.render.canvas import CpuCanvas
+from streamfx.session import cards, process
+from streamfx.session.portraits import Portraits
+from streamfx.session.sessions import Sessions
+from streamfx.session.settings import Output, SessionSettings
+from streamfx.session.status import State
+from streamfx.worker.cast import Cast
+from streamfx.worker.protocol import Card, Loaded, Orders, PortraitFile
+
+ROOT = Path(__file__).parents[1]
+SIZE = (320, 240)
+OUTPUT = Output("none", SIZE, 30.0)
+ON_CARD = SessionSettings(OUTPUT, "demo", device="cuda")
+HAS_CARD = torch.cuda.is_available()
+
+
+@pytest.fixture
+def sessions(tmp_path: Path, short_folder: Path) -> Iterator[Sessions]:
+    portraits = Portraits(tmp_path, SIZE)
+    store()
+    portraits.add(photo(), id="astro")
+    made = Sessions(portraits, runtime=short_folder)
+    yield made
+    made.close()
+
+
+# -- refused -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(HAS_CARD, reason="there is a card")
+def test_without_a_card_no_session_begins_and_the_remedy_is_named(tmp_path: Path):
+    sessions = Sessions(Portraits(tmp_path, SIZE))
+    with pytest.raises(DeviceUnavailable, match="CPU") as refused:
+        sessions.create(ON_CARD)
+    assert refused.value.remedy.endswith("or render on the CPU")
+    assert sessions.list() == []
+
+
+def test_a_full_card_refuses_with_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(cards, "look", lambda _: Card("cuda: Acme", 700, 8192))
+    sessions = Sessions(Portraits(tmp_path, SIZE))
+    with pytest.raises(LimitReached, match="Acme has 700 of 8192 MiB free, and a session takes 1024"):
+        sessions.create(ON_CARD)
+    assert sessions.list() == []
+
+
+@pytest.mark.parametrize(
+    ("program", "cause"),
+    [
+        ("print('{')", "broke off"),
+        ("print('{\"surprise\": 1}')", "broke off"),
+        ("import os; os.abort()", "broke off"),
+        ("import time; time.sleep(60)", "no answer in 1 s"),
+    ],
+)
+def test_a_driver_that_fails_is_told_and_never_waited_for(
+    program: str, cause: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(cards, "_LOOK_S", 1.0)
+    with pytest.raises(DeviceUnavailable, match=cause):
+        cards.admit("one", (sys.executable, "-c", program))
+
+
+def test_a_session_keeps_its_device(tmp_path: Path):
+    sessions = Sessions(Portraits(tmp_path, SIZE))
+    try:
+        session = sessions.create(SessionSettings(OUTPUT, "none"))
+        with pytest.raises(SettingRefused, match="device: it is fixed"):
+            session.update(SessionSettings(OUTPUT, "none", device="cuda"))
+    finally:
+        sessions.close()
+
+
+# -- faults of the card --------------------------------------------------------------------------------------
+
+
+class Failing(CpuCanvas):
+    """A card that has no room for the network, or breaks."""
+
+    def __init__(self, rig: Rig) -> None:
+        super().__init__(rig)
+        self.error: Exception | None = None
+        self.everywhere = False
+
+    refines = True
+
+    def warp(self, deformation: Deformation) -> None:
+        if self.error and self.everywhere:
+            raise self.error
+        super().warp(deformation)
+
+    def refine(self, deformation: Deformation) -> None:
+        if self.error:
+            raise self.error
+
+
+class Studio:
+    def __init__(self) -> None:
+        self.made: list[Failing] = []
+
+    def canvas(self, rig: Rig, networks: Networks, mode: Mode = Mode.LAYER) -> Failing:
+        del networks, mode
+        self.made.append(Failing(rig))
+        return self.made[-1]
+
+
+def test_a_full_card_leaves_the_networks_out_and_takes_them_up_again(monkeypatch: pytest.MonkeyPatch):
+    studio, said = Studio(), []
+    monkeypatch.setattr("streamfx.worker.cast.open_studio", lambda _: studio)
+    cast = Cast(SIZE, store(), said.append, nullcontext())
+    try:
+        cast.prepare(
+            Orders(portraits=(PortraitFile("astro", str(photo())),), selected="astro", device="cuda")
+        )
+        until(lambda: any(isinstance(one, Loaded) for one in said))
+        seen = []
+
+        def shown() -> Quality | None:
+            picture = cast.animate("astro", Motion.rest(), FAITHFUL, networks=True)
+            return picture.quality if picture else None
+
+        (canvas,) = studio.made
+        for error, everywhere in (
+            (None, False),
+            (DeviceExhausted("full"), False),
+            (DeviceExhausted("full"), True),
+            (None, False),
+        ):
+            canvas.error, canvas.everywhere = error, everywhere
+            seen.append(shown())
+        assert seen[0] is seen[3] is not None
+        assert seen[1] is not None, "a picture without networks"
+        assert seen[2] is None, "no picture, and the next may find room"
+        canvas.error = DeviceLost("an illegal memory access")
+        with pytest.raises(DeviceLost):  # the worker ends, and another one is started
+            shown()
+    finally:
+        cast.stop()
+
+
+# -- live ----------------------------------------------------------------------------------------------------
+
+
+def test_a_session_is_drawn_by_torch(sessions: Sessions, short_folder: Path, monkeypatch: pytest.MonkeyPatch):
+    """The whole way, with the CPU in the card's place."""
+    monkeypatch.setattr(cards, "look", lambda _: Card("cuda: the CPU", 8192, 8192))
+    monkeypatch.setattr(process, "COMMAND", (sys.executable, str(ROOT / "tests" / "tensor_worker.py")))
+    monkeypatch.setenv("PYTHONPATH", f"{ROOT}:{ROOT / 'tests'}")
+    session = sessions.create(
+        SessionSettings(OUTPUT, "demo", ("astro",), refine="lite", mouth="lite", device="cuda")
+    )
+    with Watcher(short_folder / f"{session.id}.ring") as watcher:
+        until(lambda: session.status().state is State.LIVE, 60)
+        until(lambda: watcher.seen.qualities.get(Quality.FULL, 0) > 20, 60)
+    assert not session.status().trouble
+    assert watcher.seen.leaks == 0
