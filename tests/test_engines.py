@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+import torch
 from onnx import TensorProto, helper
 from packaging.requirements import Requirement
 
@@ -21,15 +22,18 @@ from streamfx.errors import ModelCorrupt, ModelError, ModelMissing, ModelUnusabl
 from streamfx.models.engines import EngineManifest, Engines, Purpose
 from streamfx.models.network import CompiledGraph, Precision
 from streamfx.models.weights import NetworkName, shipped_weights
-from trt_build import rtx
+from streamfx.render.cuda.engines import built_network
+from streamfx.render.cuda.networks import shipped_network
 from trt_build.__main__ import main
 from trt_build.building import LARGEST_ERROR, build_engine, purpose_of
 from trt_build.half import in_half_precision
+from trt_build.libraries import PROPER, RTX
 
 ROOT = Path(__file__).parents[1]
 OWNED = ("sm_75", "sm_86", "sm_89", "sm_120")
 NETWORKS = (NetworkName.REFINE_LITE, NetworkName.MOUTH_LITE)
 MUTATIONS = 1000
+DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 PURPOSE = Purpose(NetworkName.REFINE_LITE, "a" * 64, "fp16", "tensorrt-rtx 1.0")
 
 
@@ -85,7 +89,7 @@ class TestBuilding:
 
     def test_what_it_cannot_read_is_refused(self):
         with pytest.raises(ModelUnusable, match="cannot read"):
-            rtx.build(b"no graph", ["sm_89"])
+            RTX.build(b"no graph", ["sm_89"])
 
     def test_commands(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -120,6 +124,57 @@ def test_without_tensorrt_the_extra_is_named(engines: Engines, monkeypatch: pyte
     with pytest.raises(UsageError) as refused:
         build_engine(NetworkName.MOUTH_LITE, "fp16", ["sm_89"], shipped_weights(), engines)
     assert "streamfx[trt-rtx]" in refused.value.remedy
+
+
+def test_tensorrt_proper_builds_for_the_card_at_hand_only(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    assert PROPER.in_order(["sm_90"]) == ("sm_90",)
+    with pytest.raises(UsageError, match="Choose from this"):
+        PROPER.in_order(["sm_86", "sm_90"])
+    monkeypatch.setitem(sys.modules, "tensorrt", None)
+    with pytest.raises(UsageError, match="TensorRT is not installed") as refused:
+        PROPER.version()
+    assert "streamfx[tensorrt]" in refused.value.remedy
+    if not torch.cuda.is_available():
+        assert main(["build", "--library", "tensorrt"]) == 2
+        assert "no NVIDIA card here" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("trt")
+class TestRunning:
+    """As far as it goes without a card: to the driver that is not there."""
+
+    @pytest.fixture(autouse=True)
+    def card(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        if not torch.cuda.is_available():
+            monkeypatch.setattr("streamfx.render.cuda.engines._capability", lambda _: "sm_89")
+
+    def test_without_one_torch_runs_the_network(self, engines: Engines):
+        assert built_network("mouth-lite", DEVICE, engines) is None
+
+    def test_one_that_was_built_is_run_or_its_refusal_told(self, engines: Engines):
+        build_engine(NetworkName.MOUTH_LITE, "fp16", RTX.ahead, shipped_weights(), engines)
+        if not torch.cuda.is_available():
+            with pytest.raises(ModelUnusable, match="does not take its engine") as refused:
+                built_network("mouth-lite", DEVICE, engines)
+            assert "python -m trt_build build" in refused.value.remedy
+            return
+        seen = torch.rand(1, 10, 96, 96, device=DEVICE)
+        engine = built_network("mouth-lite", DEVICE, engines)
+        assert engine is not None
+        assert (engine(seen) - shipped_network("mouth-lite", DEVICE)(seen)).abs().mean() < 2 / 255
+
+    def test_one_that_was_changed_or_is_stale_is_refused_loudly(self, engines: Engines):
+        made = build_engine(NetworkName.MOUTH_LITE, "fp32", ["sm_89"], shipped_weights(), engines)
+        older = replace(made.purpose, library="tensorrt-rtx 1.0")
+        engines.keep(EngineManifest(older, made.targets, "", 0.0), b"older")
+        with pytest.raises(ModelUnusable, match=r"stale: built for library tensorrt-rtx 1\.0"):
+            built_network("mouth-lite", DEVICE, engines)
+        engines.keep(EngineManifest(made.purpose, made.targets, "", 0.0), b"right")
+        (engines.folder / f"{made.purpose.stem}.engine").write_bytes(b"evil!")
+        with pytest.raises(ModelCorrupt, match="not those that were built"):
+            built_network("mouth-lite", DEVICE, engines)
 
 
 class TestHalfPrecision:

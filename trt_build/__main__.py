@@ -12,7 +12,7 @@ from time import perf_counter
 from streamfx.errors import ModelError, StreamfxError, UsageError
 from streamfx.models.engines import EngineManifest, Engines
 from streamfx.models.weights import NetworkName, Profile, shipped_weights
-from trt_build import rtx
+from trt_build.libraries import ALL, RTX
 
 _THIS = "this"
 _NAME_IT = "Name the card: --target sm_89"
@@ -35,8 +35,10 @@ def _parser() -> argparse.ArgumentParser:
     build = actions.add_parser("build", help="build engines; on a machine without a card, too")
     build.add_argument("--profile", choices=[str(one) for one in Profile], default=str(Profile.LITE))
     build.add_argument("--precision", choices=("fp16", "fp32"), default="fp16")
-    what = f"cards: {', '.join(rtx.TARGETS)}, or this; all, by default"
-    build.add_argument("--target", default=",".join(rtx.TARGETS), metavar="SM,SM", help=what)
+    what = "what builds and runs them (tensorrt-rtx); tensorrt builds for the card at hand only"
+    build.add_argument("--library", choices=tuple(ALL), default=RTX.name, help=what)
+    what = f"cards: {', '.join(RTX.ahead)}, or this; all that the library knows, by default"
+    build.add_argument("--target", metavar="SM,SM", help=what)
     build.set_defaults(run=_build)
     for name, run, text in (
         ("list", _list, "the engines that are there"),
@@ -55,12 +57,14 @@ def _parser() -> argparse.ArgumentParser:
 def _build(engines: Engines, options: argparse.Namespace) -> int:
     from trt_build.building import build_engine
 
-    weights, targets = shipped_weights(), rtx.in_order(_targets(options.target))
+    weights, library = shipped_weights(), ALL[options.library]
+    named = ",".join(library.ahead) or _THIS if options.target is None else options.target
+    targets = library.in_order(_targets(named))
     for place in ("refine", "mouth"):
         name = NetworkName(f"{place}-{options.profile}")
         print(f"building {name} in {options.precision} for {', '.join(targets)} ...", flush=True)
         start = perf_counter()
-        made = build_engine(name, options.precision, targets, weights, engines)
+        made = build_engine(name, options.precision, targets, weights, engines, library)
         took, grey = perf_counter() - start, 255 * made.error
         print(
             f"made {made.purpose.stem}: {made.size / 1e6:.1f} MB in {took:.1f} s, {grey:.3f} grey levels off"
@@ -124,7 +128,8 @@ def _trouble(engines: Engines, found: EngineManifest) -> str:
     """What is wrong with an engine; empty if it is what was built, for what is installed."""
     from trt_build.building import purpose_of
 
-    wanted = purpose_of(found.purpose.network, found.purpose.precision, shipped_weights())
+    library = ALL[found.purpose.library.partition(" ")[0]]
+    wanted = purpose_of(found.purpose.network, found.purpose.precision, shipped_weights(), library)
     engines.load(wanted, found.targets[0], len)
     return ""
 

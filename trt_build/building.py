@@ -12,8 +12,8 @@ from streamfx.frames import F32
 from streamfx.models.engines import EngineManifest, Engines, Purpose
 from streamfx.models.network import CompiledGraph, Precision
 from streamfx.models.weights import NetworkName, Weights
-from trt_build import rtx
 from trt_build.half import in_half_precision
+from trt_build.libraries import RTX, Library
 
 FP16, FP32 = "fp16", "fp32"
 PRECISIONS: Final = (FP16, FP32)
@@ -24,35 +24,41 @@ _SEED: Final = 2018
 
 
 def build_engine(
-    name: NetworkName, precision: str, targets: Sequence[str], weights: Weights, engines: Engines
+    name: NetworkName,
+    precision: str,
+    targets: Sequence[str],
+    weights: Weights,
+    engines: Engines,
+    library: Library = RTX,
 ) -> EngineManifest:
     """Build an engine of a shipped network, and keep it.
 
     Args:
         name: of the network.
         precision: of PRECISIONS.
-        targets: compute capabilities that are to run it, of rtx.TARGETS.
+        targets: compute capabilities that are to run it, of those for which the library builds.
         weights: where the network is.
         engines: where the engine goes.
+        library: what builds it, and will run it.
 
     Raises:
         ModelError: the network is not there or damaged, or cannot be built.
         UsageError: TensorRT is not installed, or knows no such card.
         OutputError: the engine cannot be written.
     """
-    cards, purpose = rtx.in_order(targets), purpose_of(name, precision, weights)
+    cards, purpose = library.in_order(targets), purpose_of(name, precision, weights, library)
     graph = _graph(name, precision, weights)
     error = _error(graph, _graph(name, FP32, weights))
     if error > LARGEST_ERROR:
         raise ModelUnusable(
             f"{name} in {precision} differs by {255 * error:.2f} grey levels", "Build it in fp32"
         )
-    return engines.keep(EngineManifest(purpose, cards, "", error), rtx.build(graph, cards))
+    return engines.keep(EngineManifest(purpose, cards, "", error), library.build(graph, cards))
 
 
-def purpose_of(name: NetworkName, precision: str, weights: Weights) -> Purpose:
+def purpose_of(name: NetworkName, precision: str, weights: Weights, library: Library = RTX) -> Purpose:
     """What an engine would be built for, here and now. Raises as `build_engine`."""
-    return Purpose(name, weights.find(name).safetensors.sha256, precision, rtx.version())
+    return Purpose(name, weights.find(name).safetensors.sha256, precision, library.version())
 
 
 def _graph(name: NetworkName, precision: str, weights: Weights) -> bytes:

@@ -25,6 +25,10 @@ from streamfx.models.weights import NetworkName
 
 FORMAT: Final = 1
 """Of the manifest; raised when its meaning changes."""
+LIBRARIES: Final[Mapping[str, str]] = {"tensorrt-rtx": "tensorrt_rtx", "tensorrt": "tensorrt"}
+"""What builds and runs engines: the name in their manifests, and the Python module."""
+PRECISIONS: Final = ("fp16", "fp32")
+"""In the order in which they are taken."""
 BUILD: Final = "Build it: python -m trt_build build"
 _MANIFEST: Final = ".manifest"
 """A line with the signature (HMAC-SHA-256, hexadecimal), then JSON: nothing unsigned is parsed."""

@@ -11,9 +11,10 @@ from streamfx.models.weights import Profile
 from streamfx.render.base import Canvas, Mode, Networks
 from streamfx.render.cuda.canvas import TensorCanvas
 from streamfx.render.cuda.device import cuda_device, device_errors
+from streamfx.render.cuda.engines import built_network
 from streamfx.render.cuda.mouths import LiteTensorPainter, PaperTensorPainter, TensorPainter
-from streamfx.render.cuda.networks import TorchNetwork, shipped_network
-from streamfx.render.cuda.refining import LiteTensorRefiner, PaperTensorRefiner, TensorRefiner
+from streamfx.render.cuda.networks import shipped_network
+from streamfx.render.cuda.refining import LiteTensorRefiner, PaperTensorRefiner, TensorNetwork, TensorRefiner
 
 Check = Callable[[Canvas, Rig, Networks, Mode], None]
 """Raises DeviceLost if a canvas of a rig, with networks, draws something else than it should."""
@@ -28,7 +29,7 @@ class CudaStudio:
         device: torch.device | None = None,
         *,
         recorded: bool = True,
-        load: Callable[[str, torch.device], TorchNetwork] = shipped_network,
+        load: Callable[[str, torch.device], TensorNetwork] | None = None,
     ) -> None:
         """Look at the card; nothing is loaded yet.
 
@@ -36,14 +37,14 @@ class CudaStudio:
             check: is shown each canvas before it is given out.
             device: None takes the card; tests give the CPU, on which all but CUDA graphs runs, too.
             recorded: whether a frame's steps are played back as CUDA graphs (steps.Program).
-            load: gives a network by its name, on a device.
+            load: gives a network by its name, on a device; None takes an engine that was built, else torch.
 
         Raises:
             DeviceUnavailable: it cannot be used.
         """
         self.device = device or cuda_device()
-        self._recorded, self._load = recorded, load
-        self._check, self._loaded = check, dict[str, TorchNetwork]()
+        self._recorded, self._load = recorded, load or _fastest
+        self._check, self._loaded = check, dict[str, TensorNetwork]()
 
     def canvas(self, rig: Rig, networks: Networks, mode: Mode = Mode.LAYER) -> TensorCanvas:
         """See base.Studio.
@@ -75,7 +76,13 @@ class CudaStudio:
         is_lite = networks.mouth is Profile.LITE
         return LiteTensorPainter(network) if is_lite else PaperTensorPainter(network, self.device)
 
-    def _network(self, name: str) -> TorchNetwork:
+    def _network(self, name: str) -> TensorNetwork:
         if name not in self._loaded:
             self._loaded[name] = self._load(name, self.device)
         return self._loaded[name]
+
+
+def _fastest(name: str, device: torch.device) -> TensorNetwork:
+    """A shipped network as an engine, where one was built for this card; else in torch."""
+    engine = built_network(name, device) if device.type == "cuda" else None
+    return engine or shipped_network(name, device)
