@@ -12,8 +12,11 @@ import torch
 from live_stage import Watcher, until
 from scenes import photo, store
 
+from streamfx.doctor.card import examine_card
 from streamfx.errors import DeviceExhausted, DeviceLost, DeviceUnavailable, LimitReached, SettingRefused
 from streamfx.frames import Deformation, Motion, Quality, Rig
+from streamfx.models.engines import EngineManifest, Engines, Purpose
+from streamfx.models.weights import NetworkName
 from streamfx.pipeline import Networks
 from streamfx.portrait.deform import FAITHFUL
 from streamfx.render.base import Mode
@@ -88,6 +91,51 @@ def test_a_session_keeps_its_device(tmp_path: Path):
             session.update(SessionSettings(OUTPUT, "none", device="cuda"))
     finally:
         sessions.close()
+
+
+@pytest.mark.parametrize(
+    ("card", "state", "finding"),
+    [
+        (
+            Card(cause="No NVIDIA card can be used", remedy="See nvidia-smi"),
+            "warn",
+            "--device cuda is refused",
+        ),
+        (Card("cuda: Acme", 700, 8192), "warn", "700 of 8192 MiB free; a session takes 1024"),
+        (Card("cuda: Acme", 7000, 8192), "ok", "cuda: Acme, 7000 of 8192 MiB free"),
+    ],
+)
+def test_the_doctor_says_what_a_card_can_do(
+    card: Card, state: str, finding: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(cards, "look", lambda: card)
+    found = examine_card()[0]
+    assert found.state == state
+    assert finding in found.finding
+    assert bool(found.remedy) == (state == "warn")
+
+
+def test_the_doctor_tells_of_engines_that_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(cards, "look", lambda: Card("cuda: Acme", 7000, 8192))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    assert "networks run in torch" in examine_card()[1].finding
+    purpose = Purpose(NetworkName.MOUTH_LITE, "a" * 64, "fp16", "tensorrt-rtx 1.0")
+    engines = Engines.default()
+    engines.keep(EngineManifest(purpose, ("sm_89",), "", 0.0), b"engine")
+    assert examine_card()[1].finding == "mouth-lite.fp16.tensorrt-rtx for sm_89"
+    manifest = engines.folder / f"{purpose.stem}.manifest"
+    manifest.write_bytes(manifest.read_bytes().replace(b"sm_89", b"sm_86"))
+    found = examine_card()[1]
+    assert found.state == "warn"
+    assert "trt_build build" in found.remedy
+
+
+def test_without_torch_the_doctor_names_the_extra(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("streamfx.doctor.card.find_spec", lambda _: None)
+    (found,) = examine_card()
+    assert found.state == "ok"
+    assert "streamfx[gpu]" in found.finding
 
 
 # -- faults of the card --------------------------------------------------------------------------------------

@@ -17,9 +17,11 @@ def examine(*, fix: bool = False) -> list[Check]:
         fix: mend what needs no root.
     """
     from streamfx.doctor.camera import examine_camera
+    from streamfx.doctor.card import examine_card
     from streamfx.doctor.daemon import examine_daemon
 
     groups: dict[str, Callable[[], Sequence[Check]]] = {
+        "card": examine_card,
         "virtual": partial(examine_camera, fix=fix),
         "settings": partial(examine_daemon, fix=fix),
     }

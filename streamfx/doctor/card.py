@@ -1,0 +1,36 @@
+"""The check of `streamfx doctor` for a graphics card: only who installed what draws on one is warned."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+from streamfx.checks import Check, State
+from streamfx.errors import ModelError
+from streamfx.models.engines import Engines
+from streamfx.session import cards
+
+
+def examine_card() -> list[Check]:
+    """Whether `--device cuda` would be drawn, and by which engines."""
+    name = "card"
+    if find_spec("torch") is None:
+        return [Check(name, State.OK, "not asked for: --device cuda needs pip install 'streamfx[gpu]'")]
+    card = cards.look()
+    if card.cause:
+        return [Check(name, State.WARN, f"{card.cause}; --device cuda is refused", card.remedy)]
+    finding = f"{card.name}, {card.free_mib} of {card.total_mib} MiB free"
+    if card.free_mib < cards.NEEDED_MIB:
+        remedy = "Close other programs that use the card"
+        return [Check(name, State.WARN, f"{finding}; a session takes {cards.NEEDED_MIB}", remedy)]
+    return [Check(name, State.OK, finding), _engines("engines")]
+
+
+def _engines(name: str) -> Check:
+    engines = Engines.default()
+    found = []
+    for stem in engines.stems():
+        try:
+            found.append(f"{stem} for {','.join(engines.manifest(stem).targets)}")
+        except ModelError as error:
+            return Check(name, State.WARN, error.cause, error.remedy)
+    return Check(name, State.OK, ", ".join(found) or "none built: networks run in torch")
