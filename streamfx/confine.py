@@ -11,6 +11,7 @@ import errno
 import os
 import re
 import stat
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -72,6 +73,19 @@ def open_unlinked(path: Path) -> int:
     if not path.is_absolute():
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
     return _open_file(Path(path.anchor), path.parts[1:])
+
+
+def enter_unlinked(folder: Path) -> None:
+    """Make a folder, whose path was resolved before, this process's own: what is named plainly lies in it.
+
+    Raises:
+        OSError: there is none, or a link lies on the way: somebody put it there since.
+    """
+    if sys.platform == "win32" or not SUPPORTED:
+        os.chdir(folder)
+        return
+    with _walked(Path(folder.anchor), folder.parts[1:]) as inner:
+        os.fchdir(inner)
 
 
 def read_beneath(roots: Sequence[Path], path: str, limit: int) -> bytes:

@@ -87,7 +87,8 @@ _follows_links = True
 def refuse_links() -> None:
     """From now on this process opens resolved paths only, and follows no link on their way.
 
-    For processes that open what another has checked: a link that lies there now was put there since.
+    For processes that open what another has checked: a link that lies there now was put there since. Files to
+    be written are named plainly, in the folder that the process has entered (confine.enter_unlinked).
     """
     global _follows_links  # noqa: PLW0603 - what a process may open is one thing for all of it
     _follows_links = False
@@ -265,10 +266,10 @@ def _read_up_to(file: FileIO, count: int) -> bytes:
 
 
 def _check_target(path: Path) -> Path:
-    """The resolved target: missing, or a regular file that may be replaced."""
+    """The target, resolved where links are followed: missing, or a regular file that may be replaced."""
     try:
-        target = Path(os.path.realpath(path))
-        mode = target.stat().st_mode
+        target = Path(os.path.realpath(path)) if _follows_links else path
+        mode = target.stat(follow_symlinks=_follows_links).st_mode
     except FileNotFoundError:
         return target
     except (OSError, ValueError) as error:

@@ -33,6 +33,8 @@ class DrawnMesh:
         """i32 [898,3]"""
         self._lids = _lid_vertices()
         self._lid_rest, self._lid_lash = self.sources[self._lids], _lashes(rig, self._lids)
+        self._posed: Deformation | None = None
+        self._order = self.face
 
     def pose(self, deformation: Deformation) -> I32:
         """Bring `sources` up to date; i32 [898,3]: the face's triangles, far to near.
@@ -40,9 +42,13 @@ class DrawnMesh:
         As eyes close, the lids' edges show skin from a lash's width further out: the landmarks lie a little
         inside the opening, and shut lids would meet in a line of eye white.
         """
+        if deformation is self._posed:  # the frame is drawn, then the face's crop
+            return self._order
         shut = np.clip(deformation.lid_closure, 0, 1).repeat(len(self._lids) // 2)
         self.sources[self._lids] = self._lid_rest + shut[:, None] * self._lid_lash
-        return self.face[np.argsort(-deformation.depth[self.face].sum(1))]
+        self._posed = deformation
+        self._order = self.face[np.argsort(-deformation.depth[self.face].sum(1))]
+        return self._order
 
 
 def _lid_vertices() -> I32:

@@ -31,13 +31,27 @@ def main() -> int:
     task = json.loads(sys.stdin.readline())
     from streamfx.errors import StreamfxError
 
+    path = Path(task["path"])
     try:
-        frames, size = _record(Path(task["path"]), int(task["ring"]), writer)
+        _enter(path.parent)
+        frames, size = _record(Path(path.name), int(task["ring"]), writer)
     except StreamfxError as error:
         _tell(writer, error=type(error).__name__, cause=error.cause, remedy=error.remedy)
         return 1
     _tell(writer, frames=frames, bytes=size, done=True)
     return 0
+
+
+def _enter(folder: Path) -> None:
+    """Be in the film's folder, whoever renames it or puts a link in its place since the daemon looked."""
+    from streamfx.confine import enter_unlinked
+    from streamfx.files import refuse_links, write_failure
+
+    refuse_links()
+    try:
+        enter_unlinked(folder)
+    except OSError as error:
+        raise write_failure(folder, error) from error
 
 
 def _record(path: Path, descriptor: int, writer: TextIO) -> tuple[int, int]:
