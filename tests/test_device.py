@@ -205,11 +205,31 @@ def test_a_full_card_leaves_the_networks_out_and_takes_them_up_again(monkeypatch
         cast.stop()
 
 
+@pytest.mark.skipif(HAS_CARD, reason="there is a card")
+def test_a_card_that_is_gone_leaves_the_idle_portrait_and_a_reason(
+    sessions: Sessions, short_folder: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """It was there when the session began, and the worker finds none: no new workers, no CPU instead."""
+    monkeypatch.setattr(cards, "look", lambda _: Card("cuda: Acme", 8192, 8192))
+    session = sessions.create(SessionSettings(OUTPUT, "demo", ("astro",), device="cuda"))
+    with Watcher(short_folder / f"{session.id}.ring") as watcher:
+        until(lambda: "CUDA" in session.status().trouble, 60)
+        before = watcher.seen.pictures
+        until(lambda: watcher.seen.pictures > before + 45)
+    assert set(watcher.seen.qualities) == {Quality.IDLE}
+    assert watcher.seen.worst_gap_ms < 250
+    assert session.status().counters.restarts == 0
+
+
 # -- live ----------------------------------------------------------------------------------------------------
 
 
-def test_a_session_is_drawn_by_torch(sessions: Sessions, short_folder: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_session_is_drawn_by_torch_and_survives_the_cards_failure(
+    sessions: Sessions, short_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     """The whole way, with the CPU in the card's place."""
+    fails = tmp_path / "fails"
+    monkeypatch.setenv("STREAMFX_TEST_CARD_FAILS", str(fails))
     monkeypatch.setattr(cards, "look", lambda _: Card("cuda: the CPU", 8192, 8192))
     monkeypatch.setattr(process, "COMMAND", (sys.executable, str(ROOT / "tests" / "tensor_worker.py")))
     monkeypatch.setenv("PYTHONPATH", f"{ROOT}:{ROOT / 'tests'}")
@@ -219,5 +239,10 @@ def test_a_session_is_drawn_by_torch(sessions: Sessions, short_folder: Path, mon
     with Watcher(short_folder / f"{session.id}.ring") as watcher:
         until(lambda: session.status().state is State.LIVE, 60)
         until(lambda: watcher.seen.qualities.get(Quality.FULL, 0) > 20, 60)
-    assert not session.status().trouble
+        assert not session.status().trouble
+        fails.touch()
+        until(lambda: session.status().counters.restarts == 1)
+        shown = watcher.seen.qualities[Quality.FULL]
+        until(lambda: watcher.seen.qualities[Quality.FULL] > shown + 20, 60)
+    assert watcher.seen.worst_gap_ms < 250
     assert watcher.seen.leaks == 0
