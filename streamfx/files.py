@@ -160,9 +160,11 @@ def read_bytes(path: Path, limit: int, what: Subject = ANY_FILE) -> bytes:
 
 def check_writable(path: Path) -> None:
     """Try whether `atomic_output` would work, and leave nothing; raises as it does."""
-    part = _create_part(_check_target(path))
-    with suppress(OSError):
-        part.unlink()
+    target = _check_target(path)
+    with held():  # else Ctrl-C between the two would leave the file
+        part = _create_part(target)
+        with suppress(OSError):
+            part.unlink()
 
 
 def same_file(a: Path, b: Path) -> bool:

@@ -160,3 +160,33 @@ def test_what_was_ignored_stays_ignored(tmp_path: Path):
         cwd=tmp_path, capture_output=True, text=True, timeout=30, check=False, env=os.environ,
     )  # fmt: skip
     assert (done.stdout, done.stderr) == ("on\n", "")
+
+
+@pytest.mark.parametrize("way", ["check_writable(film)", "atomic_output(film).__enter__()"])
+def test_a_file_that_was_just_made_is_not_left(way: str, tmp_path: Path):
+    """Told between the making of a hidden file and the noting of its name."""
+    done = ended(
+        f"""
+        from pathlib import Path
+        from streamfx import files
+        make, film = files._create_part, Path("film.mp4")
+
+        def made_and_told(target):
+            part = make(target)
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(0.2)
+            return part
+
+        files._create_part = made_and_told
+        try:
+            kept = files.{way}
+            time.sleep(5)
+        except interrupts.Told as told:
+            interrupts.hear(told)
+            print("told")
+            del kept
+        """,
+        tmp_path,
+    )
+    assert (done.stdout, done.stderr) == ("told\n", "")
+    assert list(tmp_path.iterdir()) == []
