@@ -6,6 +6,10 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
+from typing import Final
+
+_ARENAS: Final = {"MALLOC_ARENA_MAX": "2"}
+"""For glibc: with arenas for all of its threads a worker grew by 7 MB in four minutes, with two by 2."""
 
 
 def start_with(command: Sequence[str], descriptor: int) -> tuple[subprocess.Popen[bytes], int]:
@@ -31,7 +35,12 @@ def start_with(command: Sequence[str], descriptor: int) -> tuple[subprocess.Pope
         )
         return started, handle
     process = subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, pass_fds=[descriptor], start_new_session=True
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        pass_fds=[descriptor],
+        start_new_session=True,
+        env={**_ARENAS, **os.environ},
     )
     return process, descriptor
 
