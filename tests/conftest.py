@@ -7,8 +7,14 @@ import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from control_stage import Stage
+
+    from streamfx.client import Client
 
 _LISTENED_TO = {
     signal.SIGINT: signal.default_int_handler,
@@ -34,3 +40,21 @@ def short_folder() -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix="sfx-"))
     yield folder
     shutil.rmtree(folder)
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Iterator[Stage]:
+    """A control server over sessions that are made up."""
+    from control_stage import staged
+
+    with staged(tmp_path) as stage:
+        yield stage
+
+
+@pytest.fixture
+def client(stage: Stage) -> Iterator[Client]:
+    """Connected to it."""
+    from streamfx.client import Client
+
+    with Client.connect(stage.server.socket) as client:
+        yield client

@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from control_stage import Stage, staged
+from control_stage import Stage
 from fake_sessions import photo
 
 from streamfx.client import AsyncClient, CallTimedOut, Client, DaemonFailed, DaemonUnreachable
@@ -31,19 +30,6 @@ from streamfx.session.settings import (
     Output,
     SessionSettings,
 )
-
-
-@pytest.fixture
-def stage(tmp_path: Path) -> Iterator[Stage]:
-    with staged(tmp_path) as stage:
-        yield stage
-
-
-@pytest.fixture
-def client(stage: Stage) -> Iterator[Client]:
-    with Client.connect(stage.server.socket) as client:
-        yield client
-
 
 # -- portraits -----------------------------------------------------------------------------------------------
 

@@ -8,13 +8,12 @@ import time
 from collections.abc import Iterator
 from contextlib import closing
 from itertools import islice
-from pathlib import Path
 
 import av
 import numpy as np
 import psutil
 import pytest
-from control_stage import Stage, staged, until
+from control_stage import Stage, until
 from fake_sessions import FakeSession
 
 from streamfx.client import Client, PreviewFormat
@@ -28,18 +27,6 @@ from streamfx.errors import (
 )
 from streamfx.frames import Quality, Rendered
 from streamfx.session.motion import MotionNumbers
-
-
-@pytest.fixture
-def stage(tmp_path: Path) -> Iterator[Stage]:
-    with staged(tmp_path) as stage:
-        yield stage
-
-
-@pytest.fixture
-def client(stage: Stage) -> Iterator[Client]:
-    with Client.connect(stage.server.socket) as client:
-        yield client
 
 
 def test_watching_tells_at_once_and_again(stage: Stage, client: Client):

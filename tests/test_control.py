@@ -10,7 +10,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -36,18 +35,6 @@ from streamfx.session.settings import SessionSettings
 
 SESSIONS = "/streamfx.v1.SessionService/"
 STREAMFX_METHODS = sorted(path for path in TABLE if path.startswith("/streamfx."))
-
-
-@pytest.fixture
-def stage(tmp_path: Path) -> Iterator[Stage]:
-    with staged(tmp_path) as stage:
-        yield stage
-
-
-@pytest.fixture
-def client(stage: Stage) -> Iterator[Client]:
-    with Client.connect(stage.server.socket) as client:
-        yield client
 
 
 # -- the table ---------------------------------------------------------------------------------------------

@@ -9,7 +9,6 @@ import socket
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import grpc
@@ -30,18 +29,6 @@ from streamfx.errors import ResourceBusy, UsageError
 
 LIST = "/streamfx.v1.SessionService/ListSessions"
 CHECK = "/grpc.health.v1.Health/Check"
-
-
-@pytest.fixture
-def stage(tmp_path: Path) -> Iterator[Stage]:
-    with staged(tmp_path) as stage:
-        yield stage
-
-
-@pytest.fixture
-def client(stage: Stage) -> Iterator[Client]:
-    with Client.connect(stage.server.socket) as client:
-        yield client
 
 
 def test_the_socket_is_the_users_alone(stage: Stage, tmp_path: Path):

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import logging
 import stat
-from collections.abc import Iterator
 from pathlib import Path
 
 import grpc
 import pytest
-from control_stage import Stage, make_certificates, raw_call, staged
+from control_stage import make_certificates, raw_call, staged
 from fake_sessions import FakeSessions, devices
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
@@ -23,12 +22,6 @@ from streamfx.session.settings import SessionSettings
 
 SESSIONS = "/streamfx.v1.SessionService/"
 STREAMFX_METHODS = sorted(path for path in TABLE if path.startswith("/streamfx."))
-
-
-@pytest.fixture
-def stage(tmp_path: Path) -> Iterator[Stage]:
-    with staged(tmp_path) as stage:
-        yield stage
 
 
 @pytest.fixture(scope="module")

@@ -35,7 +35,6 @@ BROAD = {"Exception", "BaseException"}
 BROAD_ALLOWED = {
     "streamfx/realtime.py": 1,  # a thread's failure is handed to its consumer whole
     "streamfx/sink/publisher.py": 1,  # the next tick must come
-    "streamfx/worker/work.py": 1,  # the daemon must know why its worker failed
     "streamfx/control/binding.py": 1,  # a call that fails must not tell clients more than that
 }
 """Where anything is caught, and how often."""

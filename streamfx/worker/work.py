@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -42,7 +43,8 @@ _log = logging.getLogger(__name__)
 def serve(channel: Channel) -> int:
     """Do as the daemon says until it says stop or is gone; the exit code."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the daemon's to act on
-    threading.excepthook = partial(_thread_failed, channel)
+    sys.excepthook = partial(_failed, channel)
+    threading.excepthook = lambda failure: _failed(channel, None, failure.exc_value)
     try:
         begin = _beginning(channel)
         form = RingForm(begin.width, begin.height, begin.fps)
@@ -50,16 +52,16 @@ def serve(channel: Channel) -> int:
             _Worker(begin, ring, channel).run()
     except StreamfxError as error:
         return _give_up(channel, error.cause, error.remedy)
-    except Exception as error:  # noqa: BLE001 - the daemon starts another worker, and must know why
-        _log.exception("the worker failed")
-        return _give_up(channel, f"The worker failed: {error}", "")
     return 0
 
 
-def _thread_failed(channel: Channel, failure: threading.ExceptHookArgs) -> None:
-    """Without its driver or loader a worker would show nothing for ever: it ends, and is replaced."""
-    _log.error("a thread failed", exc_info=failure.exc_value)
-    _give_up(channel, f"The worker failed: {failure.exc_value}", "")
+def _failed(channel: Channel, _kind: object, error: BaseException | None, *_: object) -> None:
+    """What nobody foresaw, in any thread: the daemon is told why, and starts another worker.
+
+    Without its driver or loader a worker would show nothing for ever.
+    """
+    _log.error("the worker failed", exc_info=error)
+    _give_up(channel, f"The worker failed: {error}", "")
     os._exit(1)
 
 
