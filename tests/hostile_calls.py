@@ -219,6 +219,7 @@ def attack(stage: Stage, folder: Path, count: int, seed: int) -> Tally:
             _judge(tally, method, code, known=channel is own or given == token)
             if "one" not in stage.sessions.kept:
                 stage.sessions.kept.clear()
+                stage.sessions.portraits.kept.clear()  # some calls are well-formed, and add one
                 stage.session(source="remote" if number % 2 else "auto")
     return tally
 
