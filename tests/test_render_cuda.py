@@ -33,14 +33,14 @@ from streamfx.pipeline import Animator, check_canvas, load_portrait
 from streamfx.portrait.deform import deform
 from streamfx.render.base import Mode, Network, Networks
 from streamfx.render.canvas import CpuCanvas
-from streamfx.render.cuda.canvas import TensorCanvas
+from streamfx.render.cuda.batches import TensorNetwork
+from streamfx.render.cuda.canvas import CardCanvas
 from streamfx.render.cuda.device import device_errors
 from streamfx.render.cuda.flow import flows
-from streamfx.render.cuda.mouths import PaperTensorPainter
+from streamfx.render.cuda.layout import Writer
 from streamfx.render.cuda.networks import shipped_network, untrained_network
 from streamfx.render.cuda.pixels import blurred, gaussian, lay_over
 from streamfx.render.cuda.raster import draw
-from streamfx.render.cuda.refining import LiteTensorRefiner, PaperTensorRefiner, TensorNetwork
 from streamfx.render.cuda.refining import membrane as tensor_membrane
 from streamfx.render.cuda.steps import Numbers, Step
 from streamfx.render.cuda.studio import CudaStudio
@@ -123,8 +123,9 @@ def test_the_papers_networks_draw_the_same_film(rig: Rig, golden: list[Motion]):
 
         return run
 
-    refiner, painter = PaperTensorRefiner(refine, DEVICE), PaperTensorPainter(mouth, DEVICE)
-    there = Animator(rig, canvas=TensorCanvas(rig, DEVICE, refiner=refiner, painter=painter))
+    untrained = {"refine-paper": refine, "mouth-paper": mouth}
+    papers = CudaStudio(nothing_to_say, DEVICE, load=lambda name, _: untrained[name])
+    there = Animator(rig, canvas=papers.canvas(rig, Networks(Profile.PAPER, Profile.PAPER)))
     plain = PaperNetworkRefiner(on_cpu(refine)), PaperNetworkPainter(on_cpu(mouth))
     here = Animator(rig, canvas=CpuCanvas(rig, refiner=plain[0], painter=plain[1]))
     assert_same_film(there, here, golden[::5], mean=0.5)
@@ -277,9 +278,13 @@ def test_a_step_makes_room_for_what_grows():
     def note(numbers: Numbers) -> None:
         seen.append([float(numbers["list"].sum()), *numbers["list"].shape, float(numbers["one"][0])])
 
-    step = Step(note, DEVICE, frozenset({"list"}))
+    step = Step([note], DEVICE)
+    writer = Writer(frozenset({"list"}), step.place)
     for count in (10, 12, 3, 40):
-        step({"list": np.full(count, 2, np.int32), "one": np.array([count], np.float32)})
+        writer.write({"list": np.full(count, 2, np.int32), "one": np.array([count], np.float32)})
+        step.send()
+        step.run(0)
+        step.run(1)  # it has no such part
     assert [row[0] + (row[1] - count) for row, count in zip(seen, (10, 12, 3, 40), strict=True)] == [
         20, 24, 6, 80,
     ]  # fmt: skip
@@ -322,7 +327,7 @@ def test_memory_does_not_grow_by_a_byte_and_a_leak_is_seen(golden: list[Motion])
 
     def leaking(motion: Motion) -> None:
         animator.animate(motion)
-        kept.append(canvas._picture[:, :1, :1].clone())
+        kept.append(canvas._easel._easel._picture[:, :1, :1].clone())
 
     assert grown(leaking, calm) == len(calm) * 2 * 12
 
@@ -341,7 +346,7 @@ def test_errors_of_the_card_are_told_by_class():
 
 def test_a_canvas_that_draws_something_else_is_not_given_out(rig: Rig):
     class Wrong:
-        def __init__(self, canvas: TensorCanvas) -> None:
+        def __init__(self, canvas: CardCanvas) -> None:
             self._canvas = canvas
 
         def __getattr__(self, name: str) -> object:
@@ -360,8 +365,8 @@ def test_a_network_that_answers_no_number_leaves_the_warp(rig: Rig, golden: list
     def broken(x: Tensor) -> Tensor:
         return torch.full_like(x[:, :3], float("nan"))
 
-    canvas = TensorCanvas(rig, DEVICE, refiner=LiteTensorRefiner(broken, DEVICE))
-    plain = TensorCanvas(rig, DEVICE)
+    bad = CudaStudio(nothing_to_say, DEVICE, load=lambda *_: broken)
+    canvas, plain = bad.canvas(rig, Networks(Profile.LITE)), studio().canvas(rig, Networks())
     moved = deform(rig, golden[10])
     pictures = []
     for one in (canvas, plain):

@@ -46,6 +46,12 @@ def memory(device: torch.device) -> tuple[str, int, int]:
         return torch.cuda.get_device_name(device), free, total
 
 
+def wait(device: torch.device) -> None:
+    """Until it has done all that this thread told it."""
+    if device.type == "cuda":
+        torch.cuda.current_stream(device).synchronize()
+
+
 @contextmanager
 def device_errors() -> Iterator[None]:
     """The one place where a card's errors become ours.

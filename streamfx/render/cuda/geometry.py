@@ -15,7 +15,7 @@ import numpy.typing as npt
 from streamfx.frames import F32, U8, Deformation, Rig
 from streamfx.render.base import Mode, MouthCrop, MouthView
 from streamfx.render.composite import lip_opening
-from streamfx.render.cuda.steps import Arrays
+from streamfx.render.cuda.layout import Arrays
 from streamfx.render.cuda.tiles import Tiles
 from streamfx.render.eyes import EyeDrawer, Sight
 from streamfx.render.light import Relighter

@@ -7,11 +7,11 @@ from typing import Final, Protocol
 import torch
 from torch import Tensor
 
+from streamfx.models.weights import NetworkName
 from streamfx.render.base import MouthCrop
 from streamfx.render.cuda import raster
 from streamfx.render.cuda.flow import flows
 from streamfx.render.cuda.pixels import Window, grid, sample, through
-from streamfx.render.cuda.refining import TensorNetwork
 from streamfx.render.cuda.steps import Numbers
 from streamfx.render.painter import DATA_MEAN
 from streamfx.render.rectify import LARGEST_DISPLACEMENT
@@ -21,15 +21,29 @@ _LUMA: Final = (0.299, 0.587, 0.114)
 
 
 class TensorPainter(Protocol):
-    """Makes the mouth's pixels."""
+    """What a mouth's network sees, and what becomes of its answer; one for each easel."""
 
     @property
     def crop(self) -> MouthCrop:
         """The square that it paints in."""
         ...
 
-    def paint(self, around: Tensor, numbers: Numbers) -> Tensor:
-        """f32 [3,n,n] 0..255, of use inside the mask; `around` is the picture so far in the same square."""
+    @property
+    def network(self) -> NetworkName | None:
+        """The network's; None paints without one."""
+        ...
+
+    @property
+    def channels(self) -> int:
+        """Of the pictures that it sees."""
+        ...
+
+    def see(self, around: Tensor, numbers: Numbers) -> Tensor:
+        """f32 [channels,n,n]; `around` is the picture so far in the same square, f32 [3,n,n] 0..255."""
+        ...
+
+    def painted(self, answer: Tensor, numbers: Numbers) -> Tensor:
+        """f32 [3,n,n] 0..255, of use inside the mask, of the network's answer f32 [3,n,n] 0..1."""
         ...
 
 
@@ -37,23 +51,28 @@ class ProceduralTensorPainter:
     """The procedural mouth, which comes painted from the CPU: 28 kB."""
 
     crop: Final = MouthCrop.MOUTH
+    network = None
+    channels = 0
 
-    def paint(self, around: Tensor, numbers: Numbers) -> Tensor:
+    def see(self, around: Tensor, numbers: Numbers) -> Tensor:
         """See TensorPainter."""
-        del around
+        del numbers
+        return around[:0]
+
+    def painted(self, answer: Tensor, numbers: Numbers) -> Tensor:
+        """See TensorPainter."""
+        del answer
         return numbers["drawn"].permute(2, 0, 1).to(torch.float32)
 
 
 class LiteTensorPainter:
-    """See painter.LiteNetworkPainter."""
+    """See painter.LiteNetworkPainter; the network is nets.lite.LiteMouth, of pictures."""
 
     crop: Final = MouthCrop.MOUTH
+    network = NetworkName.MOUTH_LITE
+    channels = 10
 
-    def __init__(self, network: TensorNetwork) -> None:
-        """Keep the network: nets.lite.LiteMouth, of pictures."""
-        self._network = network
-
-    def paint(self, around: Tensor, numbers: Numbers) -> Tensor:
+    def see(self, around: Tensor, numbers: Numbers) -> Tensor:
         """See TensorPainter."""
         mask, size = numbers["mask"][None], (self.crop.value, self.crop.value)
         tiles = (numbers["tile_rows"], numbers["tile_places"])
@@ -62,29 +81,39 @@ class LiteTensorPainter:
         inside = mask / 255
         procedural = numbers["drawn"].permute(2, 0, 1)
         seen = [around * (1 / 255 - inside), mask, procedural * inside, numbers["own"][None] * inside, moved]
-        return (255 * _answer(self._network, torch.cat(seen))).clamp(0, 255)
+        return torch.cat(seen)
+
+    def painted(self, answer: Tensor, numbers: Numbers) -> Tensor:
+        """See TensorPainter."""
+        del numbers
+        return _levels(answer)
 
 
 class PaperTensorPainter:
-    """See painter.PaperNetworkPainter."""
+    """See painter.PaperNetworkPainter; the network is nets.completion.CompletionNet."""
 
     crop: Final = MouthCrop.FACE
+    network = NetworkName.MOUTH_PAPER
+    channels = 4
 
-    def __init__(self, network: TensorNetwork, device: torch.device) -> None:
-        """Keep the network: nets.completion.CompletionNet."""
-        self._network = network
+    def __init__(self, device: torch.device) -> None:
+        """Prepare the hole's colour."""
         self._mean = torch.tensor(DATA_MEAN, device=device)[:, None, None]
 
-    def paint(self, around: Tensor, numbers: Numbers) -> Tensor:
+    def see(self, around: Tensor, numbers: Numbers) -> Tensor:
         """See TensorPainter."""
         hole = numbers["mask"][None]
-        holed = around * ((1 - hole) / 255) + hole * self._mean
-        return (255 * _answer(self._network, torch.cat([holed, hole]))).clamp(0, 255)
+        return torch.cat([around * ((1 - hole) / 255) + hole * self._mean, hole])
+
+    def painted(self, answer: Tensor, numbers: Numbers) -> Tensor:
+        """See TensorPainter."""
+        del numbers
+        return _levels(answer)
 
 
-def _answer(network: TensorNetwork, seen: Tensor) -> Tensor:
-    """A network's answer to one picture; 0 where it is no number."""
-    return torch.nan_to_num(network(seen[None])[0], 0, 0, 0)
+def _levels(answer: Tensor) -> Tensor:
+    """A network's answer in grey levels; 0 where it is no number."""
+    return (255 * torch.nan_to_num(answer, 0, 0, 0)).clamp(0, 255)
 
 
 class MouthDrawing:
@@ -96,10 +125,12 @@ class MouthDrawing:
         self._last = torch.zeros(3, crop.value, crop.value, device=device)
         self._last_mask = torch.zeros(crop.value, crop.value, device=device)
 
-    def draw(self, picture: Tensor, painter: TensorPainter, numbers: Numbers) -> None:
-        """Put a mouth into a picture f32 [3,H,W] 0..255, in place."""
-        x, y = through(numbers["to_frame"], self._columns, self._rows)
-        mouth = painter.paint(sample(picture, x, y, "border"), numbers)
+    def around(self, picture: Tensor, numbers: Numbers) -> Tensor:
+        """What a picture f32 [3,H,W] shows in the square, f32 [3,n,n] 0..255."""
+        return sample(picture, *through(numbers["to_frame"], self._columns, self._rows), "border")
+
+    def show(self, picture: Tensor, mouth: Tensor, numbers: Numbers) -> None:
+        """Put a mouth f32 [3,n,n] 0..255 into a picture f32 [3,H,W], blended with the last one, in place."""
         mouth = mouth + numbers["blends"] * (self._mixed(mouth, numbers["mask"]) - mouth)
         self._last.copy_(mouth)
         self._last_mask.copy_(numbers["mask"])

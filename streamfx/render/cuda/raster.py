@@ -57,16 +57,20 @@ def draw(corners: Tensor, triangles: Tensor, tiles: tuple[Tensor, Tensor], size:
         corners: f32 [V,2] px.
         triangles: i32 [T,3].
         tiles: i32 [P], [P]: see tiles.Tiles; filled up with -1.
+
+    Numbers that no mesh has (another process may have written them) lead to a wrong picture, never out of
+    bounds: that would cost every session on the card.
         size: (width, height) of the picture.
     """
     width, height = size
     across, down = -(-width // TILE), -(-height // TILE)
-    vertices = triangles.long()
+    vertices = triangles.long().clamp(0, len(corners) - 1)
     seen = corners[vertices]
     candidate, tile = tiles
-    row, place = candidate.clamp(min=0).long(), tile.clamp(min=0).long()
+    row = candidate.clamp(0, len(triangles) - 1).long()
+    place = tile.clamp(0, across * down - 1).long()
     inside = _inside(_edges(seen)[row], place % across, place // across)
-    tried = torch.where(inside & (candidate >= 0)[:, None], candidate[:, None], _NOBODY)
+    tried = torch.where(inside & (candidate >= 0)[:, None], row[:, None].int(), _NOBODY)
     owner = torch.full((across * down, TILE * TILE), _NOBODY, dtype=torch.int32, device=corners.device)
     owner.scatter_reduce_(0, place[:, None].expand_as(tried), tried, "amax")
     whole = owner.view(down, across, TILE, TILE).permute(0, 2, 1, 3).reshape(down * TILE, across * TILE)

@@ -2,51 +2,63 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Final, Protocol
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from streamfx.models.weights import NetworkName
 from streamfx.render.cuda.drawing import FaceCrop
 from streamfx.render.cuda.steps import Numbers
 from streamfx.render.rectify import CROP, LARGEST_DISPLACEMENT
 from streamfx.render.refiner import AWAKE, RIM, RISE, STRIDE
-
-TensorNetwork = Callable[[Tensor], Tensor]
-"""f32 [B,C,H,W] pictures in, f32 [B,C',H,W] pictures out."""
 
 _CELLS: Final = 32
 _SWEEPS: Final = 8
 
 
 class TensorRefiner(Protocol):
-    """Makes the residual of a face crop."""
+    """What a refining network sees of a face crop, and what becomes of its answer; one for each easel."""
 
-    def residual(self, face: FaceCrop, numbers: Numbers) -> Tensor:
-        """f32 [3,256,256], -1..1 of full brightness."""
+    @property
+    def network(self) -> NetworkName:
+        """The network's."""
+        ...
+
+    @property
+    def channels(self) -> int:
+        """Of the pictures that it sees."""
+        ...
+
+    def see(self, face: FaceCrop, numbers: Numbers) -> Tensor:
+        """f32 [channels,256,256]"""
+        ...
+
+    def residual(self, face: FaceCrop, answer: Tensor) -> Tensor:
+        """f32 [3,256,256], -1..1 of full brightness, of the network's answer f32 [3,256,256]."""
         ...
 
 
 class LiteTensorRefiner:
-    """See refiner.LiteNetworkRefiner."""
+    """See refiner.LiteNetworkRefiner; the network is nets.lite.LiteRefiner, of pictures."""
 
-    def __init__(self, network: TensorNetwork, device: torch.device) -> None:
-        """Start without a past.
+    network = NetworkName.REFINE_LITE
+    channels = 9
 
-        Args:
-            network: nets.lite.LiteRefiner, of pictures.
-            device: where.
-        """
-        self._network = network
+    def __init__(self, device: torch.device) -> None:
+        """Start without a past."""
         self._last = torch.zeros(3, CROP, CROP, device=device)
 
-    def residual(self, face: FaceCrop, numbers: Numbers) -> Tensor:
+    def see(self, face: FaceCrop, numbers: Numbers) -> Tensor:
         """See TensorRefiner."""
         last = self._last * numbers["follows"]
         seen = [face.rgb * face.light, face.inner_mouth, face.moved / LARGEST_DISPLACEMENT, last]
-        self._last.copy_(torch.nan_to_num(self._network(torch.cat(seen)[None])[0], 0, 0, 0))
+        return torch.cat(seen)
+
+    def residual(self, face: FaceCrop, answer: Tensor) -> Tensor:
+        """See TensorRefiner."""
+        self._last.copy_(torch.nan_to_num(answer, 0, 0, 0))
         change = _liveliness(face) * self._last + face.rgb * (face.light - 1)
         residual: Tensor = (1 - face.drawn) * change
         return residual
@@ -60,17 +72,22 @@ def _liveliness(face: FaceCrop) -> Tensor:
 
 
 class PaperTensorRefiner:
-    """See refiner.PaperNetworkRefiner."""
+    """See refiner.PaperNetworkRefiner; the network is nets.refiner.PaperRefiner."""
 
-    def __init__(self, network: TensorNetwork, device: torch.device) -> None:
-        """Keep the network: nets.refiner.PaperRefiner."""
-        self._network = network
+    network = NetworkName.REFINE_PAPER
+    channels = 5
+
+    def __init__(self, device: torch.device) -> None:
+        """Prepare the rim."""
         self._rim = torch.as_tensor(RIM, dtype=torch.float32, device=device)
 
-    def residual(self, face: FaceCrop, numbers: Numbers) -> Tensor:
+    def see(self, face: FaceCrop, numbers: Numbers) -> Tensor:
         """See TensorRefiner."""
         del numbers
-        answer = self._network(torch.cat([face.rgb, face.moved / LARGEST_DISPLACEMENT])[None])[0]
+        return torch.cat([face.rgb, face.moved / LARGEST_DISPLACEMENT])
+
+    def residual(self, face: FaceCrop, answer: Tensor) -> Tensor:
+        """See TensorRefiner."""
         missing = face.rgb - torch.nan_to_num(answer, 0, 0, 0)
         residual: Tensor = (membrane(missing, face.face, self._rim) - missing) * (1 - face.drawn)
         return residual

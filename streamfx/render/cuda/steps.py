@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache, partial
-from math import prod
 from typing import Any, Final
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
-Arrays = Mapping[str, npt.NDArray[Any]]
+from streamfx.frames import U8
+from streamfx.render.cuda.layout import Layout
+
 Numbers = Mapping[str, Tensor]
 
-_ALIGNED: Final = 256
-"""Bytes at which each array begins: what any type and any card's loads want."""
-_ROOM: Final[Mapping[int, float]] = {1: 1.5, 2: 3.0}
-"""How many times as long as its first content each side of a growing array's place is, by their number:
-lists of tiles grow with the head's size, masks as lips and lids open. Outgrowing it costs a new recording."""
 _PLAIN_RUNS: Final = 3
 """Before a series of operations is recorded: libraries choose their algorithms and take their memory."""
 _TYPES: Final[Mapping[str, torch.dtype]] = {
@@ -32,56 +26,23 @@ _TYPES: Final[Mapping[str, torch.dtype]] = {
 class Block:
     """Arrays of fixed places on a device, filled by one copy."""
 
-    def __init__(
-        self, arrays: Arrays, growing: frozenset[str], device: torch.device, before: Block | None = None
-    ) -> None:
-        """Make room.
+    def __init__(self, layout: Layout, device: torch.device) -> None:
+        """Make room on both sides."""
+        self._here = torch.zeros(layout.size, dtype=torch.uint8, pin_memory=device.type == "cuda")
+        self._there = torch.zeros(layout.size, dtype=torch.uint8, device=device)
+        self.memory: U8 = self._here.numpy()
+        """u8 [size], of this computer: what `send` sends up."""
+        self.numbers: Numbers = {
+            name: self._there[place.start : place.start + place.size]
+            .view(_TYPES[place.kind])
+            .view(place.shape)
+            for name, place in layout.places.items()
+        }
+        """On the device."""
 
-        Args:
-            arrays: the first content; f32, i32 or u8.
-            growing: names of those whose sides may change, and get more room than they need now.
-            device: where the block lies.
-            before: the block that was outgrown: no place becomes smaller.
-        """
-        self._shapes = {name: array.shape for name, array in arrays.items()}
-        for name in growing.intersection(arrays):
-            shape = arrays[name].shape
-            least = before._shapes[name] if before else shape
-            self._shapes[name] = tuple(
-                old if side <= old and before else int(_ROOM[len(shape)] * side) + 1
-                for side, old in zip(shape, least, strict=True)
-            )
-        sizes = {name: prod(self._shapes[name]) * array.itemsize for name, array in arrays.items()}
-        whole = sum(_aligned(size) for size in sizes.values())
-        self._here = torch.zeros(whole, dtype=torch.uint8, pin_memory=device.type == "cuda")
-        self._there = torch.zeros(whole, dtype=torch.uint8, device=device)
-        self._host, self.numbers, start = {}, dict[str, Tensor](), 0
-        for name, size in sizes.items():
-            kind, shape = _TYPES[arrays[name].dtype.name], self._shapes[name]
-            here, there = (block[start : start + size].view(kind) for block in (self._here, self._there))
-            self._host[name], self.numbers[name] = here.view(shape).numpy(), there.view(shape)
-            start += _aligned(size)
-
-    def holds(self, arrays: Arrays) -> bool:
-        """Whether there is room for these."""
-        return all(
-            len(array.shape) == len(self._shapes[name])
-            and all(side <= room for side, room in zip(array.shape, self._shapes[name], strict=True))
-            for name, array in arrays.items()
-        )
-
-    def write(self, arrays: Arrays) -> None:
-        """Send these up. What is smaller than its place is filled up with 0, lists of i32 with -1."""
-        for name, array in arrays.items():
-            place = self._host[name]
-            if array.shape != place.shape:
-                place.fill(-1 if place.dtype == np.int32 else 0)
-            place[tuple(slice(side) for side in array.shape)] = array
+    def send(self) -> None:
+        """Bring the device up to date."""
         self._there.copy_(self._here, non_blocking=True)
-
-
-def _aligned(size: int) -> int:
-    return -(-size // _ALIGNED) * _ALIGNED
 
 
 class Program:
@@ -102,6 +63,10 @@ class Program:
 
     def __call__(self) -> None:
         """Run them; on a card the call returns before they are done."""
+        with torch.no_grad():
+            self._run()
+
+    def _run(self) -> None:
         if self._graph is None and self._records and self._plain_runs >= _PLAIN_RUNS:
             torch.cuda.synchronize(self._device)
             graph = torch.cuda.CUDAGraph()
@@ -122,35 +87,43 @@ def _memory() -> Any:  # noqa: ANN401 - torch names no type for it
 
 
 class Step:
-    """Arrays in, operations on them, results in tensors that the operations know."""
+    """Numbers in, operations on them, results in tensors that the operations know."""
 
     def __init__(
-        self,
-        operations: Callable[[Numbers], None],
-        device: torch.device,
-        growing: frozenset[str],
-        *,
-        recorded: bool = True,
+        self, parts: Sequence[Callable[[Numbers], None]], device: torch.device, *, recorded: bool = True
     ) -> None:
-        """Keep what is to be done.
+        """Keep what is to be done; there is no room for numbers yet.
 
         Args:
-            operations: of the arrays on the device; of the same shapes each time, and no value leaves it.
+            parts: operations on the numbers, one after another; between them others may use the device. Of
+                the same shapes each time, and no value leaves it.
             device: where.
-            growing: names of arrays whose sides may change.
             recorded: see Program.
         """
-        self._operations, self._device, self._growing = operations, device, growing
-        self._recorded = recorded
+        self._parts, self._device, self._recorded = parts, device, recorded
         self._block: Block | None = None
-        self._program: Program | None = None
+        self._programs: list[Program] = []
 
-    def __call__(self, arrays: Arrays) -> None:
-        """Run once. Room is made anew when an array has outgrown its place."""
-        if self._block is None or self._program is None or not self._block.holds(arrays):
-            self._block = Block(arrays, self._growing, self._device, self._block)
-            run = partial(self._operations, self._block.numbers)
-            self._program = Program(run, self._device, recorded=self._recorded)
-        self._block.write(arrays)
-        with torch.no_grad():
-            self._program()
+    def place(self, layout: Layout) -> U8:
+        """Make room for numbers laid out so; u8 [layout.size], where they are to be written."""
+        self._block = Block(layout, self._device)
+        self._programs = [
+            Program(partial(part, self._block.numbers), self._device, recorded=self._recorded)
+            for part in self._parts
+        ]
+        return self._block.memory
+
+    def send(self) -> None:
+        """Send up what was written.
+
+        Raises:
+            ValueError: no room was made.
+        """
+        if self._block is None:
+            raise ValueError("numbers were sent before there was room for them")
+        self._block.send()
+
+    def run(self, part: int) -> None:
+        """Run one of its parts; nothing if it has fewer."""
+        if part < len(self._programs):
+            self._programs[part]()

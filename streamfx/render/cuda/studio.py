@@ -1,27 +1,30 @@
-"""The studio of a card: networks in torch, canvases in its memory (see base.Studio)."""
+"""The studio of a card: networks in torch or TensorRT, easels in its memory (see base.Studio)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 
 import torch
 
-from streamfx.frames import Rig
-from streamfx.models.weights import Profile
+from streamfx.frames import U8, Rig
+from streamfx.models.weights import NetworkName
 from streamfx.render.base import Canvas, Mode, Networks
-from streamfx.render.cuda.canvas import TensorCanvas
-from streamfx.render.cuda.device import cuda_device, device_errors
+from streamfx.render.cuda.batches import Batch, TensorNetwork
+from streamfx.render.cuda.canvas import PROCEDURAL, STEPS, CardCanvas, geometry_of
+from streamfx.render.cuda.clock import Clock
+from streamfx.render.cuda.device import cuda_device, device_errors, wait
+from streamfx.render.cuda.easel import TensorEasel, draw_together
 from streamfx.render.cuda.engines import built_network
-from streamfx.render.cuda.mouths import LiteTensorPainter, PaperTensorPainter, TensorPainter
+from streamfx.render.cuda.layout import Layout
 from streamfx.render.cuda.networks import shipped_network
-from streamfx.render.cuda.refining import LiteTensorRefiner, PaperTensorRefiner, TensorNetwork, TensorRefiner
+from streamfx.telemetry import StageTimer
 
 Check = Callable[[Canvas, Rig, Networks, Mode], None]
 """Raises DeviceLost if a canvas of a rig, with networks, draws something else than it should."""
 
 
 class CudaStudio:
-    """Makes canvases on one card."""
+    """Makes canvases on one card, for one process; its easels take turns at the networks."""
 
     def __init__(
         self,
@@ -43,43 +46,79 @@ class CudaStudio:
             DeviceUnavailable: it cannot be used.
         """
         self.device = device or cuda_device()
-        self._recorded, self._load = recorded, load or _fastest
-        self._check, self._loaded = check, dict[str, TensorNetwork]()
+        self._recorded, self._load, self._check = recorded, load or _fastest, check
+        self.networks: dict[NetworkName, Batch] = {}
+        """Those that were loaded: what `draw_together` asks."""
 
-    def canvas(self, rig: Rig, networks: Networks, mode: Mode = Mode.LAYER) -> TensorCanvas:
+    def canvas(self, rig: Rig, networks: Networks, mode: Mode = Mode.LAYER) -> CardCanvas:
         """See base.Studio.
 
         Raises:
             DeviceLost: it draws something else than it should.
         """
-        with device_errors():
-            refiner, painter = self._refiner(networks), self._painter(networks)
-            made = TensorCanvas(
-                rig, self.device, mode=mode, refiner=refiner, painter=painter, recorded=self._recorded
-            )
+        geometry = geometry_of(rig, mode)
+        alone = _Alone(self.easel(rig, geometry.outside, networks, mode), self.networks)
+        made = CardCanvas(geometry, alone, networks)
         self._check(made, rig, networks, mode)
         return made
 
-    def _refiner(self, networks: Networks) -> TensorRefiner | None:
-        if networks.refine is None:
-            return None
-        network = self._network(f"refine-{networks.refine}")
-        is_lite = networks.refine is Profile.LITE
-        return (
-            LiteTensorRefiner(network, self.device) if is_lite else PaperTensorRefiner(network, self.device)
-        )
+    def easel(self, rig: Rig, outside: int, networks: Networks, mode: Mode) -> TensorEasel:
+        """For one rig's pictures, unchecked; its networks are loaded (TensorEasel has the arguments).
 
-    def _painter(self, networks: Networks) -> TensorPainter | None:
-        if networks.mouth is None:
-            return None
-        network = self._network(f"mouth-{networks.mouth}")
-        is_lite = networks.mouth is Profile.LITE
-        return LiteTensorPainter(network) if is_lite else PaperTensorPainter(network, self.device)
+        Raises:
+            ModelError: a network is not shipped, or damaged.
+            DeviceError: the device has no room for it.
+        """
+        with device_errors():
+            for name in networks.names:
+                if name not in self.networks:
+                    network = self._load(name, self.device)
+                    self.networks[name] = Batch(network, self.device, recorded=self._recorded)
+            return TensorEasel(rig, outside, networks, self.device, mode=mode, recorded=self._recorded)
 
-    def _network(self, name: str) -> TensorNetwork:
-        if name not in self._loaded:
-            self._loaded[name] = self._load(name, self.device)
-        return self._loaded[name]
+    def draw(self, frames: Sequence[tuple[TensorEasel, Collection[str]]]) -> None:
+        """Draw frames of several easels together, and wait until their pictures are there.
+
+        Args:
+            frames: easels of this studio, with the names of the steps that each frame takes.
+
+        Raises:
+            DeviceExhausted, DeviceLost: none of the frames is finished.
+        """
+        with device_errors():
+            for step in STEPS:
+                draw_together(step, [easel for easel, steps in frames if step in steps], self.networks)
+            for easel, _ in frames:
+                easel.finish()
+            wait(self.device)
+
+
+class _Alone:
+    """An easel that is drawn alone, at once: see canvas.Easel."""
+
+    def __init__(self, easel: TensorEasel, networks: dict[NetworkName, Batch]) -> None:
+        self._easel, self._networks = easel, networks
+        self._clock = Clock(easel.device)
+
+    def place(self, step: str, layout: Layout) -> U8:
+        with device_errors():
+            return self._easel.place(step, layout)
+
+    def draw(self, step: str) -> None:
+        with device_errors(), self._clock.measure("mouth" if step == PROCEDURAL else step):
+            draw_together(step, [self._easel], self._networks)
+
+    def picture(self) -> U8:
+        device = self._easel.device
+        with device_errors():
+            with self._clock.measure("finish"):
+                self._easel.finish()
+            wait(device)
+            self._clock.note()
+        return self._easel.shown.copy()
+
+    def time_with(self, timer: StageTimer) -> None:
+        self._clock = Clock(self._easel.device, timer)
 
 
 def _fastest(name: str, device: torch.device) -> TensorNetwork:
