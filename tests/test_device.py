@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import nullcontext
@@ -21,13 +24,14 @@ from streamfx.pipeline import Networks
 from streamfx.portrait.deform import FAITHFUL
 from streamfx.render.base import Mode
 from streamfx.render.canvas import CpuCanvas
-from streamfx.session import cards, process
+from streamfx.session import cards, sharing
 from streamfx.session.portraits import Portraits
 from streamfx.session.sessions import Sessions
 from streamfx.session.settings import Output, SessionSettings
 from streamfx.session.status import State
 from streamfx.worker.cast import Cast
 from streamfx.worker.protocol import Card, Loaded, Orders, PortraitFile
+from streamfx.worker.sharing import wire
 
 ROOT = Path(__file__).parents[1]
 SIZE = (320, 240)
@@ -80,7 +84,7 @@ def test_a_driver_that_fails_is_told_and_never_waited_for(
 ):
     monkeypatch.setattr(cards, "_LOOK_S", 1.0)
     with pytest.raises(DeviceUnavailable, match=cause):
-        cards.admit("one", (sys.executable, "-c", program))
+        cards.admit("one", command=(sys.executable, "-c", program))
 
 
 def test_a_session_keeps_its_device(tmp_path: Path):
@@ -224,25 +228,78 @@ def test_a_card_that_is_gone_leaves_the_idle_portrait_and_a_reason(
 # -- live ----------------------------------------------------------------------------------------------------
 
 
+@pytest.fixture
+def on_the_cpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The CPU in the card's place; the folder of the files `fails` and `hangs` (tensor_card.py)."""
+    for what in ("fails", "hangs"):
+        monkeypatch.setenv(f"STREAMFX_TEST_CARD_{what.upper()}", str(tmp_path / what))
+    monkeypatch.setattr(cards, "look", lambda _: Card("cuda: the CPU", 8192, 8192))
+    monkeypatch.setattr(sharing, "COMMAND", (sys.executable, str(ROOT / "tests" / "tensor_card.py")))
+    monkeypatch.setenv("PYTHONPATH", f"{ROOT}:{ROOT / 'tests'}")
+    return tmp_path
+
+
+LIVE = SessionSettings(OUTPUT, "demo", ("astro",), refine="lite", mouth="lite", device="cuda")
+
+
+def drawn(watcher: Watcher, more: int = 20) -> None:
+    """Wait for so many more pictures with all networks."""
+    shown = watcher.seen.qualities.get(Quality.FULL, 0)
+    until(lambda: watcher.seen.qualities.get(Quality.FULL, 0) > shown + more, 60)
+
+
+@pytest.mark.parametrize("fault", ["fails", "hangs", "is killed"])
 def test_a_session_is_drawn_by_torch_and_survives_the_cards_failure(
-    sessions: Sessions, short_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    sessions: Sessions, short_folder: Path, on_the_cpu: Path, fault: str, monkeypatch: pytest.MonkeyPatch
 ):
     """The whole way, with the CPU in the card's place."""
-    fails = tmp_path / "fails"
-    monkeypatch.setenv("STREAMFX_TEST_CARD_FAILS", str(fails))
-    monkeypatch.setattr(cards, "look", lambda _: Card("cuda: the CPU", 8192, 8192))
-    monkeypatch.setattr(process, "COMMAND", (sys.executable, str(ROOT / "tests" / "tensor_worker.py")))
-    monkeypatch.setenv("PYTHONPATH", f"{ROOT}:{ROOT / 'tests'}")
-    session = sessions.create(
-        SessionSettings(OUTPUT, "demo", ("astro",), refine="lite", mouth="lite", device="cuda")
-    )
+    monkeypatch.setattr(wire, "PATIENCE_S", 2.0)
+    session = sessions.create(LIVE)
+    process = sessions._card
+    assert process is not None
     with Watcher(short_folder / f"{session.id}.ring") as watcher:
         until(lambda: session.status().state is State.LIVE, 60)
-        until(lambda: watcher.seen.qualities.get(Quality.FULL, 0) > 20, 60)
+        drawn(watcher)
         assert not session.status().trouble
-        fails.touch()
-        until(lambda: session.status().counters.restarts == 1)
-        shown = watcher.seen.qualities[Quality.FULL]
-        until(lambda: watcher.seen.qualities[Quality.FULL] > shown + 20, 60)
+        pid = process.pid
+        if fault == "is killed":
+            os.kill(pid, signal.SIGKILL)
+        else:
+            (on_the_cpu / fault).touch()
+        until(lambda: process.pid not in (0, pid), 30)
+        drawn(watcher)
+        assert process.restarts == 1
+        assert session.status().counters.restarts >= 1
     assert watcher.seen.worst_gap_ms < 250
     assert watcher.seen.leaks == 0
+
+
+def test_sessions_share_one_process_on_the_card_which_ends_with_the_last(
+    sessions: Sessions, short_folder: Path, on_the_cpu: Path
+):
+    first, second = sessions.create(LIVE), sessions.create(LIVE)
+    process = sessions._card
+    assert process is not None
+    with (
+        Watcher(short_folder / f"{first.id}.ring") as one,
+        Watcher(short_folder / f"{second.id}.ring") as other,
+    ):
+        drawn(one)
+        drawn(other)
+        pid = process.pid
+        sessions.delete(first.id)
+        drawn(other)
+        assert process.pid == pid
+    sessions.delete(second.id)
+    assert sessions._card is None
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+
+
+def test_a_worker_that_draws_on_the_card_needs_no_torch(on_the_cpu: Path):
+    """It would take a gigabyte of memory, and seconds, in each of them."""
+    program = (
+        "import sys, streamfx.worker.work, streamfx.worker.sharing.studio; print('torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"

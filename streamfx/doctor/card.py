@@ -19,9 +19,9 @@ def examine_card() -> list[Check]:
     if card.cause:
         return [Check(name, State.WARN, f"{card.cause}; --device cuda is refused", card.remedy)]
     finding = f"{card.name}, {card.free_mib} of {card.total_mib} MiB free"
-    if card.free_mib < cards.NEEDED_MIB:
+    if card.free_mib < cards.FIRST_MIB:
         remedy = "Close other programs that use the card"
-        return [Check(name, State.WARN, f"{finding}; a session takes {cards.NEEDED_MIB}", remedy)]
+        return [Check(name, State.WARN, f"{finding}; a session takes {cards.FIRST_MIB}", remedy)]
     return [Check(name, State.OK, finding), _engines("engines")]
 
 

@@ -7,7 +7,7 @@ import zipfile
 import zlib
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, Final
+from typing import IO, Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -57,6 +57,24 @@ class RigCache:
         kept = sorted(self._folder.glob("*.rig.npz"), key=lambda path: path.stat().st_mtime, reverse=True)
         for path in kept[_MOST:]:
             path.unlink(missing_ok=True)
+
+
+def write_rig(rig: Rig, file: IO[bytes]) -> None:
+    """Write a rig, whole, for `read_rig`."""
+    np.savez(file, **_packed(rig, ()))
+
+
+def read_rig(file: IO[bytes]) -> Rig:
+    """A rig that `write_rig` wrote.
+
+    Raises:
+        ValueError: it is none.
+    """
+    try:
+        with np.load(file, allow_pickle=False) as arrays:
+            return _unpacked(dict(arrays), str(arrays["digest"]))[0]
+    except (OSError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise ValueError(f"no rig: {error}") from error
 
 
 def _packed(rig: Rig, findings: tuple[Finding, ...]) -> dict[str, Any]:

@@ -12,14 +12,16 @@ from streamfx.worker.protocol import Card
 
 COMMAND: Final = (sys.executable, "-m", "streamfx.worker.card")
 """Looks at the card; tests put others in its place."""
-NEEDED_MIB: Final = 1024
-"""Of the card's memory that must be free for a session: its CUDA context, and what is drawn in 1080p."""
+FIRST_MIB: Final = 1024
+"""Of the card's memory that must be free for the first session: the CUDA context, networks, and its easel."""
+FURTHER_MIB: Final = 256
+"""For each further one: its easel, and its share of larger batches."""
 _LOOK_S: Final = 60.0
 """The first import of torch may be slow; a driver that hangs is given up."""
 
 
-def admit(id: str, command: tuple[str, ...] = COMMAND) -> None:
-    """Let a session begin on the card, or say why not.
+def admit(id: str, needed_mib: int = FIRST_MIB, command: tuple[str, ...] = COMMAND) -> None:
+    """Let a session that needs so much of its memory begin on the card, or say why not.
 
     Raises:
         DeviceUnavailable: there is no card, no driver, or torch is not installed.
@@ -28,9 +30,9 @@ def admit(id: str, command: tuple[str, ...] = COMMAND) -> None:
     card = look(command)
     if card.cause:
         raise DeviceUnavailable(card.cause, card.remedy)
-    if card.free_mib < NEEDED_MIB:
+    if card.free_mib < needed_mib:
         cause = (
-            f"{card.name} has {card.free_mib} of {card.total_mib} MiB free, and a session takes {NEEDED_MIB}"
+            f"{card.name} has {card.free_mib} of {card.total_mib} MiB free, and a session takes {needed_mib}"
         )
         raise LimitReached("session", id, cause, "Delete a session, or take the device cpu")
 

@@ -53,6 +53,7 @@ class Session:
         portraits: Portraits,
         open_camera: Callable[[], VirtualCamera] | None,
         runtime: Path | None = None,
+        card: str = "",
     ) -> None:
         """Open the camera; nothing is published yet.
 
@@ -62,6 +63,7 @@ class Session:
             portraits: where they are.
             open_camera: None for no camera.
             runtime: folder of the socket at which the ring is handed over; None for none.
+            card: socket of the card's process (session/sharing.py); empty for none.
 
         Raises:
             CameraUnavailable: the camera cannot be opened.
@@ -82,7 +84,7 @@ class Session:
                 undo.callback(self._handover.close)
             undo.pop_all()
         self._publisher = Publisher(self._ring, output.fps, open_camera, camera)
-        self._supervisor = Supervisor(form, self._hear, self._forget_worker)
+        self._supervisor = Supervisor(form, self._hear, self._forget_worker, card)
         self._publisher.feed = self._supervisor.newest
         self._lock = threading.RLock()
         self._source = SourceReport("closed")

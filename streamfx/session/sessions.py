@@ -16,6 +16,7 @@ from streamfx.session import cards
 from streamfx.session.portraits import Portraits
 from streamfx.session.session import Session
 from streamfx.session.settings import CUDA, ID, NOTHING, SessionSettings, check
+from streamfx.session.sharing import CardProcess, is_possible
 from streamfx.sink.camera import VirtualCamera, open_camera
 
 MOST: Final = 4
@@ -50,6 +51,7 @@ class Sessions:
         self._lock = threading.Lock()
         self._sessions: dict[str, Session] = {}
         self._closed = False
+        self._card: CardProcess | None = None
         portraits.users, portraits.added = self._users, self._adopt
 
     def create(self, settings: SessionSettings, id: str = "") -> Session:
@@ -69,12 +71,16 @@ class Sessions:
         for portrait in settings.portraits:
             self.portraits.get(portrait)
         if settings.device == CUDA:
-            cards.admit(id)
-        with self._lock, held():  # one that was begun is always known, and ended
-            id = self._free_id(id)
-            session = Session(id, settings, self.portraits, self._camera(settings), self._runtime)
-            self._sessions[id] = session
-            session.start()
+            cards.admit(id, cards.FURTHER_MIB if self._card else cards.FIRST_MIB)
+        try:
+            with self._lock, held():  # one that was begun is always known, and ended
+                id = self._free_id(id)
+                card = self._shared_card() if settings.device == CUDA else ""
+                session = Session(id, settings, self.portraits, self._camera(settings), self._runtime, card)
+                self._sessions[id] = session
+                session.start()
+        finally:
+            self._free_card()  # if none could be had
         return session
 
     def get(self, id: str) -> Session:
@@ -100,6 +106,7 @@ class Sessions:
         with self._lock:
             self._sessions.pop(id, None)
         session.close()
+        self._free_card()
 
     def close(self) -> None:
         """End all; none can be created any more. May be called twice."""
@@ -108,6 +115,25 @@ class Sessions:
             ended, self._sessions = list(self._sessions.values()), {}
         for session in ended:
             session.close()
+        self._free_card()
+
+    def _shared_card(self) -> str:
+        """Name of the socket of the process that draws for all; empty where each worker has to itself."""
+        if not is_possible():
+            return ""
+        if self._card is None:
+            self._card = CardProcess()
+            self._card.start()
+        return self._card.name
+
+    def _free_card(self) -> None:
+        """End the process that draws on the card, if no session needs it."""
+        with self._lock:
+            if any(session.settings.device == CUDA for session in self._sessions.values()):
+                return
+            card, self._card = self._card, None
+        if card is not None:
+            card.close()
 
     def _free_id(self, id: str) -> str:
         if self._closed:

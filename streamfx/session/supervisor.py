@@ -28,7 +28,11 @@ class Supervisor:
     """Keeps one worker, from `start` to `stop`."""
 
     def __init__(
-        self, form: RingForm, hear: Callable[[Message], None], lost: Callable[[], None] = lambda: None
+        self,
+        form: RingForm,
+        hear: Callable[[Message], None],
+        lost: Callable[[], None] = lambda: None,
+        card: str = "",
     ) -> None:
         """Nothing is started yet.
 
@@ -36,11 +40,12 @@ class Supervisor:
             form: of the pictures.
             hear: called with the worker's reports, by other threads.
             lost: called when a worker had to be ended: what it said of itself holds no more.
+            card: socket of the card's process (session/sharing.py); empty for none.
         """
         self.restarts = 0
         self.trouble = ""
         """Why there is no worker; empty while there is one."""
-        self._form, self._hear, self._lost = form, hear, lost
+        self._form, self._hear, self._lost, self._card = form, hear, lost, card
         self._orders = Orders()
         self._process: WorkerProcess | None = None
         self._failures: deque[int] = deque(maxlen=MOST_FAILURES)
@@ -109,7 +114,7 @@ class Supervisor:
         if now < self._not_before_ns:
             return
         try:
-            process = WorkerProcess(self._form, self._listen)
+            process = WorkerProcess(self._form, self._listen, self._card)
         except WorkerFailed as error:
             self._note_failure(str(error), now)
             return

@@ -35,13 +35,9 @@ from __future__ import annotations
 
 import mmap
 import os
-import secrets
 import struct
-import sys
-import tempfile
 import threading
 from dataclasses import dataclass
-from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
@@ -50,6 +46,7 @@ import numpy.typing as npt
 
 from streamfx.errors import RingUnreadable
 from streamfx.frames import U8, Quality, Rendered
+from streamfx.memory import seal, shared_memory
 
 MAGIC: Final = b"SFXRING\0"
 VERSION: Final = 1
@@ -146,9 +143,9 @@ class _Slot:
 
 def create_ring(form: RingForm) -> int:
     """The descriptor of a new, empty ring, the caller's to close. No name of it can be left behind."""
-    descriptor = _shared_memory(form.size)
+    descriptor = shared_memory(form.size)
     os.write(descriptor, form.packed())
-    _seal(descriptor)
+    seal(descriptor)
     return descriptor
 
 
@@ -303,33 +300,3 @@ def read_form(descriptor: int) -> RingForm:
 def _fence() -> None:
     with _FENCE:
         pass
-
-
-def _shared_memory(size: int) -> int:
-    """A descriptor of that much memory, all zero."""
-    if sys.platform == "linux":
-        descriptor = os.memfd_create("streamfx", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-    else:
-        descriptor = _nameless_file()
-    os.ftruncate(descriptor, size)
-    return descriptor
-
-
-def _nameless_file() -> int:
-    """A descriptor of a file that is gone with its last handle, for this user only."""
-    if sys.platform == "win32":
-        path = Path(tempfile.gettempdir()) / f"streamfx-ring-{secrets.token_hex(8)}"
-        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_BINARY | os.O_NOINHERIT
-        return os.open(path, flags | os.O_TEMPORARY, 0o600)
-    descriptor, name = tempfile.mkstemp(prefix="streamfx-ring-")
-    Path(name).unlink()
-    return descriptor
-
-
-def _seal(descriptor: int) -> None:
-    """Fix the size for ever: a reader of memory that shrinks dies of SIGBUS."""
-    if sys.platform == "linux":
-        import fcntl
-
-        seals = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
-        fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, seals)

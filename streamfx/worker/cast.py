@@ -15,7 +15,7 @@ from streamfx.errors import DeviceExhausted, DeviceLost, OutputError, StreamfxEr
 from streamfx.frames import Motion, Rendered, Rig
 from streamfx.models.store import Store
 from streamfx.models.weights import Profile
-from streamfx.pipeline import Animator, Networks, load_portrait, open_studio
+from streamfx.pipeline import Animator, Networks, check_canvas, load_portrait, open_studio
 from streamfx.portrait.background import blurred, coloured, pictured
 from streamfx.portrait.cache import RigCache
 from streamfx.portrait.deform import Gains
@@ -24,6 +24,7 @@ from streamfx.render.base import Device, Studio
 from streamfx.sink import idle
 from streamfx.worker.idle import idle_portrait
 from streamfx.worker.protocol import Loaded, Message, Orders, PortraitFile, Refused
+from streamfx.worker.sharing.studio import SharedStudio
 
 _MOST_IDLE: Final = 64
 """Idle portraits kept on disk, newest first."""
@@ -52,6 +53,7 @@ class Cast:
         store: Store,
         report: Callable[[Message], None],
         patience: AbstractContextManager[None],
+        card: str = "",
     ) -> None:
         """Start the thread that loads.
 
@@ -60,8 +62,15 @@ class Cast:
             store: the models.
             report: told of every portrait that is loaded or refused; called by the loading thread.
             patience: entered while one is loaded.
+            card: socket of the process that draws on the card for all sessions; empty: this process does.
         """
-        self._size, self._store, self._report, self._patience = size, store, report, patience
+        self._size, self._store, self._report, self._patience, self._card = (
+            size,
+            store,
+            report,
+            patience,
+            card,
+        )
         self._wanted: Latest[Orders] = Latest()
         self._ready: dict[str, tuple[_Wanted, Animator]] = {}
         self._studios: dict[Device, Studio] = {}
@@ -151,7 +160,8 @@ class Cast:
     def _studio(self, device: Device) -> Studio:
         """One for all portraits: they take turns at its networks."""
         if device not in self._studios:
-            self._studios[device] = open_studio(device)
+            shared = device is Device.CUDA and self._card
+            self._studios[device] = SharedStudio(self._card, check_canvas) if shared else open_studio(device)
         return self._studios[device]
 
     def _keep_idle(self, rig: Rig, animator: Animator, wanted: _Wanted) -> Path | None:

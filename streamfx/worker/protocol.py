@@ -21,6 +21,8 @@ class Begin:
     fps: float
     ring: int
     """Descriptor of the ring's memory, inherited."""
+    card: str = ""
+    """Socket of the process that draws on the card for all (worker/sharing/wire.py); empty: this one does."""
 
 
 @dataclass(frozen=True, slots=True)

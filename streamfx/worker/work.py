@@ -88,7 +88,7 @@ class _Worker:
         store = Store.default()
         self._patience = _Patience(self._tell)
         self._driving = Driving(store, StageTimer(), self._tell, self._patience)
-        self._cast = Cast((begin.width, begin.height), store, self._tell, self._patience)
+        self._cast = Cast((begin.width, begin.height), store, self._tell, self._patience, begin.card)
         self._ladder = Ladder(begin.fps)
         self._period_ns = 1e9 / begin.fps
         self._orders = Orders()

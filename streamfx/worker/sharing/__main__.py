@@ -1,0 +1,50 @@
+"""`python -m streamfx.worker.sharing N`: the process that draws for all sessions on a card.
+
+N: descriptor of the listening socket, inherited. A line on standard output for each sign of life: the seconds
+for which the daemon may wait for the next.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import sys
+from functools import partial
+from typing import BinaryIO
+
+from streamfx.errors import DeviceLost
+from streamfx.worker.__main__ import take_stdout
+from streamfx.worker.guard import die_with_parent
+from streamfx.worker.sharing.wire import OPENING_S
+
+_log = logging.getLogger(__name__)
+
+
+def main(listener: socket.socket, out: BinaryIO) -> int:
+    """Serve until the daemon is gone, or the card fails; the exit code."""
+
+    def beat(patience_s: float) -> None:
+        out.write(f"{patience_s}\n".encode())
+        out.flush()
+
+    beat(OPENING_S)
+    from streamfx.pipeline import check_canvas
+    from streamfx.render.cuda.studio import CudaStudio  # torch takes seconds to import
+    from streamfx.worker.sharing.server import CardServer
+
+    try:
+        CardServer(listener, partial(CudaStudio, check_canvas), beat).run()
+    except DeviceLost as error:
+        _log.error("%s", error)
+    except BrokenPipeError:  # the daemon is gone
+        return 0
+    return 1
+
+
+if __name__ == "__main__":
+    die_with_parent()
+    logging.basicConfig(level=logging.INFO, format="card: %(levelname)s %(message)s", stream=sys.stderr)
+    code = main(socket.socket(fileno=int(sys.argv[1])), take_stdout())
+    sys.stderr.flush()
+    os._exit(code)  # a driver that hangs must not keep the process

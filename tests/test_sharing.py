@@ -1,0 +1,397 @@
+"""One card for all sessions: drawn together, each as if alone; what one does wrong costs nobody else."""
+
+from __future__ import annotations
+
+import gc
+import os
+import secrets
+import socket
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from random import Random
+
+import numpy as np
+import pytest
+import synthetic
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from live_stage import until
+from scenes import MOTION, photo, store
+from torch import Tensor
+
+from streamfx.errors import DeviceExhausted, DeviceLost, DeviceUnavailable
+from streamfx.frames import U8, Motion, Rig
+from streamfx.memory import seal, shared_memory
+from streamfx.models.weights import NetworkName, Profile
+from streamfx.pipeline import Animator, load_portrait
+from streamfx.render.base import Mode, Networks
+from streamfx.render.cuda.batches import MOST, Ask, Batch
+from streamfx.render.cuda.canvas import geometry_of
+from streamfx.render.cuda.easel import TensorEasel
+from streamfx.render.cuda.layout import Layout
+from streamfx.render.cuda.networks import shipped_network
+from streamfx.render.cuda.studio import CudaStudio
+from streamfx.track.template import MotionTemplate
+from streamfx.worker.sharing import studio as shared
+from streamfx.worker.sharing.guest import layouts
+from streamfx.worker.sharing.server import CardServer
+from streamfx.worker.sharing.studio import SharedStudio
+from streamfx.worker.sharing.wire import FAILED, Wire, address
+
+DEVICE = torch.device(os.environ.get("STREAMFX_TEST_DEVICE", "cpu"))
+LITE = Networks(Profile.LITE, Profile.LITE)
+
+
+def nothing_to_say(*_: object) -> None:
+    """No check of what the studio makes: that is what is tested."""
+
+
+@pytest.fixture(scope="module")
+def rig() -> Rig:
+    return load_portrait(photo(), (320, 240), store()).rig
+
+
+@pytest.fixture(scope="module")
+def speech() -> list[Motion]:
+    return list(MotionTemplate.load(MOTION).frames())[30:120:6]
+
+
+@pytest.fixture(scope="module")
+def studio() -> CudaStudio:
+    return CudaStudio(nothing_to_say, DEVICE)
+
+
+class Card:
+    """The card's process, as a thread: its server, and the name at which it listens."""
+
+    def __init__(self, studio: CudaStudio) -> None:
+        self.name = secrets.token_hex(8)
+        self.listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.listener.bind(address(self.name))
+        self.listener.listen(64)
+        self.beats = 0
+        self.server = CardServer(self.listener, lambda: studio, self._beat)
+        self.failure: DeviceLost | None = None
+        self._ends = False
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def _beat(self, _: float) -> None:
+        self.beats += 1
+
+    def _run(self) -> None:
+        try:
+            while not self._ends:
+                self.server.turn(0.05)
+        except DeviceLost as error:
+            self.failure = error
+
+    def close(self) -> None:
+        self._ends = True
+        self._thread.join(20)
+        assert not self._thread.is_alive()
+        for guest in self.server._guests.values():
+            guest.wire.close()
+        self.listener.close()
+
+    def canvas(self, rig: Rig, networks: Networks = LITE, mode: Mode = Mode.LAYER) -> Animator:
+        return Animator(rig, canvas=SharedStudio(self.name, nothing_to_say).canvas(rig, networks, mode))
+
+
+@contextmanager
+def a_card(studio: CudaStudio) -> Iterator[Card]:
+    card = Card(studio)
+    try:
+        yield card
+    finally:
+        card.close()
+
+
+@pytest.fixture
+def card(studio: CudaStudio) -> Iterator[Card]:
+    with a_card(studio) as made:
+        yield made
+
+
+def film(animator: Animator, motions: list[Motion]) -> list[U8]:
+    return [animator.animate(motion).rgb for motion in motions]
+
+
+def apart(some: list[U8], others: list[U8]) -> int:
+    return max(int(np.abs(one.astype(int) - other).max()) for one, other in zip(some, others, strict=True))
+
+
+# -- the same pictures ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("networks", [Networks(), LITE, Networks(None, Profile.LITE)])
+@pytest.mark.parametrize("mode", list(Mode))
+def test_a_picture_from_the_cards_process_is_what_one_draws_alone(
+    rig: Rig, speech: list[Motion], card: Card, studio: CudaStudio, networks: Networks, mode: Mode
+):
+    alone = Animator(rig, canvas=studio.canvas(rig, networks, mode))
+    assert apart(film(card.canvas(rig, networks, mode), speech[:6]), film(alone, speech[:6])) == 0
+
+
+def test_sessions_that_are_drawn_together_show_what_each_shows_alone(
+    rig: Rig, speech: list[Motion], card: Card, studio: CudaStudio
+):
+    """Five portraits of two people with other networks and motions at once, each in a thread of its own."""
+    other = synthetic.rig()
+    cast = [(rig, LITE), (other, LITE), (rig, Networks()), (other, Networks(Profile.LITE)), (rig, LITE)]
+    motions = [speech[k:] + speech[:k] for k in range(len(cast))]
+    expected = [
+        film(Animator(one, canvas=studio.canvas(one, networks)), some)
+        for (one, networks), some in zip(cast, motions, strict=True)
+    ]
+    animators = [card.canvas(one, networks) for one, networks in cast]
+    found: list[list[U8]] = [[] for _ in cast]
+    threads = [
+        threading.Thread(target=lambda k=k: found[k].extend(film(animators[k], motions[k])))
+        for k in range(len(cast))
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sum(found[k] != [] for k in range(len(cast))) == len(cast)
+    assert max(apart(*pair) for pair in zip(found, expected, strict=True)) <= 1, (
+        "larger batches round otherwise"
+    )
+    together = sum(count for frames, count in card.server.drawings.items() if frames > 1)
+    assert together > 0, f"nobody was ever drawn together: {card.server.drawings}"
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, MOST, MOST + 3])
+def test_a_batch_answers_each_what_it_was_asked(count: int):
+    network = shipped_network("mouth-lite", DEVICE)
+    sizes: list[int] = []
+
+    def noted(pictures: Tensor) -> Tensor:
+        sizes.append(len(pictures))
+        return network(pictures)
+
+    torch.manual_seed(count)
+    asks = [
+        Ask(
+            NetworkName.MOUTH_LITE,
+            torch.rand(10, 96, 96, device=DEVICE),
+            torch.zeros(3, 96, 96, device=DEVICE),
+        )
+        for _ in range(count)
+    ]
+    Batch(noted, DEVICE)(asks)
+    for ask in asks:
+        with torch.no_grad():
+            assert (network(ask.seen[None])[0] - ask.answer).abs().max() < 1e-4
+    assert sizes == {1: [1], 2: [2], 3: [4], MOST: [MOST], MOST + 3: [MOST, 4]}[count]
+
+
+def test_nobody_waits_longer_than_the_others(card: Card, rig: Rig, speech: list[Motion]):
+    """Each has one frame under way, and all who wait are in the next drawing: they end side by side."""
+    done: list[int] = []
+
+    def draw(who: int, animator: Animator) -> None:
+        for motion in speech[:8]:
+            animator.animate(motion)
+            done.append(who)
+
+    animators = [card.canvas(rig, Networks()) for _ in range(3)]
+    threads = [threading.Thread(target=draw, args=pair) for pair in enumerate(animators)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    counts = np.array([[done[: n + 1].count(who) for who in range(3)] for n in range(len(done))])
+    behind = counts.max(1) - counts.min(1)
+    assert np.median(behind) <= 2, "nobody is served twice while another waits"
+
+
+# -- whose fault it is ---------------------------------------------------------------------------------------
+
+
+def said(card: Card, data: bytes) -> dict[str, object] | None:
+    """The answer to a worker that says what it likes; None if it was hung up on."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as rogue:
+        rogue.settimeout(10)
+        rogue.connect(address(card.name))
+        try:
+            rogue.send(data)
+            received = Wire(rogue).receive()
+        except (BrokenPipeError, ConnectionResetError):
+            return None
+    return received[0] if received else None
+
+
+NONSENSE = [
+    b"",
+    b"\x00\xff",
+    b"[]",
+    b"{}",
+    b'{"kind": "surprise"}',
+    b'{"kind": "open"}',
+    b'{"kind": "open", "mode": "layer", "refine": null, "mouth": null}',
+    b'{"kind": "place", "step": "warp", "places": []}',
+    b'{"kind": "place", "step": "warp", "places": [["corners", "float64", [3]]]}',
+    b'{"kind": "draw", "steps": ["warp"]}',
+    b'{"kind": "draw", "steps": 3}',
+    b'{"kind": "draw"}',
+    b'{"kind": "open", "mode": "layer"' + b" " * (1 << 16),
+]
+
+
+@pytest.mark.parametrize("data", NONSENSE, ids=range(len(NONSENSE)))
+def test_a_worker_that_talks_nonsense_is_hung_up_on_and_nobody_else(
+    card: Card, rig: Rig, speech: list[Motion], data: bytes
+):
+    animator = card.canvas(rig, Networks())
+    answer = said(card, data)
+    assert answer is None or answer["kind"] == FAILED
+    until(lambda: card.server.guests == 1)
+    assert film(animator, speech[:2])
+    assert card.failure is None
+
+
+def memory(data: bytes, *, sealed: bool = True) -> int:
+    descriptor = shared_memory(len(data))
+    os.pwrite(descriptor, data, 0)
+    if sealed:
+        seal(descriptor)
+    return descriptor
+
+
+@pytest.mark.parametrize("kind", ["no rig", "a picture that may shrink", "a picture that is too small"])
+def test_memory_that_would_kill_the_process_is_refused(
+    card: Card, rig: Rig, kind: str, monkeypatch: pytest.MonkeyPatch
+):
+    if kind == "no rig":
+        monkeypatch.setattr(shared, "_written", lambda _: memory(b"PK\x03\x04 no archive"))
+    if kind == "a picture that may shrink":
+        real = shared.seal
+        calls: list[int] = []
+
+        def forgets_the_first(descriptor: int) -> None:
+            calls.append(descriptor)
+            if len(calls) > 1:
+                real(descriptor)
+
+        monkeypatch.setattr(shared, "seal", forgets_the_first)
+    if kind == "a picture that is too small":
+        real_memory = shared.shared_memory
+        monkeypatch.setattr(shared, "mapped", lambda *_, **__: np.zeros(320 * 240 * 3, np.uint8))
+        monkeypatch.setattr(shared, "shared_memory", lambda size: real_memory(min(size, 4096)))
+    with pytest.raises(DeviceLost, match="refuses"):
+        card.canvas(rig, Networks())
+    monkeypatch.undo()
+    assert card.canvas(rig, Networks()).animate(Motion.rest()).rgb.shape == (240, 320, 3)
+
+
+@pytest.fixture(scope="module")
+def rogue(studio: CudaStudio) -> tuple[TensorEasel, Mapping[str, Layout]]:
+    """An easel, and how its numbers lie."""
+    rig, networks = synthetic.rig(), Networks(Profile.LITE)
+    geometry = geometry_of(rig, Mode.LAYER)
+    return studio.easel(rig, geometry.outside, networks, Mode.LAYER), layouts(geometry, rig, networks)
+
+
+@settings(deadline=None, max_examples=40, derandomize=True)
+@given(st.integers(0, 2**32 - 1))
+def test_numbers_that_no_mesh_has_lead_to_a_wrong_picture_only(
+    studio: CudaStudio, rogue: tuple[TensorEasel, Mapping[str, Layout]], seed: int
+):
+    """As a worker would write that was taken over by a hostile film: any bytes, drawn to the end."""
+    rng, (easel, places), steps = Random(seed), rogue, ("warp", "refine", "procedural")
+    for step in steps:
+        block = easel.place(step, places[step])
+        block[:] = np.frombuffer(rng.randbytes(block.size), np.uint8)
+    studio.draw([(easel, steps)])
+    assert easel.shown.shape == (480, 640, 3)
+
+
+def test_a_worker_that_dies_leaves_nothing_on_the_card(rig: Rig, speech: list[Motion], studio: CudaStudio):
+    with a_card(studio) as card:
+        stays = card.canvas(rig)
+        film(stays, speech[:3])
+        before = tensor_bytes()
+        for _ in range(3):
+            goes = card.canvas(rig)
+            film(goes, speech[:3])
+            assert tensor_bytes() > before + 1e6
+            del goes
+            until(lambda: card.server.guests == 1)
+            assert tensor_bytes() == before
+        assert film(stays, speech[:3])
+
+
+def tensor_bytes() -> int:
+    gc.collect()
+    return sum(one.nbytes for one in gc.get_objects() if issubclass(type(one), Tensor))
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory"), DeviceExhausted),
+        (RuntimeError("a mistake of ours"), DeviceLost),
+    ],
+)
+def test_one_easel_that_fails_costs_the_others_no_picture(
+    rig: Rig, speech: list[Motion], error: Exception, told: type[Exception], card: Card
+):
+    good, bad = card.canvas(rig), card.canvas(rig)
+    film(good, speech[:1])
+    film(bad, speech[:1])
+    easel = list(card.server._guests.values())[1].easel
+    assert easel is not None
+
+    def fails(_: str) -> None:
+        raise error
+
+    easel.end = fails  # type: ignore[method-assign]
+    seen: list[U8] = []
+    thread = threading.Thread(target=lambda: seen.extend(film(good, speech)))
+    thread.start()
+    with pytest.raises(told):
+        bad.animate(speech[0])
+    thread.join()
+    assert len(seen) == len(speech)
+    assert card.failure is None
+    assert card.server.guests == (2 if told is DeviceExhausted else 1)
+
+
+def test_when_the_card_fails_all_who_wait_are_told(rig: Rig, card: Card):
+    animators = [card.canvas(rig, Networks()) for _ in range(3)]
+    animators[0].animate(Motion.rest())
+    guest = next(iter(card.server._guests.values()))
+    assert guest.easel is not None
+
+    def fails() -> None:
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+    guest.easel.finish = fails  # type: ignore[method-assign]
+    with pytest.raises(DeviceLost, match="illegal memory access"):
+        animators[0].animate(Motion.rest())
+    until(lambda: card.failure is not None)
+    with pytest.raises(DeviceLost):
+        animators[1].animate(Motion.rest())
+
+
+def test_where_nobody_listens_the_worker_is_told():
+    with pytest.raises(DeviceLost, match="gone"):
+        SharedStudio(secrets.token_hex(8), nothing_to_say).canvas(synthetic.rig(), Networks())
+
+
+def test_what_the_card_lacks_is_told_to_the_worker(rig: Rig):
+    def none() -> CudaStudio:
+        raise DeviceUnavailable("No NVIDIA card can be used", "See nvidia-smi")
+
+    card = Card(none)  # type: ignore[arg-type]
+    card.server._make_studio = none
+    try:
+        for _ in range(2):  # and again: it may have come by then
+            with pytest.raises(DeviceUnavailable, match="No NVIDIA card"):
+                card.canvas(rig)
+    finally:
+        card.close()
