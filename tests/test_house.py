@@ -40,7 +40,15 @@ BROAD_ALLOWED = {
 """Where anything is caught, and how often."""
 LINUX_ONLY = {
     f"streamfx/{name}.py"
-    for name in ("sink/v4l2", "sink/loopback", "sink/loopback_camera", "session/handover")
+    for name in (
+        "sink/v4l2",
+        "sink/loopback",
+        "sink/loopback_camera",
+        "session/handover",
+        "session/sharing",
+        "worker/sharing/studio",
+        "worker/sharing/wire",
+    )
 }
 """Run on Linux alone."""
 RENDERED_AT = {

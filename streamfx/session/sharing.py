@@ -14,6 +14,7 @@ from collections import deque
 from time import monotonic
 from typing import Final
 
+from streamfx.errors import WorkerFailed
 from streamfx.inherit import start_with
 from streamfx.worker.sharing.wire import OPENING_S, address
 
@@ -36,14 +37,17 @@ class CardProcess:
         """Listen: workers that come before the process is up, or while it is replaced, wait.
 
         Raises:
-            OSError: the system gives no such socket.
+            WorkerFailed: the system gives no such socket.
         """
         self.name = secrets.token_hex(16)
         """Of the socket (worker.sharing.wire.address)."""
         self.restarts = 0
-        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._listener.bind(address(self.name))
-        self._listener.listen(_BACKLOG)
+        try:
+            self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            self._listener.bind(address(self.name))
+            self._listener.listen(_BACKLOG)
+        except OSError as error:
+            raise WorkerFailed(f"No socket can be had: {error.strerror}", "Close programs") from error
         self._closing, self._lock = threading.Event(), threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._failures: deque[float] = deque(maxlen=_MOST_FAILURES)
