@@ -26,16 +26,18 @@ from streamfx.frames import U8, Motion, Rig
 from streamfx.memory import seal, shared_memory
 from streamfx.models.weights import NetworkName, Profile
 from streamfx.pipeline import Animator, load_portrait
-from streamfx.render.base import Mode, Networks
+from streamfx.portrait.deform import deform
+from streamfx.render.base import Mode, MouthCrop, Networks
 from streamfx.render.cuda.batches import MOST, Ask, Batch
 from streamfx.render.cuda.canvas import geometry_of
 from streamfx.render.cuda.easel import TensorEasel
+from streamfx.render.cuda.forms import GROWING, STEPS, forms
 from streamfx.render.cuda.layout import Layout
 from streamfx.render.cuda.networks import shipped_network
 from streamfx.render.cuda.studio import CudaStudio
+from streamfx.render.mesh import DrawnMesh
 from streamfx.track.template import MotionTemplate
 from streamfx.worker.sharing import studio as shared
-from streamfx.worker.sharing.guest import layouts
 from streamfx.worker.sharing.server import CardServer
 from streamfx.worker.sharing.studio import SharedStudio
 from streamfx.worker.sharing.wire import FAILED, Wire, address
@@ -291,9 +293,41 @@ def test_memory_that_would_kill_the_process_is_refused(
 @pytest.fixture(scope="module")
 def rogue(studio: CudaStudio) -> tuple[TensorEasel, Mapping[str, Layout]]:
     """An easel, and how its numbers lie."""
-    rig, networks = synthetic.rig(), Networks(Profile.LITE)
-    geometry = geometry_of(rig, Mode.LAYER)
-    return studio.easel(rig, geometry.outside, networks, Mode.LAYER), layouts(geometry, rig, networks)
+    rig = synthetic.rig()
+    mesh = DrawnMesh(rig, Mode.LAYER)
+    easel = studio.easel(rig, len(mesh.person), Networks(Profile.LITE), Mode.LAYER)
+    larger = {  # lists of tiles and masks as they are in a face of half the picture's height
+        name: {"tile_rows": (4000,), "tile_places": (4000,), "right_mask": (30, 60), "left_mask": (30, 60)}
+        for name in ("warp", "refine", "procedural")
+    }
+    places = {
+        step: Layout.placed(
+            {
+                name: (place.kind, larger.get(step, {}).get(name, place.shape))
+                for name, place in layout.places.items()
+            }
+        )
+        for step, layout in forms(mesh, MouthCrop.MOUTH).items()
+    }
+    return easel, places
+
+
+@pytest.mark.parametrize("mode", list(Mode))
+@pytest.mark.parametrize("crop", list(MouthCrop))
+def test_the_forms_are_those_of_the_numbers_that_are_sent(
+    rig: Rig, speech: list[Motion], mode: Mode, crop: MouthCrop
+):
+    geometry, expected = geometry_of(rig, mode), forms(DrawnMesh(rig, mode), crop)
+    speaking = deform(rig, speech[3])
+    sent = {
+        "warp": geometry.frame(speaking),
+        "refine": geometry.face(speaking, follows=True),
+        "mouth": geometry.mouth(speaking, crop, blends=True),
+        "procedural": geometry.mouth(speaking, MouthCrop.MOUTH, blends=True),
+    }
+    assert sent.keys() == expected.keys() == set(STEPS)
+    for step, arrays in sent.items():
+        assert Layout.of(arrays, GROWING).resembles(expected[step], GROWING), step
 
 
 @settings(deadline=None, max_examples=40, derandomize=True)

@@ -6,26 +6,18 @@ No torch is needed on this side: where several sessions share a card, their ease
 from __future__ import annotations
 
 from functools import partial
-from typing import Final, Protocol
+from typing import Protocol
 
 from streamfx.frames import U8, Deformation, Rig
 from streamfx.models.face_basis import load_face_basis
 from streamfx.models.weights import Profile
 from streamfx.render.base import CLOSED_GAP, Mode, MouthCrop, Networks
-from streamfx.render.cuda.geometry import GROWING, Geometry
+from streamfx.render.cuda.forms import GROWING, MOUTH, PROCEDURAL, REFINE, STEPS, WARP
+from streamfx.render.cuda.geometry import Geometry
 from streamfx.render.cuda.layout import Layout, Writer
 from streamfx.render.refiner import Past
 from streamfx.render.temporal import BlendGuard
 from streamfx.telemetry import StageTimer
-
-WARP: Final = "warp"
-REFINE: Final = "refine"
-MOUTH: Final = "mouth"
-"""The network's."""
-PROCEDURAL: Final = "procedural"
-"""The procedural mouth."""
-STEPS: Final = (WARP, REFINE, MOUTH, PROCEDURAL)
-"""In the order in which a frame takes them; a frame has one of the last two, or none."""
 
 
 class Easel(Protocol):

@@ -18,8 +18,8 @@ from streamfx.frames import U8, Rig
 from streamfx.models.weights import NetworkName, Profile
 from streamfx.render.base import Mode, Networks
 from streamfx.render.cuda.batches import Ask, Batch
-from streamfx.render.cuda.canvas import MOUTH, PROCEDURAL, REFINE, WARP
 from streamfx.render.cuda.drawing import Eyeballs, FaceCrop, WarpedPhoto
+from streamfx.render.cuda.forms import MOUTH, PROCEDURAL, REFINE, WARP
 from streamfx.render.cuda.layout import Layout
 from streamfx.render.cuda.mouths import (
     LiteTensorPainter,

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from streamfx.frames import F32, U8, Deformation, Rig
 from streamfx.render.base import Mode, MouthCrop, MouthView
 from streamfx.render.composite import lip_opening
+from streamfx.render.cuda.forms import EYES
 from streamfx.render.cuda.layout import Arrays
 from streamfx.render.cuda.tiles import Tiles
 from streamfx.render.eyes import EyeDrawer, Sight
@@ -33,12 +34,6 @@ from streamfx.render.rectify import (
 )
 
 UNMOVED: Final = np.array([[1, 0, 0], [0, 1, 0]], np.float32)
-_EYES: Final = ("right", "left")
-
-GROWING: Final = frozenset(
-    {"tile_rows", "tile_places", "lips_mask", *(f"{eye}_mask" for eye in _EYES)},
-)
-"""Arrays whose sides change from frame to frame."""
 
 
 class Geometry:
@@ -154,7 +149,7 @@ class Geometry:
 
     def _seen_eyes(self, shape: tuple[int, int], deformation: Deformation, transform: F32) -> Arrays:
         arrays: dict[str, npt.NDArray[Any]] = {}
-        for eye, sight in zip(_EYES, self._eyes.sights(shape, deformation, transform), strict=True):
+        for eye, sight in zip(EYES, self._eyes.sights(shape, deformation, transform), strict=True):
             seen = sight or Sight(0, 0, np.zeros((1, 1), np.float32), UNMOVED, np.zeros(2, np.float32))
             arrays |= {
                 f"{eye}_mask": seen.mask,

@@ -22,6 +22,10 @@ lists of tiles grow with the head's size, masks as lips and lids open. Outgrowin
 _KINDS: Final = ("float32", "int32", "uint8")
 
 
+Form = tuple[str, tuple[int, ...]]
+"""Of an array: name of its numpy type, and its sides."""
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """Of one array."""
@@ -64,15 +68,15 @@ class Layout:
         return cls.placed({name: (array.dtype.name, shapes[name]) for name, array in arrays.items()})
 
     @classmethod
-    def placed(cls, wanted: Mapping[str, tuple[str, tuple[int, ...]]]) -> Layout:
+    def placed(cls, wanted: Mapping[str, Form]) -> Layout:
         """Of types and shapes, one after another.
 
         Raises:
-            ValueError: a type is none of those that steps take, or a side is negative.
+            ValueError: a type is none of those that steps take, or a side is empty.
         """
         places, start = {}, 0
         for name, (kind, shape) in wanted.items():
-            if kind not in _KINDS or any(side < 0 for side in shape):
+            if kind not in _KINDS or any(side < 1 for side in shape):
                 raise ValueError(f"no step takes {name} as {kind}{list(shape)}")
             places[name] = Place(kind, shape, start)
             start += -(-places[name].size // _ALIGNED) * _ALIGNED

@@ -10,11 +10,12 @@ from streamfx.frames import U8, Rig
 from streamfx.models.weights import NetworkName
 from streamfx.render.base import Canvas, Mode, Networks
 from streamfx.render.cuda.batches import Batch, TensorNetwork
-from streamfx.render.cuda.canvas import PROCEDURAL, STEPS, CardCanvas, geometry_of
+from streamfx.render.cuda.canvas import CardCanvas, geometry_of
 from streamfx.render.cuda.clock import Clock
 from streamfx.render.cuda.device import cuda_device, device_errors, wait
 from streamfx.render.cuda.easel import TensorEasel, draw_together
 from streamfx.render.cuda.engines import built_network
+from streamfx.render.cuda.forms import PROCEDURAL, STEPS
 from streamfx.render.cuda.layout import Layout
 from streamfx.render.cuda.networks import shipped_network
 from streamfx.telemetry import StageTimer

@@ -7,16 +7,15 @@ from collections.abc import Callable
 from typing import Final
 
 from streamfx.errors import StreamfxError
-from streamfx.frames import U8, Motion, Rig
+from streamfx.frames import U8, Rig
 from streamfx.memory import is_sealed, mapped
 from streamfx.models.weights import Profile
 from streamfx.portrait.cache import read_rig
-from streamfx.portrait.deform import deform
 from streamfx.render.base import Mode, MouthCrop, Networks
-from streamfx.render.cuda.canvas import MOUTH, PROCEDURAL, REFINE, STEPS, WARP, geometry_of
 from streamfx.render.cuda.easel import TensorEasel
-from streamfx.render.cuda.geometry import GROWING, Geometry
+from streamfx.render.cuda.forms import GROWING, STEPS, WARP, forms
 from streamfx.render.cuda.layout import Layout
+from streamfx.render.mesh import DrawnMesh
 from streamfx.worker.sharing.wire import DONE, DRAW, FAILED, OPEN, PLACE, Json, Wire, close_all
 
 MakeEasel = Callable[[Rig, int, Networks, Mode], TensorEasel]
@@ -99,11 +98,10 @@ class Guest:
         mode, (width, height) = Mode(message["mode"]), rig.size
         networks = Networks(_profile(message["refine"]), _profile(message["mouth"]))
         self._picture = _memory(picture, width * height * 3).reshape(height, width, 3)
-        geometry = geometry_of(rig, mode)
-        easel = self._make_easel(rig, geometry.outside, networks, mode)
-        self._expected = {
-            step: layout for step, layout in layouts(geometry, rig, networks).items() if step in easel.steps
-        }
+        mesh = DrawnMesh(rig, mode)
+        crop = MouthCrop.FACE if networks.mouth is Profile.PAPER else MouthCrop.MOUTH
+        easel = self._make_easel(rig, len(mesh.person), networks, mode)
+        self._expected = {step: form for step, form in forms(mesh, crop).items() if step in easel.steps}
         self.easel = easel
 
     def _place(self, message: Json, block: int) -> None:
@@ -138,16 +136,3 @@ def _memory(descriptor: int, size: int) -> U8:
     if not is_sealed(descriptor):
         raise ValueError("memory that may shrink")
     return mapped(descriptor, size, writable=True)
-
-
-def layouts(geometry: Geometry, rig: Rig, networks: Networks) -> dict[str, Layout]:
-    """How each step's numbers lie, but for the sides of those that grow: told from the face at rest."""
-    rest = deform(rig, Motion.rest())
-    crop = MouthCrop.FACE if networks.mouth is Profile.PAPER else MouthCrop.MOUTH
-    arrays = {
-        WARP: geometry.frame(rest),
-        REFINE: geometry.face(rest, follows=False),
-        MOUTH: geometry.mouth(rest, crop, blends=False),
-        PROCEDURAL: geometry.mouth(rest, MouthCrop.MOUTH, blends=False),
-    }
-    return {step: Layout.of(one, GROWING) for step, one in arrays.items()}

@@ -21,7 +21,8 @@ from streamfx.frames import U8, Rig
 from streamfx.memory import mapped, seal, shared_memory
 from streamfx.portrait.cache import write_rig
 from streamfx.render.base import Canvas, Mode, Networks
-from streamfx.render.cuda.canvas import WARP, CardCanvas, geometry_of
+from streamfx.render.cuda.canvas import CardCanvas, geometry_of
+from streamfx.render.cuda.forms import WARP
 from streamfx.render.cuda.layout import Layout
 from streamfx.telemetry import StageTimer
 from streamfx.worker.sharing.wire import DONE, DRAW, OPEN, OPENING_S, PLACE, Json, Wire, address
