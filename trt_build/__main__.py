@@ -10,9 +10,9 @@ from dataclasses import asdict
 from time import perf_counter
 
 from streamfx.errors import ModelError, StreamfxError, UsageError
-from streamfx.models.engines import EngineManifest, Engines
+from streamfx.models.engines import PRECISIONS, USUAL_PRECISION, EngineManifest, Engines
 from streamfx.models.weights import NetworkName, Profile, shipped_weights
-from trt_build.libraries import ALL, RTX
+from trt_build.libraries import ALL, RTX, Library
 
 _THIS = "this"
 _NAME_IT = "Name the card: --target sm_89"
@@ -34,11 +34,16 @@ def _parser() -> argparse.ArgumentParser:
     actions = parser.add_subparsers(required=True, metavar="ACTION", title="actions")
     build = actions.add_parser("build", help="build engines; on a machine without a card, too")
     build.add_argument("--profile", choices=[str(one) for one in Profile], default=str(Profile.LITE))
-    build.add_argument("--precision", choices=("fp16", "fp32"), default="fp16")
+    names = [str(one) for one in NetworkName]
+    what = "build this one only; again for another"
+    build.add_argument("--network", action="append", choices=names, metavar="NAME", help=what)
+    build.add_argument("--precision", choices=PRECISIONS, default=USUAL_PRECISION)
     what = "what builds and runs them (tensorrt-rtx); tensorrt builds for the card at hand only"
     build.add_argument("--library", choices=tuple(ALL), default=RTX.name, help=what)
-    what = f"cards: {', '.join(RTX.ahead)}, or this; all that the library knows, by default"
+    what = f"cards: {', '.join(RTX.ahead)}, or this; all that gain by the precision, by default"
     build.add_argument("--target", metavar="SM,SM", help=what)
+    what = "build only what is not there, or is stale"
+    build.add_argument("--missing", action="store_true", help=what)
     build.set_defaults(run=_build)
     for name, run, text in (
         ("list", _list, "the engines that are there"),
@@ -55,22 +60,40 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _build(engines: Engines, options: argparse.Namespace) -> int:
+    library, precision = ALL[options.library], options.precision
+    named = ",".join(library.cards(precision)) or _THIS if options.target is None else options.target
+    targets = library.in_order(_targets(named), precision)
+    names = options.network or [f"{place}-{options.profile}" for place in ("refine", "mouth")]
+    with engines.alone(lambda: print("waiting for another process that builds engines ...", flush=True)):
+        for name in map(NetworkName, names):
+            if options.missing and not _is_missing(engines, name, precision, targets, library):
+                print(f"{name} in {precision} is there", flush=True)
+            else:
+                _build_one(engines, name, precision, targets, library)
+    print(f"kept in {engines.folder}", flush=True)
+    return 0
+
+
+def _is_missing(
+    engines: Engines, name: NetworkName, precision: str, targets: Sequence[str], library: Library
+) -> bool:
+    from trt_build.building import purpose_of
+
+    wanted = purpose_of(name, precision, shipped_weights(), library)
+    return any(engines.lacks(wanted, target) for target in targets)
+
+
+def _build_one(
+    engines: Engines, name: NetworkName, precision: str, targets: Sequence[str], library: Library
+) -> None:
     from trt_build.building import build_engine
 
-    weights, library = shipped_weights(), ALL[options.library]
-    named = ",".join(library.ahead) or _THIS if options.target is None else options.target
-    targets = library.in_order(_targets(named))
-    for place in ("refine", "mouth"):
-        name = NetworkName(f"{place}-{options.profile}")
-        print(f"building {name} in {options.precision} for {', '.join(targets)} ...", flush=True)
-        start = perf_counter()
-        made = build_engine(name, options.precision, targets, weights, engines, library)
-        took, grey = perf_counter() - start, 255 * made.error
-        print(
-            f"made {made.purpose.stem}: {made.size / 1e6:.1f} MB in {took:.1f} s, {grey:.3f} grey levels off"
-        )
-    print(f"kept in {engines.folder}")
-    return 0
+    print(f"building {name} in {precision} for {', '.join(targets)} ...", flush=True)
+    start = perf_counter()
+    made = build_engine(name, precision, targets, shipped_weights(), engines, library)
+    took, grey = perf_counter() - start, 255 * made.error
+    said = f"{made.size / 1e6:.1f} MB in {took:.1f} s, {grey:.3f} grey levels off"
+    print(f"made {made.purpose.stem}: {said}", flush=True)
 
 
 def _targets(text: str) -> list[str]:
@@ -82,11 +105,9 @@ def _this_card() -> str:
     try:
         import torch
     except ImportError as error:
-        raise UsageError(
-            "torch, which knows the card, is not installed", "Name the card: --target sm_89"
-        ) from error
+        raise UsageError("torch, which knows the card, is not installed", _NAME_IT) from error
     if not torch.cuda.is_available():
-        raise UsageError("There is no NVIDIA card here, or no driver", "Name the card: --target sm_89")
+        raise UsageError("There is no NVIDIA card here, or no driver", _NAME_IT)
     major, minor = torch.cuda.get_device_capability()
     return f"sm_{major}{minor}"
 
@@ -136,10 +157,12 @@ def _trouble(engines: Engines, found: EngineManifest) -> str:
 
 def _clean(engines: Engines, options: argparse.Namespace) -> int:
     stems = options.stems or engines.stems()
-    for stem in stems:
-        if stem not in engines.stems():
-            raise UsageError(f"There is no engine {stem}", "python -m trt_build list")
-        engines.remove(stem)
+    unknown = sorted(set(stems).difference(engines.stems()))
+    if unknown:
+        raise UsageError(f"There is no engine {unknown[0]}", "python -m trt_build list")
+    with engines.alone(lambda: print("waiting for a process that builds engines ...", flush=True)):
+        for stem in stems:
+            engines.remove(stem)
     print(f"deleted {len(stems)} from {engines.folder}")
     return 0
 

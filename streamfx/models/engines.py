@@ -13,7 +13,9 @@ import json
 import os
 import secrets
 import stat
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -21,23 +23,35 @@ from typing import Any, Final, TypeVar
 from streamfx import config
 from streamfx.errors import ModelCorrupt, ModelMissing, ModelUnusable, OutputError
 from streamfx.files import atomic_output
+from streamfx.locks import lock, open_lock
 from streamfx.models.weights import NetworkName
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 """Of the manifest; raised when its meaning changes."""
 LIBRARIES: Final[Mapping[str, str]] = {"tensorrt-rtx": "tensorrt_rtx", "tensorrt": "tensorrt"}
 """What builds and runs engines: the name in their manifests, and the Python module."""
-PRECISIONS: Final = ("fp16", "fp32")
-"""In the order in which they are taken."""
+PRECISIONS: Final = ("int8", "fp16", "fp32")
+"""In the order in which they are taken: int8 is there only if somebody asked for it."""
+USUAL_PRECISION: Final = "fp16"
+LARGEST_BATCH: Final = 16
+"""Pictures that an engine takes at a time, at most: as many sessions can be drawn together."""
 BUILD: Final = "Build it: python -m trt_build build"
 _MANIFEST: Final = ".manifest"
 """A line with the signature (HMAC-SHA-256, hexadecimal), then JSON: nothing unsigned is parsed."""
 _KEY_BYTES: Final = 32
 _LARGEST_MANIFEST: Final = 1 << 16
 _LARGEST_ENGINE: Final = 1 << 31
+_LOCK: Final = "building.lock"
+_ELSEWHERE: Final = "Set XDG_CACHE_HOME"
+_AGAIN_S: Final = 0.2
+"""Until a lock that another process has is tried again."""
 _FLAGS: Final = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
 
 Engine = TypeVar("Engine")
+
+
+class EngineStale(ModelUnusable):
+    """An engine that was built here, but for something else than is wanted: it may be built anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +62,11 @@ class Purpose:
     weights: str
     """sha256 of the weights (the network's safetensors)."""
     precision: str
-    """"fp16" or "fp32"."""
+    """Of PRECISIONS."""
     library: str
     """Which TensorRT builds and runs it, with its exact version: "tensorrt-rtx 1.7.1.116"."""
+    batch: int = LARGEST_BATCH
+    """Pictures that it takes at a time, at most."""
 
     @property
     def stem(self) -> str:
@@ -116,6 +132,42 @@ class Engines:
             part.write_bytes(signature + b"\n" + text)
         return whole
 
+    @contextmanager
+    def alone(self, wait: Callable[[], None]) -> Iterator[None]:
+        """Be the only process that builds or deletes engines here, as soon as no other does.
+
+        Args:
+            wait: called once if another does.
+
+        Raises:
+            OutputError: the folder cannot be made or written.
+        """
+        self._make_folder()
+        try:
+            descriptor = open_lock(self.folder / _LOCK)
+        except OSError as error:
+            raise OutputError(f"{self.folder} cannot be written: {error.strerror}", _ELSEWHERE) from error
+        try:
+            if not _locked(descriptor):
+                wait()
+                while not _locked(descriptor):
+                    time.sleep(_AGAIN_S)
+            yield
+        finally:
+            os.close(descriptor)  # the lock falls with it
+
+    def lacks(self, purpose: Purpose, capability: str) -> bool:
+        """Whether an engine is to be built for a card: there is none, or a stale one.
+
+        Raises:
+            ModelCorrupt: there is one, but it was not built here, or was changed since.
+        """
+        try:
+            self.load(purpose, capability, len)
+        except (ModelMissing, EngineStale):
+            return True
+        return False
+
     def load(self, purpose: Purpose, capability: str, deserialise: Callable[[bytes], Engine]) -> Engine:
         """An engine, ready: its bytes reach `deserialise` only if all agrees.
 
@@ -127,17 +179,15 @@ class Engines:
         Raises:
             ModelMissing: there is none.
             ModelCorrupt: it was not built here, or was changed since.
-            ModelUnusable: it was built for something else.
+            EngineStale: it was built for something else.
         """
         manifest = self.manifest(purpose.stem)
         if manifest.purpose != purpose:
-            raise ModelUnusable(
-                f"The engine {purpose.stem} is stale: {_difference(manifest, purpose)}", BUILD
-            )
+            raise EngineStale(f"The engine {purpose.stem} is stale: {_difference(manifest, purpose)}", BUILD)
         if not manifest.fits(capability):
             there = ", ".join(manifest.targets)
             cause = f"The engine {purpose.stem} was built for {there}, this card is {capability}"
-            raise ModelUnusable(cause, f"{BUILD} --target {capability}")
+            raise EngineStale(cause, f"{BUILD} --target {capability}")
         return deserialise(self.read(manifest))
 
     def stems(self) -> list[str]:
@@ -150,6 +200,7 @@ class Engines:
         Raises:
             ModelMissing: there is none.
             ModelCorrupt: it is not this installation's, or was changed.
+            EngineStale: another version of streamfx built it.
         """
         self._require_private()
         data = self._bytes(self._manifest_path(stem), _LARGEST_MANIFEST)
@@ -158,8 +209,9 @@ class Engines:
             raise self._corrupt(stem, "this installation did not sign its manifest")
         try:
             manifest = _parsed(json.loads(text))
-        except (ValueError, KeyError, TypeError) as error:  # signed by another version of ours
-            raise self._corrupt(stem, "its manifest is of another version") from error
+        except (ValueError, KeyError, TypeError) as error:  # we signed it: so we wrote it, some time
+            cause = f"The engine {stem} is stale: another version of streamfx built it"
+            raise EngineStale(cause, BUILD) from error
         if manifest.purpose.stem != stem:
             raise self._corrupt(stem, f"its manifest is that of {manifest.purpose.stem}")
         return manifest
@@ -196,9 +248,7 @@ class Engines:
             self.folder.mkdir(parents=True, exist_ok=True)
             self.folder.chmod(0o700)
         except OSError as error:
-            raise OutputError(
-                f"{self.folder} cannot be made: {error.strerror}", "Set XDG_CACHE_HOME"
-            ) from error
+            raise OutputError(f"{self.folder} cannot be made: {error.strerror}", _ELSEWHERE) from error
 
     def _require_private(self) -> None:
         """Others must not be able to put files where engines lie."""
@@ -260,8 +310,9 @@ def _parsed(document: Mapping[str, Any]) -> EngineManifest:
         raise ValueError("another format")
     said = document["purpose"]
     purpose = Purpose(
-        NetworkName(said["network"]), str(said["weights"]), str(said["precision"]), str(said["library"])
-    )
+        NetworkName(said["network"]), str(said["weights"]), str(said["precision"]), str(said["library"]),
+        int(said["batch"]),
+    )  # fmt: skip
     return EngineManifest(
         purpose, tuple(str(one) for one in document["targets"]), str(document["driver"]),
         float(document["error"]), int(document["size"]), str(document["sha256"]),
@@ -272,7 +323,16 @@ def _difference(manifest: EngineManifest, purpose: Purpose) -> str:
     """What an engine was built for, where that is not what is wanted."""
     built, wanted = asdict(manifest.purpose), asdict(purpose)
     return ", ".join(
-        f"built for {name} {built[name]:.40}, here is {wanted[name]:.40}"
+        f"built for {name} {built[name]!s:.40}, here is {wanted[name]!s:.40}"
         for name in wanted
         if built[name] != wanted[name]
     )
+
+
+def _locked(descriptor: int) -> bool:
+    """Whether the lock could be taken; that another process has it is said so by Linux or so by Windows."""
+    try:
+        lock(descriptor)
+    except (BlockingIOError, PermissionError):
+        return False
+    return True
