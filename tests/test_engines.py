@@ -172,17 +172,19 @@ class TestRunning:
     def test_without_one_torch_runs_the_network(self, engines: Engines):
         assert built_network("mouth-lite", DEVICE, engines) is None
 
-    def test_one_that_was_built_is_run_or_its_refusal_told(self, engines: Engines):
-        build_engine(NetworkName.MOUTH_LITE, "fp16", RTX.ahead, shipped_weights(), engines)
+    @pytest.mark.parametrize("precision", ["int8", "fp16"])
+    def test_one_that_was_built_is_run_or_its_refusal_told(self, engines: Engines, precision: str):
+        build_engine(NetworkName.MOUTH_LITE, precision, RTX.cards(precision), shipped_weights(), engines)
         if not torch.cuda.is_available():
             with pytest.raises(ModelUnusable, match="does not take its engine") as refused:
                 built_network("mouth-lite", DEVICE, engines)
             assert "python -m trt_build build" in refused.value.remedy
             return
-        seen = torch.rand(1, 10, 96, 96, device=DEVICE)
         engine = built_network("mouth-lite", DEVICE, engines)
         assert engine is not None
-        assert (engine(seen) - shipped_network("mouth-lite", DEVICE)(seen)).abs().mean() < 2 / 255
+        for count in (1, engine.most, 3, 1):
+            seen = torch.rand(count, 10, 96, 96, device=DEVICE)
+            assert (engine(seen) - shipped_network("mouth-lite", DEVICE)(seen)).abs().mean() < 2 / 255
 
     def test_one_that_was_changed_or_is_stale_is_refused_loudly(self, engines: Engines):
         made = build_engine(NetworkName.MOUTH_LITE, "fp32", ["sm_89"], shipped_weights(), engines)
