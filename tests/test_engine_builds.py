@@ -135,7 +135,15 @@ class TestStale:
         engines.keep(EngineManifest(older(now), cards, "", 0.0), b"older")
         assert f"made mouth-lite.{precision}" in " ".join(built("mouth-lite"))
         assert engines.load(now, "sm_89", len) > 1e6
+        if cards == ("sm_86",):
+            assert engines.load(now, "sm_86", len) > 1e6
         assert len(engines.stems()) == 1
+
+    def test_a_card_that_no_file_can_share_takes_it(self, engines: Engines, trt: str):
+        now = Purpose(MOUTH, shipped_weights().find(MOUTH).safetensors.sha256, "int8", trt)
+        engines.keep(EngineManifest(now, ("sm_86",), "", 0.0), b"older")
+        built("mouth-lite", card="sm_75")
+        assert engines.manifest(now.stem).targets == ("sm_75",)
 
     def test_one_of_an_older_version_of_ours_is_stale(self, engines: Engines, trt: str):
         built("mouth-lite")

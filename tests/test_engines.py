@@ -86,9 +86,10 @@ class TestBuilding:
         assert data.startswith(b"vtrt")
         # The names of its kernels, as TensorRT for RTX 1.7 makes them up, tell: all round to int8;
         # where that is cast once more, and the weights are, too, the convolution has them in half precision.
-        assert data.count(b"RounCast") > 50
-        widens = data.count(b"RounCastCast"), data.count(b"__myl_CastMulCast_0x")
-        assert (min(widens) > 20) if targets == ("sm_75",) else (widens == (0, 0))
+        if made.purpose.library.startswith("tensorrt-rtx 1.7."):
+            assert data.count(b"RounCast") > 50
+            widens = data.count(b"RounCastCast"), data.count(b"__myl_CastMulCast_0x")
+            assert (min(widens) > 20) if targets == ("sm_75",) else (widens == (0, 0))
 
     def test_cards_without_int8_are_built_for_alone(self, engines: Engines):
         with pytest.raises(UsageError, match="half precision, too") as refused:

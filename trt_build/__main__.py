@@ -66,21 +66,29 @@ def _build(engines: Engines, options: argparse.Namespace) -> int:
     names = options.network or [f"{place}-{options.profile}" for place in ("refine", "mouth")]
     with engines.alone(lambda: print("waiting for another process that builds engines ...", flush=True)):
         for name in map(NetworkName, names):
-            if options.missing and not _is_missing(engines, name, precision, targets, library):
-                print(f"{name} in {precision} is there", flush=True)
+            lacking = _lacking(engines, name, precision, targets, library) if options.missing else targets
+            if lacking:
+                _build_one(engines, name, precision, lacking, library)
             else:
-                _build_one(engines, name, precision, targets, library)
+                print(f"{name} in {precision} is there", flush=True)
     print(f"kept in {engines.folder}", flush=True)
     return 0
 
 
-def _is_missing(
+def _lacking(
     engines: Engines, name: NetworkName, precision: str, targets: Sequence[str], library: Library
-) -> bool:
+) -> Sequence[str]:
+    """For what to build so that these cards have an engine and others keep theirs; empty: for nothing."""
     from trt_build.building import purpose_of
 
     wanted = purpose_of(name, precision, shipped_weights(), library)
-    return any(engines.lacks(wanted, target) for target in targets)
+    if not any(engines.lacks(wanted, target) for target in targets):
+        return ()
+    try:
+        kept = engines.manifest(wanted.stem)
+        return library.in_order({*targets, *(kept.targets if kept.purpose == wanted else ())}, precision)
+    except (ModelError, UsageError):  # there was none, or they cannot be in one file
+        return targets
 
 
 def _build_one(
