@@ -1,4 +1,4 @@
-"""The steps of a frame, and what each is told: its arrays, their types and shapes (geometry.py fills them)."""
+"""The steps of a frame, and what each is told: its arrays, types and shapes (geometry.py fills them)."""
 
 from __future__ import annotations
 
