@@ -8,7 +8,7 @@ picture. The two never share a picture: the driver's camera cannot reach the out
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import chain, islice
@@ -190,8 +190,12 @@ class FaceDriver:
             yield motion
 
 
-def open_studio(device: Device = Device.CPU) -> Studio:
+def open_studio(device: Device = Device.CPU, tell: Callable[[str], None] = lambda _: None) -> Studio:
     """Where portraits are drawn.
+
+    Args:
+        device: what draws.
+        tell: gets lines for a person: that TensorRT engines are built, and why one is not taken.
 
     Raises:
         DeviceUnavailable: there is no such device, or what drives it is not installed.
@@ -201,7 +205,7 @@ def open_studio(device: Device = Device.CPU) -> Studio:
     require_torch()
     from streamfx.render.cuda.studio import CudaStudio  # torch: an extra, and seconds to import
 
-    return CudaStudio(check_canvas)
+    return CudaStudio(check_canvas, tell=tell)
 
 
 def check_canvas(canvas: Canvas, rig: Rig, networks: Networks, mode: Mode) -> None:

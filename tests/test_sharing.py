@@ -28,6 +28,7 @@ from streamfx.models.weights import NetworkName, Profile
 from streamfx.pipeline import Animator, load_portrait
 from streamfx.portrait.deform import deform
 from streamfx.render.base import Mode, MouthCrop, Networks
+from streamfx.render.cuda import studio as cuda_studio
 from streamfx.render.cuda.batches import MOST, Ask, Batch
 from streamfx.render.cuda.canvas import geometry_of
 from streamfx.render.cuda.easel import TensorEasel
@@ -429,3 +430,12 @@ def test_what_the_card_lacks_is_told_to_the_worker(rig: Rig):
                 card.canvas(rig)
     finally:
         card.close()
+
+
+def test_engines_are_asked_for_once_before_networks_are_loaded(rig: Rig, monkeypatch: pytest.MonkeyPatch):
+    asked: list[object] = []
+    monkeypatch.setattr(cuda_studio, "ensure_engines", lambda names, *_: asked.append(list(names)))
+    made = CudaStudio(nothing_to_say, DEVICE, tell=asked.append)
+    for networks in (LITE, Networks(), LITE, Networks(Profile.LITE)):
+        made.canvas(rig, networks)
+    assert asked == [["refine-lite", "mouth-lite"]]

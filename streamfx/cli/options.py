@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -104,7 +106,7 @@ def studio(arguments: argparse.Namespace) -> Studio:
     """
     from streamfx.pipeline import Device, open_studio
 
-    return open_studio(Device(arguments.device))
+    return open_studio(Device(arguments.device), partial(print, file=sys.stderr))
 
 
 def _profile(task: str, asked: str | None) -> Profile | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
@@ -31,6 +32,7 @@ _MOST_IDLE: Final = 64
 _VERSION: Final = 1
 """Of the making of idle portraits."""
 _POLL_S: Final = 0.5
+_log = logging.getLogger(__name__)
 _AT_REST: Final = Motion.rest()
 
 
@@ -160,8 +162,10 @@ class Cast:
     def _studio(self, device: Device) -> Studio:
         """One for all portraits: they take turns at its networks."""
         if device not in self._studios:
-            shared = device is Device.CUDA and self._card
-            self._studios[device] = SharedStudio(self._card, check_canvas) if shared else open_studio(device)
+            is_shared = device is Device.CUDA and self._card
+            self._studios[device] = (
+                SharedStudio(self._card, check_canvas) if is_shared else open_studio(device, _log.info)
+            )
         return self._studios[device]
 
     def _keep_idle(self, rig: Rig, animator: Animator, wanted: _Wanted) -> Path | None:

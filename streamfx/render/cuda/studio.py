@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from functools import partial
 
 import torch
 
@@ -14,14 +15,17 @@ from streamfx.render.cuda.canvas import CardCanvas, geometry_of
 from streamfx.render.cuda.clock import Clock
 from streamfx.render.cuda.device import cuda_device, device_errors, wait
 from streamfx.render.cuda.easel import TensorEasel, draw_together
-from streamfx.render.cuda.engines import built_network
+from streamfx.render.cuda.engines import ensure_engines, fastest_network
 from streamfx.render.cuda.forms import PROCEDURAL, STEPS
 from streamfx.render.cuda.layout import Layout
-from streamfx.render.cuda.networks import shipped_network
 from streamfx.telemetry import StageTimer
 
 Check = Callable[[Canvas, Rig, Networks, Mode], None]
 """Raises DeviceLost if a canvas of a rig, with networks, draws something else than it should."""
+
+
+Load = Callable[[str, torch.device], TensorNetwork]
+"""Gives a network by its name, on a device."""
 
 
 class CudaStudio:
@@ -33,7 +37,8 @@ class CudaStudio:
         device: torch.device | None = None,
         *,
         recorded: bool = True,
-        load: Callable[[str, torch.device], TensorNetwork] | None = None,
+        load: Load | None = None,
+        tell: Callable[[str], None] = lambda _: None,
     ) -> None:
         """Look at the card; nothing is loaded yet.
 
@@ -41,13 +46,15 @@ class CudaStudio:
             check: is shown each canvas before it is given out.
             device: None takes the card; tests give the CPU, on which all but CUDA graphs runs, too.
             recorded: whether a frame's steps are played back as CUDA graphs (steps.Program).
-            load: gives a network by its name, on a device; None takes an engine that was built, else torch.
+            load: gives a network by its name, on a device; None takes an engine, which is built if there is
+                none as yet and TensorRT is installed; else torch.
+            tell: gets lines for a person: that engines are built, and why one is not taken.
 
         Raises:
             DeviceUnavailable: it cannot be used.
         """
         self.device = device or cuda_device()
-        self._recorded, self._load, self._check = recorded, load or _fastest, check
+        self._recorded, self._load, self._check, self._tell = recorded, load, check, tell
         self.networks: dict[NetworkName, Batch] = {}
         """Those that were loaded: what `draw_together` asks."""
 
@@ -71,11 +78,16 @@ class CudaStudio:
             DeviceError: the device has no room for it.
         """
         with device_errors():
-            for name in networks.names:
-                if name not in self.networks:
-                    network = self._load(name, self.device)
-                    self.networks[name] = Batch(network, self.device, recorded=self._recorded)
+            for name, network in self._loaded([one for one in networks.names if one not in self.networks]):
+                self.networks[name] = Batch(network, self.device, recorded=self._recorded)
             return TensorEasel(rig, outside, networks, self.device, mode=mode, recorded=self._recorded)
+
+    def _loaded(self, names: Sequence[NetworkName]) -> Iterator[tuple[NetworkName, TensorNetwork]]:
+        if self._load is None and names:
+            ensure_engines(names, self.device, self._tell)
+        load = self._load or partial(fastest_network, tell=self._tell)
+        for name in names:
+            yield name, load(name, self.device)
 
     def draw(self, frames: Sequence[tuple[TensorEasel, Collection[str]]]) -> None:
         """Draw frames of several easels together, and wait until their pictures are there.
@@ -120,9 +132,3 @@ class _Alone:
 
     def time_with(self, timer: StageTimer) -> None:
         self._clock = Clock(self._easel.device, timer)
-
-
-def _fastest(name: str, device: torch.device) -> TensorNetwork:
-    """A shipped network as an engine, where one was built for this card; else in torch."""
-    engine = built_network(name, device) if device.type == "cuda" else None
-    return engine or shipped_network(name, device)

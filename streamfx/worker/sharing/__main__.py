@@ -34,7 +34,7 @@ def main(listener: socket.socket, out: BinaryIO) -> int:
     from streamfx.worker.sharing.server import CardServer
 
     try:
-        CardServer(listener, partial(CudaStudio, check_canvas), beat).run()
+        CardServer(listener, partial(CudaStudio, check_canvas, tell=_log.info), beat).run()
     except DeviceLost as error:
         _log.error("%s", error)
     except BrokenPipeError:  # the daemon is gone
