@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final, NoReturn
 
 import av
+from av.codec.hwaccel import HWAccel
 from av.container import InputContainer
 
 from streamfx.errors import SourceUnreadable
@@ -38,14 +39,22 @@ OPEN_REMEDY: Final = "Check that it plays, or convert it to MP4 (H.264)"
 
 
 @contextmanager
-def demuxer(path: Path, timeout_s: float = TIMEOUT_S) -> Iterator[InputContainer]:
+def demuxer(
+    path: Path, timeout_s: float = TIMEOUT_S, hwaccel: HWAccel | None = None
+) -> Iterator[InputContainer]:
     """The media file opened for demuxing; closed with the block.
 
     FFmpeg gets an open file instead of a name, no protocol, and no way to open anything else.
 
+    Args:
+        path: the file.
+        timeout_s: longest wait for one read.
+        hwaccel: what its video decoders run on; None: the CPU.
+
     Raises:
         SourceMissing: no such file, or no permission.
-        SourceUnreadable: not a regular file, empty, no container of `CONTAINERS`, or damaged from the start.
+        SourceUnreadable: not a regular file, empty, no container of `CONTAINERS`, or damaged from the start;
+            with `hwaccel` also that there is no such hardware.
     """
     with open_regular(path, DRIVER) as file:
         if Path(file.name).stat().st_size == 0:
@@ -58,6 +67,7 @@ def demuxer(path: Path, timeout_s: float = TIMEOUT_S) -> Iterator[InputContainer
                 metadata_errors="replace",
                 timeout=timeout_s,
                 io_open=_refuse,
+                hwaccel=hwaccel,
             )
         except (av.FFmpegError, OSError) as error:
             _raise_unopened(path, error)

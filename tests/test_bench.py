@@ -36,6 +36,7 @@ def test_bench_prints_its_measurements_as_json(capsys: pytest.CaptureFixture[str
     assert speed["fps"] == pytest.approx(1000 / speed["interval"]["median_ms"])
     assert speed["baseline"]["median_ms"] > 0
     assert speed["peak_mb"] > 50
+    assert speed["decoder"] == "software"
     assert document["machine"]["cores"] >= 1
     assert "thin-plate spline" in document["baseline"]
 

@@ -107,6 +107,7 @@ def _show(found: list[Speed], photo: str, driver: str) -> None:
         width, height = speed.size
         where = f" on {speed.device}" if len({one.device for one in found}) > 1 else ""
         print(f"\n{width}x{height}{where}: {speed.fps:.1f} frames a second, decode to finished frame")
+        print(f"  decoder: {speed.decoder}")
         whole = [speed.geometry, speed.whole, speed.interval, speed.baseline]
         beside = {time.stage: time for time in speed.beside}
         rows = [(*_row(time), *_row(beside[time.stage])[1:]) for time in speed.stages]

@@ -97,7 +97,13 @@ def check_length(spec: str, duration_s: float | None) -> None:
 
 @contextmanager
 def open_driver(
-    spec: str, store: Store, timer: StageTimer, *, fps: float | None = None, duration_s: float | None = None
+    spec: str,
+    store: Store,
+    timer: StageTimer,
+    *,
+    fps: float | None = None,
+    duration_s: float | None = None,
+    hardware: bool = False,
 ) -> Iterator[Driver]:
     """The driver named on the command line.
 
@@ -106,6 +112,7 @@ def open_driver(
         store, timer: for the tracker.
         fps: of the motions; by default the driver's own.
         duration_s: where to end.
+        hardware: whether an NVIDIA card is to decode a video, where it can.
 
     Raises:
         SourceError, MotionUnreadable: it cannot be opened.
@@ -113,7 +120,7 @@ def open_driver(
     if kind_of(spec) is Kind.TEMPLATE:
         yield TemplateDriver(Path(spec), fps, duration_s)
         return
-    with open_source(spec) as source:
+    with open_source(spec, hardware=hardware) as source:
         yield SourceDriver(source, store, timer, fps, duration_s)
 
 

@@ -81,7 +81,7 @@ def add_networks(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--refine", choices=(*PROFILES, OFF), help="network that refines the face (lite)")
     add("--mouth", choices=(*PROFILES, PROCEDURAL), help="what paints the inside of the mouth (lite)")
-    what = "what renders: cpu, or cuda for an NVIDIA card (cpu)"
+    what = "what renders, and decodes a video: cpu, or cuda for an NVIDIA card (cpu)"
     add("--device", choices=DEVICES, default=DEVICES[0], help=what)
     what = "another photo of the person, for their own teeth; may be repeated"
     add("--reference", type=Path, action="append", default=[], metavar="PHOTO", help=what)
@@ -107,6 +107,11 @@ def studio(arguments: argparse.Namespace) -> Studio:
     from streamfx.pipeline import Device, open_studio
 
     return open_studio(Device(arguments.device), partial(print, file=sys.stderr))
+
+
+def hardware(arguments: argparse.Namespace) -> bool:
+    """Whether the device that was asked for may decode a driving video, too (source.open_source)."""
+    return bool(arguments.device != DEVICES[0])
 
 
 def _profile(task: str, asked: str | None) -> Profile | None:

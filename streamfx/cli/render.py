@@ -75,7 +75,8 @@ def run(arguments: argparse.Namespace) -> int:
     networks, studio = options.networks(arguments), options.studio(arguments)
     store, timer = fetch_models(), StageTimer()
     limits = {"fps": arguments.fps, "duration_s": arguments.duration}
-    with open_driver(arguments.driver, store, timer, **limits) as driver:
+    decoding = options.hardware(arguments)
+    with open_driver(arguments.driver, store, timer, hardware=decoding, **limits) as driver:
         portrait = prepare(arguments.portrait, arguments.size, store, arguments.reference)
         canvas = studio.canvas(portrait.rig, networks, Mode(arguments.mode))
         made = _animate(arguments, driver, portrait, canvas, timer)
@@ -152,7 +153,7 @@ def _writer(arguments: argparse.Namespace, fps: float) -> Iterator[Callable[[Ren
             yield film.write
         return
     with (
-        open_source(arguments.driver) as source,
+        open_source(arguments.driver, hardware=options.hardware(arguments)) as source,
         ComparisonFilm(arguments.output, arguments.size, fps, audio_from=sound) as both,
     ):
         pictures = PicturesByTime(source)

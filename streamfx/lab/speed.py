@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from time import perf_counter_ns
 from typing import Final
@@ -16,7 +17,8 @@ from streamfx.lab.baseline import ThinPlateWarp
 from streamfx.models.store import Store
 from streamfx.pipeline import Animator, FaceDriver
 from streamfx.portrait.deform import deform
-from streamfx.render.base import Networks, Studio
+from streamfx.render.base import Device, Networks, Studio
+from streamfx.source import Source
 from streamfx.source.looped import LoopedSource
 from streamfx.telemetry import StageTime, StageTimer, peak_bytes, summary
 
@@ -33,6 +35,8 @@ class Speed:
 
     device: str
     """`cpu` or `cuda`."""
+    decoder: str
+    """`software` or `cuda`: what decoded the clip; a card is asked where it renders."""
     size: tuple[int, int]
     stages: tuple[StageTime, ...]
     """Of the frame-by-frame pass."""
@@ -79,13 +83,16 @@ def measure(drawn: Drawn, clip: Path, store: Store, frames: int) -> Speed:
     """
     timer, beside, motions = StageTimer(), StageTimer(), list[Motion]()
     animator = drawn.animator(timer)
-    with _animation(animator, clip, store, frames, timer, depth=0, seen=motions.append) as animated:
+    looped = partial(LoopedSource, clip, WARM_UP + frames, hardware=drawn.device == Device.CUDA)
+    with looped() as source, _animation(animator, source, store, depth=0, seen=motions.append) as animated:
         whole = _intervals("whole frame", animated, after_warm_up=timer.clear)
     animator = drawn.animator(beside)
-    with _animation(animator, clip, store, frames, beside, depth=8) as animated:
+    with looped() as source, _animation(animator, source, store, depth=8) as animated:
         interval = _intervals("pipelined interval", animated, after_warm_up=beside.clear)
+        decoder = source.statistics.decoder
     return Speed(
         device=drawn.device,
+        decoder=decoder,
         size=drawn.rig.size,
         stages=tuple(timer.times()),
         beside=tuple(beside.times()),
@@ -100,25 +107,22 @@ def measure(drawn: Drawn, clip: Path, store: Store, frames: int) -> Speed:
 @contextmanager
 def _animation(
     animator: Animator,
-    clip: Path,
+    source: Source,
     store: Store,
-    frames: int,
-    timer: StageTimer,
     *,
     depth: int,
     seen: Callable[[Motion], None] = lambda _: None,
 ) -> Iterator[Iterator[object]]:
     """The pipeline as an iterator of finished frames. No lookahead: every frame pays for its own tracking."""
-    with LoopedSource(clip, WARM_UP + frames) as source:
-        driver = FaceDriver(source, store, timer, lookahead=0, depth=depth)
-        with closing(driver.motions()) as motions:
+    driver = FaceDriver(source, store, animator.timer, lookahead=0, depth=depth)
+    with closing(driver.motions()) as motions:
 
-            def animated() -> Iterator[object]:
-                for motion in motions:
-                    yield animator.animate(motion)
-                    seen(motion)
+        def animated() -> Iterator[object]:
+            for motion in motions:
+                yield animator.animate(motion)
+                seen(motion)
 
-            yield animated()
+        yield animated()
 
 
 def _intervals(

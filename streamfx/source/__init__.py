@@ -23,7 +23,11 @@ __all__ = [
 
 
 def open_source(
-    spec: str | Path, *, timeout_s: float = TIMEOUT_S, camera: CameraOptions | None = None
+    spec: str | Path,
+    *,
+    timeout_s: float = TIMEOUT_S,
+    camera: CameraOptions | None = None,
+    hardware: bool = False,
 ) -> Source:
     """A video file or a camera, opened, its first picture already decoded.
 
@@ -31,6 +35,7 @@ def open_source(
         spec: a path; or a camera: `/dev/video0`, `camera:0`, or the number alone.
         timeout_s: longest wait for one read of a file.
         camera: size and rate to ask a camera for, and how long to wait for it.
+        hardware: whether an NVIDIA card is to decode a file, where it can (SourceStatistics.decoder tells).
 
     Raises:
         SourceMissing: no such file or camera, or no permission.
@@ -39,4 +44,4 @@ def open_source(
     device = camera_device(spec)
     if device is not None:
         return CameraSource(device, camera or CameraOptions())
-    return FileSource(Path(spec), timeout_s)
+    return FileSource(Path(spec), timeout_s, hardware=hardware)

@@ -5,9 +5,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
 from streamfx.frames import Frame
+
+SOFTWARE: Final = "software"
+"""SourceStatistics.decoder: the CPU."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +37,7 @@ class SourceInfo:
 
 @dataclass(frozen=True, slots=True)
 class SourceStatistics:
-    """Counters of a source."""
+    """Counters of a source, and what decodes it."""
 
     decoded: int = 0
     """Pictures handed out."""
@@ -46,6 +49,8 @@ class SourceStatistics:
     """Live pictures that were overtaken by newer ones."""
     reopened: int = 0
     """How often a camera came back after it was lost."""
+    decoder: str = SOFTWARE
+    """What decoded the last picture: `cuda`, an NVIDIA card, or `software`, the CPU."""
 
 
 class Source(ABC):

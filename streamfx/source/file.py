@@ -2,35 +2,30 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
 import av
-from av.codec.context import ThreadType
 from av.container import InputContainer
-from av.packet import Packet
-from av.stream import Disposition
-from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from streamfx.errors import SourceUnreadable
 from streamfx.frames import Frame
-from streamfx.media import OPEN_REMEDY, TIMEOUT_S, demuxer
-from streamfx.source.base import Source, SourceInfo, SourceStatistics
-from streamfx.source.picture import RgbConverter, check_size, orientation_of
+from streamfx.media import OPEN_REMEDY, TIMEOUT_S
+from streamfx.source.base import SOFTWARE, Source, SourceInfo, SourceStatistics
+from streamfx.source.picture import RgbConverter, orientation_of
+from streamfx.source.reading import CardFailed, Reading
 from streamfx.source.timeline import Timeline
 
-DECODER_THREADS: Final = 2
-"""Frame threads: 0.45 instead of 0.85 ms a picture at 512x512, 1.5 instead of 2.8 at 720x1280 (two cores).
-Never thread type AUTO: it has hung at interpreter exit (PyAV #909)."""
-
-MAX_RESUMES: Final = 32
-"""Damaged places in a container behind which reading is tried again."""
 DEFAULT_FPS: Final = 30.0
 MAX_FPS: Final = 1000.0
+
+_log = logging.getLogger(__name__)
 
 
 class FileSource(Source):
@@ -39,28 +34,30 @@ class FileSource(Source):
     `captured_ns` counts from the first picture. Damaged packets are skipped and counted; a file cut off in
     the middle yields what it has. `epoch` grows when the picture size changes or the time jumps.
 
+    With `hardware` an NVIDIA card decodes, as far as it can; the pictures are the same, to the bit.
+
     Raises:
         SourceMissing: no such file, or no permission.
         SourceUnreadable: empty, not a video, sound only, unknown codec, too large, or no picture decodes.
     """
 
-    def __init__(self, path: Path, timeout_s: float = TIMEOUT_S) -> None:
-        self._path = path
-        self._damaged = 0
+    def __init__(self, path: Path, timeout_s: float = TIMEOUT_S, *, hardware: bool = False) -> None:
+        self._path, self._timeout_s = path, timeout_s
         self._decoded = 0
         self._epoch = 0
         self._size: tuple[int, int] | None = None
         self._converter = RgbConverter()
-        with ExitStack() as resources:
-            container = resources.enter_context(demuxer(path, timeout_s))
-            stream = _picture_stream(container, path)
+        self._reading = self._open(hardware=hardware)
+        with ExitStack() as failing:
+            failing.callback(self._release)
+            self._pictures = self._decode()
+            first = self._first_picture()
+            container, stream = self._reading.container, self._reading.stream
             self._aspect = _pixel_aspect(stream)
             self._timeline = Timeline(round(1e9 / _average_fps(stream)))
-            self._pictures = self._decode(container, stream)
-            first = self._first_picture()
             self._info = _describe(path, container, stream, first, self._aspect)
             self._waiting: VideoFrame | None = first
-            self._resources = resources.pop_all()
+            failing.pop_all()
 
     @property
     def info(self) -> SourceInfo:
@@ -71,7 +68,8 @@ class FileSource(Source):
         return SourceStatistics(
             decoded=self._decoded,
             repaired_timestamps=self._timeline.repaired,
-            damaged_packets=self._damaged,
+            damaged_packets=self._reading.damaged,
+            decoder=self._reading.decoder,
         )
 
     def __next__(self) -> Frame:
@@ -87,7 +85,10 @@ class FileSource(Source):
     def close(self) -> None:
         self._pictures = iter(())
         self._waiting = None
-        self._resources.close()
+        self._release()
+
+    def _release(self) -> None:
+        self._reading.close()
 
     def _stamp(self, picture: VideoFrame) -> tuple[int, bool]:
         jumps = self._timeline.jumps
@@ -98,52 +99,29 @@ class FileSource(Source):
         for picture in self._pictures:
             return picture
         cause = f"{self._path} holds a video track, but not one picture of it can be decoded"
-        raise SourceUnreadable(f"{cause} ({self._damaged} damaged packets)", OPEN_REMEDY)
+        raise SourceUnreadable(f"{cause} ({self._reading.damaged} damaged packets)", OPEN_REMEDY)
 
-    def _decode(self, container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
-        for packet in self._packets(container, stream):
-            try:
-                yield from stream.decode(packet)
-            except av.EOFError:  # drained already
-                return
-            except (av.FFmpegError, ValueError):
-                self._damaged += 1
+    def _open(self, *, hardware: bool) -> Reading:
+        """By the card if it can be; whatever is wrong with the file is told by the CPU's way."""
+        if hardware:
+            with suppress(CardFailed, SourceUnreadable):
+                return Reading(self._path, self._timeout_s, by_card=True)
+        return Reading(self._path, self._timeout_s)
 
-    def _packets(
-        self, container: InputContainer, stream: VideoStream
-    ) -> Iterator[Packet[VideoStream] | None]:
-        """All packets that can be read, then the one that drains the decoder."""
-        for _ in range(MAX_RESUMES):
-            try:
-                yield from container.demux(stream)
-                return
-            except av.ExitError:  # the read timed out: trying again would multiply the wait
-                self._damaged += 1
-                break
-            except (av.FFmpegError, OSError):  # some containers find their next picture by themselves
-                self._damaged += 1
-        yield None
-
-
-def _picture_stream(container: InputContainer, path: Path) -> VideoStream:
-    """The first video track that is not a cover picture, its decoder set up.
-
-    Raises:
-        SourceUnreadable: there is none, its codec is unknown, or its pictures are too large.
-    """
-    tracks = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
-    if not tracks:
-        has = "only sound, no pictures" if container.streams.audio else "neither pictures nor sound"
-        raise SourceUnreadable(f"{path} holds {has}", "Choose a video of a face")
-    stream = tracks[0]
-    codec: VideoCodecContext | None = stream.codec_context  # None is missing from PyAV's annotations
-    if codec is None:
-        cause = f"{path} uses a video codec that this FFmpeg build ({av.ffmpeg_version_info}) does not know"
-        raise SourceUnreadable(cause, "Convert it to MP4 (H.264)")
-    check_size(codec.width, codec.height)
-    codec.thread_type = ThreadType.FRAME
-    codec.thread_count = DECODER_THREADS
-    return stream
+    def _decode(self) -> Iterator[VideoFrame]:
+        """Every picture. Where the card fails, the CPU begins anew and goes on behind its last picture."""
+        given = 0
+        if self._reading.decoder != SOFTWARE:
+            with suppress(CardFailed):
+                for picture in self._reading.pictures():
+                    yield picture
+                    given += 1
+                if given:
+                    return
+            _log.info("%s: the card does not decode it beyond picture %d", self._path.name, given)
+            self._reading.close()
+            self._reading = Reading(self._path, self._timeout_s)
+        yield from islice(self._reading.pictures(), given, None)
 
 
 def _describe(

@@ -5,12 +5,13 @@ from __future__ import annotations
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from time import monotonic_ns
 from typing import Final
 
 from streamfx.frames import Frame
-from streamfx.source.base import Source, SourceInfo, SourceStatistics
+from streamfx.source.base import SOFTWARE, Source, SourceInfo, SourceStatistics
 from streamfx.source.file import FileSource
 
 _STEP_NS: Final = 33_333_333
@@ -25,14 +26,16 @@ class LoopedSource(Source):
     Args:
         path: a video file.
         pictures: where to end; None never ends.
+        hardware: whether an NVIDIA card is to decode it, where it can.
 
     Raises:
         SourceError: the file cannot be opened.
     """
 
-    def __init__(self, path: Path, pictures: int | None = None) -> None:
-        self._path, self._left = path, pictures
-        self._round: Source = FileSource(path)
+    def __init__(self, path: Path, pictures: int | None = None, *, hardware: bool = False) -> None:
+        self._open, self._left = partial(FileSource, path), pictures
+        self._hardware = hardware
+        self._round: Source = self._open(hardware=hardware)
         self._info = replace(self._round.info, frames=pictures, duration_s=None)
         self._seq, self._offset_ns, self._last_ns = 0, 0, 0
         self._opener = ThreadPoolExecutor(1, "streamfx-opener")
@@ -51,7 +54,7 @@ class LoopedSource(Source):
             raise StopIteration
         frame = next(self._round, None) or self._again()
         if self._following is None:
-            self._following = self._opener.submit(FileSource, self._path)
+            self._following = self._opener.submit(self._open, hardware=self._hardware)
         self._last_ns = frame.captured_ns + self._offset_ns
         self._seq += 1
         return replace(frame, captured_ns=self._last_ns, seq=self._seq - 1)
@@ -64,9 +67,10 @@ class LoopedSource(Source):
             following.result().close()
 
     def _again(self) -> Frame:
+        self._hardware &= self._round.statistics.decoder != SOFTWARE  # a card that failed is not asked again
         self._round.close()
         following, self._following = self._following, None
-        self._round = following.result() if following is not None else FileSource(self._path)
+        self._round = following.result() if following is not None else self._open(hardware=self._hardware)
         self._offset_ns = self._last_ns + _STEP_NS
         return next(self._round)
 

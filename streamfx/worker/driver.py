@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Generator
 from contextlib import closing
 from dataclasses import replace
@@ -24,6 +25,8 @@ from streamfx.track.template import SUFFIX, MotionTemplate
 
 _SEAM_S: Final = 0.5
 """Over which the end of a template passes into its beginning."""
+
+_log = logging.getLogger(__name__)
 
 
 class LiveDriver(Protocol):
@@ -66,12 +69,13 @@ class LiveDriver(Protocol):
         ...
 
 
-def open_live(spec: str, store: Store, timer: StageTimer) -> LiveDriver:
+def open_live(spec: str, store: Store, timer: StageTimer, hardware: bool) -> LiveDriver:
     """Open what drives.
 
     Args:
         spec: `auto`, `demo`, a camera, a video file or a motion template (SessionSettings.source).
         store, timer: for the tracker.
+        hardware: whether an NVIDIA card is to decode a video, where it can.
 
     Raises:
         SourceError, MotionUnreadable: it cannot be opened.
@@ -80,11 +84,16 @@ def open_live(spec: str, store: Store, timer: StageTimer) -> LiveDriver:
         return TemplateLoop(demo_motion_file().resolve())
     if Path(spec).suffix.lower() == SUFFIX:
         return TemplateLoop(Path(spec))
-    return FaceFollower(_open(_first_camera() if spec == "auto" else spec), store, timer)
+    source = _open(_first_camera() if spec == "auto" else spec, hardware)
+    if hardware and not camera_device(spec):
+        _log.info("the driver is decoded by %s", source.statistics.decoder)
+    return FaceFollower(source, store, timer)
 
 
-def _open(spec: str) -> Source:
-    return open_source(spec) if camera_device(spec) else PacedSource(LoopedSource(Path(spec)))
+def _open(spec: str, hardware: bool) -> Source:
+    if camera_device(spec):
+        return open_source(spec)
+    return PacedSource(LoopedSource(Path(spec), hardware=hardware))
 
 
 def _first_camera() -> str:

@@ -44,14 +44,19 @@ class Driving:
         """
         self.motions: Latest[Motion] = Latest()
         self._store, self._timer, self._report, self._patience = store, timer, report, patience
-        self._spec = ""
+        self._spec, self._hardware = "", False
         self._current: _Drive | None = None
 
-    def follow(self, spec: str) -> None:
-        """Be driven by another source; an empty `spec` closes the one there is. Returns at once."""
+    def follow(self, spec: str, *, hardware: bool = False) -> None:
+        """Be driven by another source; an empty `spec` closes the one there is. Returns at once.
+
+        Args:
+            spec: what drives.
+            hardware: whether an NVIDIA card is to decode a video, where it can.
+        """
         if spec == self._spec:
             return
-        self._spec = spec
+        self._spec, self._hardware = spec, hardware
         last, self._current = self._current, None
         if last is not None:
             last.leave()
@@ -125,7 +130,8 @@ class _Drive(threading.Thread):
         """Open and follow until it ends; whether it gave any motion."""
         self._tell("opening")
         with self._driving._patience:
-            driver = open_live(self._spec, self._driving._store, self._driving._timer)
+            driving = self._driving
+            driver = open_live(self._spec, driving._store, driving._timer, driving._hardware)
         self._driver, self._dropped_before = driver, driver.dropped
         try:
             if self._leaving.is_set():

@@ -20,6 +20,7 @@ from streamfx.inherit import inherited
 from streamfx.models.store import Store
 from streamfx.portrait.deform import Gains
 from streamfx.realtime import Stalled
+from streamfx.render.base import Device
 from streamfx.sink.ring import RingForm, RingWriter
 from streamfx.telemetry import StageTimer
 from streamfx.worker.cast import Cast
@@ -140,7 +141,8 @@ class _Worker:
     def _follow(self, orders: Orders) -> None:
         self._orders = orders
         self._cast.prepare(orders)
-        self._driving.follow("" if orders.source == REMOTE else orders.source)
+        source = "" if orders.source == REMOTE else orders.source
+        self._driving.follow(source, hardware=orders.device == Device.CUDA)
 
     def _listen(self) -> None:
         """Take messages off the pipe; motions go straight to where motions come from."""

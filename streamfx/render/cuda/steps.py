@@ -70,7 +70,8 @@ class Program:
         if self._graph is None and self._records and self._plain_runs >= _PLAIN_RUNS:
             torch.cuda.synchronize(self._device)
             graph = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(graph, pool=_memory()):
+            # Of this thread alone: another one may be decoding on the card meanwhile (source/reading.py).
+            with torch.cuda.graph(graph, pool=_memory(), capture_error_mode="thread_local"):
                 self._operations()
             self._graph = graph
         if self._graph is not None:
