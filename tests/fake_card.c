@@ -11,7 +11,7 @@
 #define SURFACES 64
 #define FAILURE 999
 
-int live_contexts, most_contexts, live_decoders;
+int made_contexts, live_contexts, most_contexts, live_decoders;
 
 /* -- libcuda --------------------------------------------------------------------------------------------- */
 
@@ -32,7 +32,7 @@ int cuMemcpy2DAsync_v2(const struct Copy *copy, void *stream) {
 int cuMemcpy2D_v2(const struct Copy *copy) { return cuMemcpy2DAsync_v2(copy, 0); }
 
 int cuCtxCreate_v2(void **context, unsigned flags, int device) {
-    *context = &live_contexts;
+    *context = &live_contexts, made_contexts++;
     if (++live_contexts > most_contexts) most_contexts = live_contexts;
     return 0;
 }

@@ -80,7 +80,7 @@ def main(rounds: int, paths: list[str]) -> None:
             told |= {"times": [one.captured_ns for one in frames], "epochs": [one.epoch for one in frames]}
             np.savez(f"{path}.npz", *[one.rgb for one in frames])
         if library is not None and hasattr(library, "most_contexts"):
-            names = ("live_contexts", "most_contexts", "live_decoders")
+            names = ("made_contexts", "live_contexts", "most_contexts", "live_decoders")
             told |= {name: ctypes.c_int.in_dll(library, name).value for name in names}
         sys.stdout.write(json.dumps(told) + "\n")
 
