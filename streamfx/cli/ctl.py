@@ -113,7 +113,7 @@ def _add_sessions(actions: Subparsers) -> None:
     add("--on-demand", action="store_true", help="open the source only while the camera is read")
     add("--refine", choices=(*options.PROFILES, options.OFF), default="lite", help="network (lite)")
     add("--mouth", choices=(*options.PROFILES, options.PROCEDURAL), default="lite", help="mouth (lite)")
-    add("--device", choices=options.DEVICES, default="cpu", help="what renders (cpu)")
+    add("--device", choices=options.DEVICES, default="cpu", help="what renders, and decodes a video (cpu)")
     _leaf(group, "delete", ctl_actions.delete_session, "end a session")
 
 
