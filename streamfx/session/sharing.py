@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 from collections import deque
+from collections.abc import Sequence
 from time import monotonic
 from typing import Final
 
@@ -33,8 +34,11 @@ _log = logging.getLogger(__name__)
 class CardProcess:
     """Listens from its making to `close`; the process runs from `start` on. Any thread may call."""
 
-    def __init__(self) -> None:
+    def __init__(self, command: Sequence[str] | None = None) -> None:
         """Listen: workers that come before the process is up, or while it is replaced, wait.
+
+        Args:
+            command: of the process, without the socket's descriptor, its last word; None takes COMMAND.
 
         Raises:
             WorkerFailed: the system gives no such socket.
@@ -42,6 +46,7 @@ class CardProcess:
         self.name = secrets.token_hex(16)
         """Of the socket (worker.sharing.wire.address)."""
         self.restarts = 0
+        self._command = tuple(command or COMMAND)
         try:
             self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             self._listener.bind(address(self.name))
@@ -75,7 +80,9 @@ class CardProcess:
     def _run(self) -> None:
         while not self._closing.is_set():
             try:
-                process, _ = start_with((*COMMAND, str(self._listener.fileno())), self._listener.fileno())
+                process, _ = start_with(
+                    (*self._command, str(self._listener.fileno())), self._listener.fileno()
+                )
             except OSError as error:
                 self._note(f"it cannot be started: {error.strerror}")
                 continue

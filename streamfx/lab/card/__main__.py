@@ -15,7 +15,7 @@ from streamfx.lab import card
 from streamfx.lab.card.common import SIZES
 from streamfx.lab.card.frames import tell_frames, ways
 from streamfx.lab.card.parts import tell_down, tell_raster
-from streamfx.lab.card.sessions import session, tell_growth, tell_sessions
+from streamfx.lab.card.sessions import serve, session, tell_growth, tell_sessions
 from streamfx.pipeline import check_canvas
 from streamfx.render.cuda.studio import CudaStudio
 
@@ -31,15 +31,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add("--size", type=_size, action="append", metavar="WxH", help="px; may be repeated")
     what = "frames over which memory must not grow (10000)"
     add("--long", type=int, default=10_000, metavar="N", help=what)
-    add("--sessions", type=int, default=32, metavar="N", help="processes beside one another (32)")
+    add("--sessions", type=int, default=32, metavar="N", help="on one card (32)")
     add("--only", choices=PARTS, action="append", help="one part of it; may be repeated")
-    add("--one", action="store_true", help=argparse.SUPPRESS)
+    add("--one", metavar="CARD", help=argparse.SUPPRESS)
+    add("--serve", type=int, metavar="SOCKET", help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     try:
         device = torch.device(options.device) if options.device else None
         if options.one:
-            print(json.dumps(session(device)))
+            print(json.dumps(session(options.one)))
             return 0
+        if options.serve is not None:
+            return serve(options.serve, device)
         _measure(device, options)
     except StreamfxError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -17,9 +17,9 @@ from streamfx.models.engines import BUILD
 from streamfx.models.weights import Profile
 from streamfx.pipeline import Animator, Networks, check_canvas
 from streamfx.render.base import Canvas, Studio
+from streamfx.render.cuda.batches import TensorNetwork
 from streamfx.render.cuda.engines import built_network
 from streamfx.render.cuda.networks import shipped_network, untrained_network
-from streamfx.render.cuda.refining import TensorNetwork
 from streamfx.render.cuda.studio import CudaStudio
 from streamfx.render.studio import CpuStudio
 from streamfx.telemetry import StageTimer

@@ -11,18 +11,29 @@ import os
 import socket
 import sys
 from functools import partial
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from streamfx.errors import DeviceLost
 from streamfx.worker.__main__ import take_stdout
 from streamfx.worker.guard import die_with_parent
 from streamfx.worker.sharing.wire import OPENING_S
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from streamfx.render.cuda.studio import CudaStudio
+
 _log = logging.getLogger(__name__)
 
 
-def main(listener: socket.socket, out: BinaryIO) -> int:
-    """Serve until the daemon is gone, or the card fails; the exit code."""
+def main(listener: socket.socket, out: BinaryIO, make_studio: Callable[[], CudaStudio] | None = None) -> int:
+    """Serve until the daemon is gone, or the card fails; the exit code.
+
+    Args:
+        listener: at which workers connect.
+        out: gets the signs of life.
+        make_studio: None takes the card; measurements rehearse on the CPU.
+    """
 
     def beat(patience_s: float) -> None:
         out.write(f"{patience_s}\n".encode())
@@ -34,7 +45,7 @@ def main(listener: socket.socket, out: BinaryIO) -> int:
     from streamfx.worker.sharing.server import CardServer
 
     try:
-        CardServer(listener, partial(CudaStudio, check_canvas, tell=_log.info), beat).run()
+        CardServer(listener, make_studio or partial(CudaStudio, check_canvas, tell=_log.info), beat).run()
     except DeviceLost as error:
         _log.error("%s", error)
     except BrokenPipeError:  # the daemon is gone
