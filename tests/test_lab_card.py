@@ -19,7 +19,7 @@ from streamfx.errors import ModelMissing
 from streamfx.lab.card.__main__ import main
 from streamfx.lab.card.common import timed
 from streamfx.lab.card.frames import Way, compiled, engine, tell_frames, ways
-from streamfx.lab.card.parts import Down, FromCpu, OnCard, apart, nv12, posed
+from streamfx.lab.card.parts import YUV, Down, FromCpu, OnCard, apart, nv12, posed
 from streamfx.lab.card.sessions import tell_growth
 from streamfx.models.weights import Profile
 from streamfx.nets import build
@@ -144,7 +144,7 @@ def test_nv12_is_opencvs_at_half_the_bytes():
     picture = torch.from_numpy(noise).permute(2, 0, 1).float()
     planar = cv2.cvtColor(noise, cv2.COLOR_RGB2YUV_I420)
     u, v = planar[48:].reshape(2, 24, 32)
-    there = nv12(picture).numpy()
+    there = nv12(picture, YUV).numpy()
     assert np.abs(there[:48].astype(int) - planar[:48]).max() <= 1
     off = np.abs(there[48:].astype(int) - np.dstack([u, v]).reshape(24, 64))
     assert off.mean() < 3, "OpenCV takes one pixel of four for a colour, we their mean"

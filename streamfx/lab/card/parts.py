@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 
 import numpy as np
@@ -25,6 +26,8 @@ _NOWHERE = -4096.0
 """Source position of what no triangle covers."""
 _MOTIONS = 100
 """Of the demo, each drawn several times."""
+YUV = torch.tensor([[65.738, 129.057, 25.064], [-37.945, -74.494, 112.439], [112.439, -94.154, -18.285]])
+"""256ths of R, G and B in Y, U and V: BT.601, limited range."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +49,7 @@ def posed(size: tuple[int, int], count: int) -> Iterator[Posed]:
     for motion in islice(motions(), count):
         deformation = deform(rig, motion)
         triangles = np.concatenate([mesh.exterior, mesh.pose(deformation)])
-        yield Posed(deformation.vertices, mesh.sources.copy(), triangles)
+        yield Posed(deformation.vertices.copy(), mesh.sources.copy(), triangles)
 
 
 class OnCard:
@@ -115,7 +118,7 @@ class FromCpu:
 
 
 def tell_raster(size: tuple[int, int], frames: int, device: torch.device) -> None:
-    """Print what the map takes both ways, and how far apart the maps are."""
+    """Print what the map takes both ways (the CPU's as offsets), and how far apart the maps are."""
     meshes = list(posed(size, min(frames, _MOTIONS)))
     here, offsets = OnCard(size, meshes, device), FromCpu(size, device)
     positions = FromCpu(size, device, offsets=False)
@@ -161,11 +164,13 @@ def apart(one: OnCard, other: FromCpu, meshes: list[Posed]) -> Apart:
     return Apart(float(means.mean()), float(nearly.max()), float(most.max()), float(uncovereds.mean()))
 
 
-def nv12(picture: Tensor) -> Tensor:
-    """u8 [H*3/2,W]: Y, then U and V in turns, BT.601 in limited range; of f32 [3,H,W] 0..255, even sides."""
-    weights = picture.new_tensor(
-        [[65.738, 129.057, 25.064], [-37.945, -74.494, 112.439], [112.439, -94.154, -18.285]]
-    )
+def nv12(picture: Tensor, weights: Tensor) -> Tensor:
+    """A picture f32 [3,H,W] 0..255 of even sides as u8 [H*3/2,W]: Y, then U and V in turns.
+
+    Args:
+        picture: R, G, B.
+        weights: YUV, where the picture lies: nothing may go up to a card while a graph is recorded.
+    """
     y = torch.einsum("c,chw->hw", weights[0], picture) / 256 + 16
     small = functional.avg_pool2d(picture, 2)
     uv = torch.einsum("kc,chw->hwk", weights[1:], small) / 256 + 128
@@ -182,7 +187,7 @@ class Down:
 
     def __init__(self, picture: Tensor, *, as_nv12: bool) -> None:
         device = picture.device
-        make = nv12 if as_nv12 else rgb
+        make = partial(nv12, weights=YUV.to(device)) if as_nv12 else rgb
         self._there = make(picture)
         self._here = torch.zeros_like(self._there, device="cpu", pin_memory=device.type == "cuda")
 
