@@ -10,14 +10,15 @@ from typing import Final
 import torch
 from torch import Tensor
 
+from streamfx.models.engines import LARGEST_BATCH
 from streamfx.models.weights import NetworkName
 from streamfx.render.cuda.steps import Program
 
 TensorNetwork = Callable[[Tensor], Tensor]
 """f32 [B,C,H,W] pictures in, f32 [B,C',H,W] pictures out; B up to MOST."""
 
-MOST: Final = 16
-"""Pictures of one run; more take another."""
+MOST: Final = LARGEST_BATCH
+"""Pictures of one run, which engines are built for; more take another."""
 
 
 @dataclass(frozen=True, slots=True)
