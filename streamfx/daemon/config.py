@@ -63,7 +63,7 @@ from streamfx.session.settings import (
 )
 
 _MOST_BYTES: Final = 1 << 20
-_MOST_SESSIONS: Final = 16
+_MOST_SESSIONS: Final = 64
 
 
 @dataclass(frozen=True, slots=True)

@@ -83,7 +83,10 @@ class CardServer:
         self._beaten = monotonic()
 
     def _welcome(self) -> None:
-        connection, _ = self._listener.accept()
+        try:
+            connection, _ = self._listener.accept()
+        except OSError:  # it is gone already, or there are too many
+            return
         connection.setblocking(False)
         wire = Wire(connection)
         if not wire.is_ours():
