@@ -23,8 +23,8 @@ from streamfx.lab.card.parts import YUV, Down, FromCpu, OnCard, apart, nv12, pos
 from streamfx.lab.card.sessions import tell_growth
 from streamfx.models.weights import Profile
 from streamfx.nets import build
+from streamfx.render.cuda.batches import TensorNetwork
 from streamfx.render.cuda.networks import untrained_network
-from streamfx.render.cuda.refining import TensorNetwork
 from streamfx.render.cuda.studio import CudaStudio
 
 CPU = torch.device("cpu")
