@@ -339,9 +339,38 @@ __main__.build_parser = build_parser
 sys.argv = ["streamfx", "doctor"]
 sys.exit(__main__.main())
 """
-    done = subprocess.run(
+    done = run_program(program)
+    assert done.returncode == code, done.stderr
+    assert "ignored" not in done.stderr
+
+
+@pytest.mark.parametrize("call", [1, 2])
+def test_an_interrupt_while_stderr_is_diverted_or_led_back_is_told_there(call: int):
+    program = f"""
+import os, signal, sys
+from streamfx import __main__
+from streamfx.track.quiet import quiet_mediapipe
+divert, calls = os.dup2, []
+def interrupted(*arguments):
+    divert(*arguments)
+    calls.append(arguments)
+    if len(calls) == {call}:
+        signal.raise_signal(signal.SIGINT)
+def build_parser():
+    with quiet_mediapipe():
+        pass
+    signal.pause()
+os.dup2 = interrupted
+__main__.build_parser = build_parser
+sys.argv = ["streamfx", "doctor"]
+sys.exit(__main__.main())
+"""
+    done = run_program(program)
+    assert (done.returncode, done.stderr) == (130, "streamfx: interrupted\n")
+
+
+def run_program(program: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
         [sys.executable, "-c", program], env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
         capture_output=True, text=True, timeout=15, check=False,
     )  # fmt: skip
-    assert done.returncode == code, done.stderr
-    assert "ignored" not in done.stderr

@@ -359,8 +359,8 @@ def test_a_worker_that_dies_leaves_nothing_on_the_card(rig: Rig, speech: list[Mo
             film(goes, speech[:3])
             assert tensor_bytes() > before + 1e6
             del goes
-            until(lambda: card.server.guests == 1)
-            assert tensor_bytes() == before
+            until(lambda: tensor_bytes() <= before)
+            assert card.server.guests == 1
         assert film(stays, speech[:3])
 
 

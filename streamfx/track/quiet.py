@@ -42,12 +42,13 @@ def quiet_mediapipe() -> Iterator[None]:
     if terminal is None:
         yield
         return
-    with _scratch() as kept:
+    # Held: the threads of a task half made would go on, and a descriptor half diverted would swallow the
+    # line that says why the program ends.
+    with held(), _scratch() as kept:
         _flush()
         os.dup2(kept.fileno(), STDERR)
         try:
-            with held():  # the threads of a task half made would go on, and write
-                yield
+            yield
         finally:
             _flush()
             os.dup2(terminal, STDERR)
