@@ -245,12 +245,14 @@ class Rendered:
     """A finished picture of the portrait: the only thing a sink accepts."""
 
     rgb: U8 = field(repr=False)
-    """u8 [H,W,3]"""
+    """u8 [H,W,3]; with `alpha` premultiplied: what it is over black."""
     captured_ns: int
     rendered_ns: int
     """Monotonic clock when the picture was finished."""
     seq: int
     quality: Quality
+    alpha: U8 | None = field(default=None, repr=False)
+    """u8 [H,W]: 255 where the portrait covers what is behind, 0 where nothing is; None: it covers all."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ import struct
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -49,10 +50,81 @@ def test_the_newest_picture_is_read_once_with_all_that_belongs_to_it(ring: RingW
         assert reader.written == 11
 
 
-def test_a_picture_of_another_size_is_refused(ring: RingWriter):
-    rgb = np.zeros((48, 62, 3), np.uint8)
+def test_alpha_is_read_as_it_was_written_and_only_with_its_picture(ring: RingWriter):
+    alpha = np.random.default_rng(1).integers(0, 256, (48, 64), np.uint8)
+    cut_out = [replace(picture(seq, Quality.IDLE), alpha=np.roll(alpha, seq)) for seq in range(9)]
+    with RingReader(ring.descriptor) as reader:
+        for seq, one in enumerate(cut_out):
+            ring.write(one)
+            seen = reader.newest()
+            assert seen is not None
+            assert (seen.seq, seen.quality) == (seq, Quality.IDLE)
+            assert np.array_equal(seen.alpha, one.alpha)
+            ring.write(picture(seq))
+            opaque = reader.newest()
+            assert opaque is not None
+            assert opaque.alpha is None
+            assert opaque.quality is Quality.FULL
+
+
+def test_an_opaque_picture_leaves_the_plane_of_alpha_alone(ring: RingWriter):
+    size = 48 * 64
+    with mmap.mmap(ring.descriptor, FORM.size, access=mmap.ACCESS_READ) as memory:
+        ring.write(replace(picture(7), alpha=np.full((48, 64), 9, np.uint8)))
+        for seq in range(FORM.slots):
+            ring.write(picture(seq))
+        slots = [memory[start : start + FORM.stride] for start in range(4096, FORM.size, FORM.stride)]
+    planes = [set(slot[64 + 3 * size : 64 + 4 * size]) for slot in slots]
+    assert planes == [{9}, {0}, {0}, {0}]
+
+
+def test_the_layout_is_the_one_that_other_programs_read(ring: RingWriter):
+    """Read by hand, byte for byte as docs and plugin have it."""
+    alpha = np.arange(48 * 64, dtype=np.uint32).astype(np.uint8).reshape(48, 64)
+    ring.write(replace(picture(5, Quality.HELD), alpha=alpha))
+    ring.write(picture(6, Quality.HELD))
+    size = 48 * 64
+    with mmap.mmap(ring.descriptor, FORM.size, access=mmap.ACCESS_READ) as memory:
+        assert memory[:8] == b"SFXRING\0"
+        stride = -(-(64 + 4 * size) // 64) * 64
+        assert struct.unpack_from("<9I", memory, 8) == (2, 4096, 4, stride, 64, 48, 192, 1, 30_000)
+        assert struct.unpack_from("<Q", memory, 72) == (2,)
+        assert struct.unpack_from("<QQQQII", memory, 4096) == (2, 5, 1005, 2005, 2, 1)
+        assert memory[4096 + 64 : 4096 + 64 + 3 * size] == picture(5).rgb.tobytes()
+        assert memory[4096 + 64 + 3 * size : 4096 + 64 + 4 * size] == alpha.tobytes()
+        assert struct.unpack_from("<QQQQII", memory, 4096 + stride) == (2, 6, 1006, 2006, 2, 0)
+
+
+@pytest.mark.parametrize("about", [2 << 32, 1 << 33 | 1, 4, 1 << 32 | 4, 2**64 - 1])
+def test_a_slot_that_makes_no_sense_is_not_shown(ring: RingWriter, about: int):
+    ring.write(picture(1))
+    with mmap.mmap(ring.descriptor, FORM.size, access=mmap.ACCESS_WRITE) as memory:
+        struct.pack_into("<Q", memory, 4096 + 32, about)
+    with RingReader(ring.descriptor) as reader:
+        assert reader.newest() is None
+
+
+@pytest.mark.parametrize("version", [0, 1, 3])
+def test_a_ring_of_another_version_is_refused_by_name(version: int):
+    data = bytearray(FORM.packed())
+    struct.pack_into("<I", data, 8, version)
+    descriptor = os.memfd_create("other")
+    os.ftruncate(descriptor, FORM.size)
+    os.pwrite(descriptor, bytes(data), 0)
+    with pytest.raises(RingUnreadable, match=f"of version {version}, this streamfx reads 2") as refused:
+        read_form(descriptor)
+    assert "same version" in refused.value.remedy
+    os.close(descriptor)
+
+
+@pytest.mark.parametrize(
+    ("size", "alpha"), [((48, 62), None), ((48, 64), (48, 62)), ((48, 64), (48, 64, 1)), ((48, 64), (1, 64))]
+)
+def test_a_picture_of_another_size_is_refused(ring: RingWriter, size: tuple, alpha: tuple | None):
+    rgb = np.zeros((*size, 3), np.uint8)
+    plane = None if alpha is None else np.zeros(alpha, np.uint8)
     with pytest.raises(ValueError, match="the ring holds"):
-        ring.write(Rendered(rgb, 0, 0, 0, Quality.FULL))
+        ring.write(Rendered(rgb, 0, 0, 0, Quality.FULL, plane))
 
 
 def test_the_beat_is_seen(ring: RingWriter):
@@ -174,7 +246,7 @@ def test_every_mutation_of_a_header_is_refused_or_harmless():
 
 @pytest.mark.parametrize(
     ("index", "value"),
-    [(0, 2), (2, 0), (2, 17), (2, 2**32 - 1), (3, 64), (4, 0), (4, 2**31), (5, 8193), (6, 1), (7, 2)],
+    [(0, 1), (0, 3), (2, 0), (2, 17), (2, 2**32 - 1), (3, 64), (4, 0), (4, 2**31), (5, 8193), (6, 1), (7, 2)],
 )
 def test_figures_that_contradict_one_another_are_refused(index: int, value: int):
     data = bytearray(FORM.packed())

@@ -17,7 +17,8 @@ from typing import Final
 
 from streamfx.errors import WorkerFailed
 
-MAGIC: Final = b"SFXRING 1"
+MAGIC: Final = b"SFXRING 2"
+"""With the layout's version: a reader of another one is told at once."""
 _BACKLOG: Final = 8
 _SEND_S: Final = 0.5
 _JOIN_S: Final = 2.0

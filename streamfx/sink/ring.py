@@ -3,16 +3,16 @@
 The worker gives its pictures to the daemon this way, and the daemon gives what it publishes to the OBS
 plugin and to recordings. One writer, any number of readers; no reader can hold up the writer or harm it.
 
-Layout, version 1, little-endian; all offsets in bytes:
+Layout, version 2, little-endian; all offsets in bytes:
 
     0    magic "SFXRING\\0"      8 bytes
-    8    version                u32  = 1
+    8    version                u32  = 2
     12   header                 u32  offset of the first slot, 4096
     16   slots                  u32  2 to 16
     20   stride                 u32  from slot to slot, a multiple of 64
     24   width, height          u32  px
-    32   row                    u32  from pixel row to pixel row
-    36   format                 u32  1 = R8 G8 B8
+    32   row                    u32  from pixel row to pixel row, 3 * width
+    36   format                 u32  1 = R8 G8 B8, then a plane of alpha
     40   rate                   u32  frames per 1,000 seconds; 0 as they come
     64   beat                   u64  grows while the writer is alive and making progress
     72   written                u64  pictures so far; the newest lies in slot (written - 1) % slots
@@ -24,7 +24,13 @@ Layout, version 1, little-endian; all offsets in bytes:
     16   captured_ns            u64  monotonic clock: when what it shows was captured
     24   rendered_ns            u64  monotonic clock: when it was finished
     32   quality                u32  0 FULL, 1 WARP_ONLY, 2 HELD, 3 IDLE
-    64   pixels                 height rows of `row` bytes
+    36   alpha                  u32  1: the plane of alpha says how much each pixel covers of what is behind,
+                                     255 all of it, and colours are premultiplied by that; 0: the picture is
+                                     opaque, and the plane means nothing
+    64   pixels                 height rows of `row` bytes; after them the plane of alpha, height rows of
+                                `width` bytes
+
+Version 1 had no alpha: a reader of either version refuses the other.
 
 A reader copies the newest slot and looks whether `lock` is even and unchanged; else it takes what is newest
 by then. The memory is a sealed memfd: nobody can shrink it under a reader, and whoever is handed the
@@ -49,14 +55,13 @@ from streamfx.frames import U8, Quality, Rendered
 from streamfx.memory import seal, shared_memory
 
 MAGIC: Final = b"SFXRING\0"
-VERSION: Final = 1
+VERSION: Final = 2
 SLOTS: Final = 4
 """Three more than the newest: a reader has that many frame times for its copy."""
 
 _FIELDS: Final = struct.Struct("<8s9I")
 _HEADER: Final = 4096
 _BEAT, _WRITTEN = 8, 9  # in units of 8 bytes
-_SLOT: Final = struct.Struct("<QQQQI")
 _PIXELS: Final = 64
 _ALIGNMENT: Final = 64
 _MOST_SLOTS: Final = 16
@@ -68,6 +73,8 @@ _ANOTHER: Final = "Restart streamfx and what reads it in the same version"
 
 _RGB: Final = 1
 _CHANNELS: Final = 3
+_HAS_ALPHA: Final = 1 << 32
+"""Of the number that holds quality and alpha: they are read and written as one."""
 
 _FENCE = threading.Lock()
 """Taking it orders this core's memory accesses: processors other than x86 may otherwise show a slot's lock to
@@ -94,7 +101,7 @@ class RingForm:
     @property
     def stride(self) -> int:
         """Bytes from slot to slot."""
-        size = _PIXELS + self.height * self.row
+        size = _PIXELS + self.height * (self.row + self.width)
         return -(-size // _ALIGNMENT) * _ALIGNMENT
 
     @property
@@ -123,9 +130,12 @@ class _Mapping:
 
     def _slot(self, index: int) -> _Slot:
         start, form = _HEADER + index * self.form.stride, self.form
-        pixels = np.frombuffer(self._memory, np.uint8, form.height * form.row, start + _PIXELS)
+        size, pixels = form.height * form.row, start + _PIXELS
+        rgb = np.frombuffer(self._memory, np.uint8, size, pixels)
+        alpha = np.frombuffer(self._memory, np.uint8, form.height * form.width, pixels + size)
         numbers = np.frombuffer(self._memory, np.uint64, 5, start)
-        return _Slot(numbers, pixels.reshape(form.height, form.width, _CHANNELS))
+        shape = (form.height, form.width)
+        return _Slot(numbers, rgb.reshape(*shape, _CHANNELS), alpha.reshape(shape))
 
     def close(self) -> None:
         """Let go of the memory; it is unmapped when nobody copies from it any more."""
@@ -137,8 +147,9 @@ class _Mapping:
 @dataclass(frozen=True, slots=True)
 class _Slot:
     numbers: npt.NDArray[np.uint64]
-    """[5]: lock, seq, captured_ns, rendered_ns, quality (its upper half 0)."""
-    pixels: U8
+    """[5]: lock, seq, captured_ns, rendered_ns, quality (its upper half: alpha)."""
+    rgb: U8
+    alpha: U8
 
 
 def create_ring(form: RingForm) -> int:
@@ -165,21 +176,25 @@ class RingWriter:
         self._mapping = _Mapping(descriptor, form, writable=True)
 
     def write(self, picture: Rendered) -> None:
-        """Add a picture; the oldest slot is lost.
+        """Add a picture; the oldest slot is lost. An opaque one leaves the plane of alpha alone.
 
         Raises:
-            ValueError: it has another size than the ring's.
+            ValueError: it, or its alpha, has another size than the ring's.
         """
         written = int(self._mapping.counters[_WRITTEN])
         slot = self._mapping.slots[written % self.form.slots]
-        if picture.rgb.shape != slot.pixels.shape:
-            raise ValueError(f"the ring holds {slot.pixels.shape}, this is {picture.rgb.shape}")
+        alpha = slot.alpha if picture.alpha is None else picture.alpha
+        if (picture.rgb.shape, alpha.shape) != (slot.rgb.shape, slot.alpha.shape):
+            raise ValueError(f"the ring holds {slot.rgb.shape}, this is {picture.rgb.shape}, {alpha.shape}")
         lock = int(slot.numbers[0]) | 1  # odd already where a writer died in the middle
         slot.numbers[0] = lock
         _fence()
-        np.copyto(slot.pixels, picture.rgb)
-        quality = _QUALITIES.index(picture.quality)
-        slot.numbers[1:] = picture.seq, picture.captured_ns, picture.rendered_ns, quality
+        np.copyto(slot.rgb, picture.rgb)
+        about = _QUALITIES.index(picture.quality)
+        if picture.alpha is not None:
+            np.copyto(slot.alpha, picture.alpha)
+            about |= _HAS_ALPHA
+        slot.numbers[1:] = picture.seq, picture.captured_ns, picture.rendered_ns, about
         _fence()
         slot.numbers[0] = lock + 1
         self._mapping.counters[_WRITTEN] = written + 1
@@ -242,12 +257,14 @@ class RingReader:
         _fence()
         if lock & 1:
             return None
-        pixels = slot.pixels.copy()
-        _, seq, captured_ns, rendered_ns, quality = slot.numbers.tolist()
+        rgb = slot.rgb.copy()
+        _, seq, captured_ns, rendered_ns, about = slot.numbers.tolist()
+        alpha = slot.alpha.copy() if about & _HAS_ALPHA else None
         _fence()
+        quality = about & ~_HAS_ALPHA
         if int(slot.numbers[0]) != lock or quality >= len(_QUALITIES):
             return None
-        return Rendered(pixels, captured_ns, rendered_ns, seq, _QUALITIES[quality])
+        return Rendered(rgb, captured_ns, rendered_ns, seq, _QUALITIES[quality], alpha)
 
     @property
     def written(self) -> int:
