@@ -19,7 +19,7 @@ from typing import Final
 import numpy as np
 
 from streamfx.errors import DeviceLost
-from streamfx.frames import FaceTrack, Motion, Rendered, Rig
+from streamfx.frames import U8, FaceTrack, Motion, Rendered, Rig
 from streamfx.models.face_basis import load_face_basis
 from streamfx.models.face_model import load_face_model
 from streamfx.models.store import Store
@@ -217,11 +217,18 @@ def check_canvas(canvas: Canvas, rig: Rig, networks: Networks, mode: Mode) -> No
     reference = CpuStudio().canvas(rig, networks, mode)
     # Speaking often enough for a card to record all steps now; at rest in the end: nothing is left of it.
     for motion in (*[_speaking()] * _REHEARSALS, Motion.rest()):
-        there, here = (Animator(rig, canvas=one).animate(motion).rgb for one in (canvas, reference))
-        off = float(np.abs(there.astype(np.int16) - here).mean())
+        there, here = (Animator(rig, canvas=one).animate(motion) for one in (canvas, reference))
+        off = max(_apart(there.rgb, here.rgb), _apart(there.alpha, here.alpha))
         if off > _OFF:
             cause = f"The card draws wrong pictures: {off:.1f} grey levels off"
             raise DeviceLost(cause, "Update its driver, or render on the CPU")
+
+
+def _apart(some: U8 | None, others: U8 | None) -> float:
+    """Mean difference of two pictures' values; 0 where neither has any."""
+    if some is None or others is None:
+        return 0.0 if some is others else 255.0
+    return float(np.abs(some.astype(np.int16) - others).mean())
 
 
 def _speaking() -> Motion:

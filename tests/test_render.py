@@ -11,16 +11,16 @@ import synthetic
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamfx.frames import U8, Deformation, Motion, Quality, Rig
+from streamfx.frames import U8, Deformation, Motion, Quality, Rendered, Rig
 from streamfx.models.face_basis import load_face_basis
 from streamfx.pipeline import Animator, animate
 from streamfx.portrait.deform import deform
 from streamfx.portrait.rig import solve_rig
-from streamfx.render.base import Mode, MouthCrop, MouthView, Rectified, Residual
+from streamfx.render.base import Mode, MouthCrop, MouthView, Picture, Rectified, Refiner, Residual
 from streamfx.render.canvas import CpuCanvas
 from streamfx.render.composite import add_residual, draw_mouth, finish
 from streamfx.render.cpu import CpuRenderer
-from streamfx.render.kernels import coverage, lay_over, rasterise
+from streamfx.render.kernels import cover, coverage, lay_over, lift, rasterise
 from streamfx.render.mouth import ProceduralMouth
 from streamfx.render.rectify import CROP
 from streamfx.render.temporal import MouthBlender
@@ -36,13 +36,21 @@ EXTREMES = {
 }
 
 
+def before(ground: U8, picture: Rendered) -> U8:
+    """u8 [H,W,3]: a picture as whoever lays it over a ground shows it."""
+    if picture.alpha is None:
+        return picture.rgb
+    under = ground * (1 - picture.alpha[..., None] / np.float32(255))
+    return np.clip(np.rint(picture.rgb + under), 0, 255).astype(np.uint8)
+
+
 # -- the photo at rest ---------------------------------------------------------------------------------------
 
 
 @BOTH
 def test_at_rest_the_picture_is_the_photo(mode: Mode):
     rig = synthetic.rig()
-    shown = Animator(rig, canvas=CpuCanvas(rig, mode=mode)).animate(synthetic.rest(rig)).rgb
+    shown = before(rig.plate, Animator(rig, canvas=CpuCanvas(rig, mode=mode)).animate(synthetic.rest(rig)))
     difference = cv2.absdiff(shown, synthetic.photo_of(rig))
     assert difference.mean() <= 1.0
     inside = rig.layer[..., 3][rig.pad : -rig.pad, rig.pad : -rig.pad] == 255
@@ -130,6 +138,64 @@ def test_no_finite_motion_breaks_the_renderer(mode: Mode, turn, shift, scale, ja
     picture = Animator(rig, canvas=CpuCanvas(rig, mode=mode)).animate(motion).rgb
     assert picture.shape == (480, 640, 3)
     assert picture.dtype == np.uint8
+
+
+# -- without the background ----------------------------------------------------------------------------------
+
+
+def _both(rig: Rig, motion: Motion, refiner: Refiner | None = None) -> tuple[Rendered, Rendered]:
+    """A motion's picture without its background, and with it."""
+    canvases = (CpuCanvas(rig, mode=mode, refiner=refiner) for mode in (Mode.CUTOUT, Mode.LAYER))
+    cut, whole = (Animator(rig, canvas=canvas).animate(motion) for canvas in canvases)
+    return cut, whole
+
+
+def test_alpha_covers_the_face_and_leaves_the_far_background_free():
+    rig = synthetic.rig()
+    for motion in (synthetic.motion(), synthetic.motion(turn=(5, 12, -4), shift=(1, -1))):
+        cut, whole = _both(rig, motion)
+        assert cut.alpha is not None
+        assert whole.alpha is None
+        face = deform(rig, motion).vertices[:468]
+        hull = cv2.fillConvexPoly(np.zeros((480, 640), np.uint8), cv2.convexHull(face.astype(np.int32)), 1)
+        inside = cv2.erode(hull, np.ones((15, 15), np.uint8)) > 0
+        assert (cut.alpha[inside] == 255).all()
+        assert (cut.alpha[:40, :80] == 0).all()
+        assert (cut.rgb[:40, :80] == 0).all()
+        soft = (cut.alpha > 20) & (cut.alpha < 235)
+        assert 0.0005 < soft.mean() < 0.1, "the edge is soft, and an edge"
+
+
+@pytest.mark.parametrize("name", [*EXTREMES, "speaking"])
+@pytest.mark.parametrize("level", [None, 0.5, -0.5])
+def test_laid_over_its_own_plate_it_is_the_opaque_picture(name: str, level: float | None):
+    """Whatever is drawn on the person: eyes, mouth, a residual up to the face's edge."""
+    motion = EXTREMES.get(name, synthetic.motion(turn=(4, 15, 3), jaw=1.2, smile=0.4, gaze=(0.1, 0.05)))
+    rig = synthetic.rig()
+    cut, whole = _both(rig, motion, None if level is None else Brighter(level))
+    assert cut.alpha is not None
+    assert (cut.rgb <= cut.alpha[..., None]).all(), "premultiplied"
+    off = cv2.absdiff(before(rig.plate, cut), whole.rgb).max(2)
+    limit = 2 if level is None else 12  # a residual beyond what half covered pixels can hold is cut off
+    assert (off[cut.alpha == 255] == 0).all()
+    assert (off > 2).mean() < 2e-4
+    assert off.max() <= limit
+
+
+def test_hard_edges_are_as_soft_as_in_the_opaque_picture():
+    rng = np.random.default_rng(5)
+    shape = cv2.resize(
+        rng.integers(0, 2, (12, 16)).astype(np.uint8) * 255, (64, 48), interpolation=cv2.INTER_NEAREST
+    )
+    shape[20:30] = cv2.GaussianBlur(shape, (0, 0), 3)[20:30]
+    layer = np.dstack([shape // 2, shape // 3, shape, shape])
+    plate = rng.integers(0, 256, (48, 64, 3), np.uint8)
+    shown, alpha, cut = plate.copy(), np.full((48, 64), 7, np.uint8), np.zeros((48, 64, 3), np.uint8)
+    lay_over(layer, shown)
+    cover(layer, alpha)
+    lift(shown, plate, alpha, cut)
+    assert ((alpha > 0) & (alpha < 255) & ((shape == 0) | (shape == 255))).any(), "stairs are softened"
+    assert np.abs(cut[..., 2].astype(int) - alpha).max() <= 1, "blue was as much as alpha"
 
 
 # -- beyond the photo ----------------------------------------------------------------------------------------
@@ -303,8 +369,11 @@ def test_after_a_loss_the_past_is_forgotten():
 class Brighter:
     """A refiner that adds the same everywhere."""
 
+    def __init__(self, by: float = 0.1) -> None:
+        self._by = by
+
     def refine(self, face: Rectified, deformation: Deformation) -> Residual:
-        return Residual(np.full((CROP, CROP, 3), 0.1, np.float32))
+        return Residual(np.full((CROP, CROP, 3), self._by, np.float32))
 
 
 def test_a_refiner_changes_the_face_only_and_the_quality_says_so():
@@ -345,7 +414,7 @@ def test_the_quality_tells_how_the_picture_came_about(held, presence, refined, q
     deformation = replace(
         deform(synthetic.rig(), Motion.rest()), held=held, presence=presence, seq=7, captured_ns=9
     )
-    rendered = finish(np.zeros((4, 4, 3), np.uint8), deformation, refined)
+    rendered = finish(Picture(np.zeros((4, 4, 3), np.uint8)), deformation, refined)
     assert (rendered.quality, rendered.seq, rendered.captured_ns) == (quality, 7, 9)
 
 

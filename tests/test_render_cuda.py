@@ -25,14 +25,14 @@ from scenes import MOTION, photo, store
 from torch import Tensor
 
 from streamfx.errors import DeviceExhausted, DeviceLost, DeviceUnavailable, ModelCorrupt
-from streamfx.frames import F32, U8, Motion, Rig
+from streamfx.frames import F32, Motion, Rendered, Rig
 from streamfx.models.network import Network as OpenVinoNetwork
 from streamfx.models.network import Precision
 from streamfx.models.weights import NetworkName, Profile, Weights, shipped_weights
 from streamfx.nets import AsRun, build
 from streamfx.pipeline import Animator, check_canvas, load_portrait
 from streamfx.portrait.deform import deform
-from streamfx.render.base import Mode, Network, Networks
+from streamfx.render.base import Mode, Network, Networks, Picture
 from streamfx.render.canvas import CpuCanvas
 from streamfx.render.cuda.batches import TensorNetwork
 from streamfx.render.cuda.canvas import CardCanvas
@@ -40,14 +40,15 @@ from streamfx.render.cuda.device import device_errors
 from streamfx.render.cuda.flow import flows
 from streamfx.render.cuda.layout import Writer
 from streamfx.render.cuda.networks import shipped_network, untrained_network
-from streamfx.render.cuda.pixels import blurred, gaussian, lay_over
+from streamfx.render.cuda.pixels import blurred, gaussian, lay_over, lift, softened
 from streamfx.render.cuda.raster import draw
 from streamfx.render.cuda.refining import membrane as tensor_membrane
 from streamfx.render.cuda.steps import Numbers, Step
 from streamfx.render.cuda.studio import CudaStudio
 from streamfx.render.cuda.tiles import Tiles
+from streamfx.render.kernels import cover, rasterise
 from streamfx.render.kernels import lay_over as lay_over_on_cpu
-from streamfx.render.kernels import rasterise
+from streamfx.render.kernels import lift as lift_on_cpu
 from streamfx.render.painter import PaperNetworkPainter
 from streamfx.render.refiner import RIM, PaperNetworkRefiner, membrane
 from streamfx.render.studio import CpuStudio
@@ -109,10 +110,20 @@ def test_both_canvases_draw_the_same_film(rig: Rig, golden: list[Motion], chosen
 def assert_same_film(there: Animator, here: Animator, motions: list[Motion], mean: float = MEAN):
     for motion in motions:
         one, other = there.animate(motion), here.animate(motion)
-        off = cv2.absdiff(one.rgb, other.rgb)
-        assert off.mean() <= mean
-        assert (off.max(2) > MOST).mean() <= FEW
+        assert_alike(one, other, mean)
         assert one.quality is other.quality
+
+
+def assert_alike(one: Rendered, other: Rendered, mean: float = MEAN):
+    off = cv2.absdiff(one.rgb, other.rgb)
+    assert off.mean() <= mean
+    assert (off.max(2) > MOST).mean() <= FEW
+    assert (one.alpha is None) == (other.alpha is None)
+    if one.alpha is not None and other.alpha is not None:
+        off = cv2.absdiff(one.alpha, other.alpha)
+        assert off.mean() <= MEAN
+        assert (off > MOST).mean() <= FEW
+        assert (one.rgb <= one.alpha[..., None]).all(), "premultiplied"
 
 
 def test_the_papers_networks_draw_the_same_film(rig: Rig, golden: list[Motion]):
@@ -139,9 +150,7 @@ def test_the_papers_networks_draw_the_same_film(rig: Rig, golden: list[Motion]):
 def test_both_canvases_agree_on_what_nobody_does(name: str, mode: Mode):
     rig, motion = synthetic.rig(), EXTREMES[name]
     there, here = (Animator(rig, canvas=one.canvas(rig, Networks(), mode)) for one in (studio(), CpuStudio()))
-    off = cv2.absdiff(there.animate(motion).rgb, here.animate(motion).rgb)
-    assert off.mean() <= MEAN
-    assert (off.max(2) > MOST).mean() <= FEW
+    assert_alike(there.animate(motion), here.animate(motion))
 
 
 def test_a_picture_is_the_same_whatever_was_drawn_before(rig: Rig, golden: list[Motion]):
@@ -204,16 +213,30 @@ def test_tiles_grow_with_the_mesh():
     assert few < 50 < 130_000 < many < 140_000  # half of 512 x 512 tiles, and the diagonal
 
 
-def test_the_layer_is_laid_over_as_on_the_cpu():
+def planes(picture: np.ndarray) -> Tensor:
+    return tensor(picture).permute(2, 0, 1).float()
+
+
+def pixels(planes: Tensor) -> np.ndarray:
+    return planes.permute(1, 2, 0).cpu().numpy()
+
+
+def test_the_layer_is_laid_over_and_lifted_as_on_the_cpu():
     rng = np.random.default_rng(3)
     alpha = cv2.GaussianBlur((rng.random((48, 64)) > 0.6).astype(np.float32), (0, 0), 1.5)
     alpha[10:20, 10:30] = 1
     alpha = (255 * np.clip(3 * alpha - 1, 0, 1)).astype(np.uint8)
     layer = np.dstack([*(alpha // k for k in (1, 2, 3)), alpha])
     ground = rng.integers(0, 255, (48, 64, 3), dtype=np.uint8)
-    there = lay_over(tensor(layer).permute(2, 0, 1).float(), tensor(ground).permute(2, 0, 1).float())
-    lay_over_on_cpu(layer, ground)
-    assert np.abs(there.permute(1, 2, 0).cpu().numpy() - ground).max() <= 1.5, "the CPU rounds twice"
+    soft, plate = softened(planes(layer)), planes(ground)
+    there, shown = lay_over(soft, plate), ground.copy()
+    lay_over_on_cpu(layer, shown)
+    assert np.abs(pixels(there) - shown).max() <= 1.5, "the CPU rounds twice"
+    lifted, covers, cut = lift(there, plate, soft[3:]), np.zeros((48, 64), np.uint8), np.zeros_like(ground)
+    cover(layer, covers)
+    lift_on_cpu(shown, ground, covers, cut)
+    assert np.abs(pixels(soft[3:])[..., 0] - covers).max() <= 1
+    assert np.abs(pixels(lifted) - cut).max() <= 2
 
 
 def test_blurs_are_opencvs():
@@ -347,7 +370,8 @@ def test_errors_of_the_card_are_told_by_class():
         raise RuntimeError("a mistake of ours")
 
 
-def test_a_canvas_that_draws_something_else_is_not_given_out(rig: Rig):
+@pytest.mark.parametrize("mode", [Mode.LAYER, Mode.CUTOUT])
+def test_a_canvas_that_draws_something_else_is_not_given_out(rig: Rig, mode: Mode):
     class Wrong:
         def __init__(self, canvas: CardCanvas) -> None:
             self._canvas = canvas
@@ -355,13 +379,18 @@ def test_a_canvas_that_draws_something_else_is_not_given_out(rig: Rig):
         def __getattr__(self, name: str) -> object:
             return getattr(self._canvas, name)
 
-        def picture(self) -> U8:
-            return self._canvas.picture()[:, ::-1]
+        def picture(self) -> Picture:
+            right = self._canvas.picture()
+            if right.alpha is None:
+                return Picture(right.rgb[:, ::-1])
+            return Picture(right.rgb, right.alpha[:, ::-1])
 
-    right = studio().canvas(rig, Networks())
-    check_canvas(right, rig, Networks(), Mode.LAYER)
+    right = studio().canvas(rig, Networks(), mode)
+    check_canvas(right, rig, Networks(), mode)
     with pytest.raises(DeviceLost, match=r"wrong pictures: .* grey levels off"):
-        check_canvas(Wrong(right), rig, Networks(), Mode.LAYER)  # type: ignore[arg-type]
+        check_canvas(Wrong(right), rig, Networks(), mode)  # type: ignore[arg-type]
+    with pytest.raises(DeviceLost, match=r"wrong pictures: .* grey levels off"):
+        check_canvas(right, rig, Networks(), Mode.LAYER if mode is Mode.CUTOUT else Mode.CUTOUT)
 
 
 def test_a_network_that_answers_no_number_leaves_the_warp(rig: Rig, golden: list[Motion]):
@@ -375,7 +404,7 @@ def test_a_network_that_answers_no_number_leaves_the_warp(rig: Rig, golden: list
     for one in (canvas, plain):
         one.warp(moved)
         one.refine(moved)
-        pictures.append(one.picture())
+        pictures.append(one.picture().rgb)
     assert cv2.absdiff(*pictures).max() <= 90, "only the change of light shows"
     assert pictures[0].mean() > 20
 

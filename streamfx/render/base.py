@@ -26,12 +26,14 @@ What it returns may be overwritten by its next call.
 
 
 class Mode(StrEnum):
-    """What moves with the head."""
+    """What is drawn, and what of it moves with the head."""
 
     LAYER = "layer"
     """The person moves over a still background (default)."""
     SHEET = "sheet"
     """The whole photo is one elastic sheet."""
+    CUTOUT = "cutout"
+    """The person moves as in LAYER, and the background is taken away: pictures have alpha."""
 
 
 class Device(StrEnum):
@@ -139,6 +141,20 @@ class MouthPainter(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A finished picture."""
+
+    rgb: U8 = field(repr=False)
+    """u8 [H,W,3]; with `alpha` premultiplied."""
+    alpha: U8 | None = field(default=None, repr=False)
+    """u8 [H,W], as Rendered.alpha: there with Mode.CUTOUT, else None."""
+
+    def copy(self) -> Picture:
+        """One that shares no memory with this."""
+        return Picture(self.rgb.copy(), None if self.alpha is None else self.alpha.copy())
+
+
 class Canvas(Protocol):
     """One rig's picture in the making; a frame is warp, refine (or not), draw_mouth, picture, in this order.
 
@@ -162,8 +178,8 @@ class Canvas(Protocol):
         """Put the inside of the mouth between the lips; without `networks`, the procedural one."""
         ...
 
-    def picture(self) -> U8:
-        """u8 [H,W,3]: the finished picture, the caller's to keep."""
+    def picture(self) -> Picture:
+        """The finished picture, the caller's to keep."""
         ...
 
     def time_with(self, timer: StageTimer) -> None:
@@ -205,4 +221,8 @@ class Renderer(Protocol):
 
     def draw_mouth(self, picture: U8, view: MouthView, mouth: U8) -> None:
         """Put a painted mouth (u8 [n,n,3]) between the lips, in place."""
+        ...
+
+    def finished(self, picture: U8) -> Picture:
+        """The picture that was begun by the last `warp`; with Mode.CUTOUT, without its background."""
         ...

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from streamfx.frames import U8, Deformation, Rig
 from streamfx.models.face_basis import load_face_basis
-from streamfx.render.base import Mode, MouthPainter, Refiner, Renderer
+from streamfx.render.base import Mode, MouthPainter, Picture, Refiner, Renderer
 from streamfx.render.cpu import CpuRenderer
 from streamfx.render.mouth import ProceduralMouth
 from streamfx.render.temporal import MouthBlender
@@ -26,7 +26,7 @@ class CpuCanvas:
 
         Args:
             rig: the portrait.
-            mode: what moves with the head.
+            mode: what is drawn.
             refiner: the face's network, where it is at hand.
             painter: the mouth's network; None takes the procedural mouth.
         """
@@ -63,9 +63,9 @@ class CpuCanvas:
         mouth = self._blender.blend(painter.paint(view, deformation), view, deformation)
         self._renderer.draw_mouth(self._picture, view, mouth)
 
-    def picture(self) -> U8:
+    def picture(self) -> Picture:
         """See base.Canvas."""
-        return self._picture
+        return self._renderer.finished(self._picture)
 
     def time_with(self, timer: StageTimer) -> None:
         """See base.Canvas: the caller sees all."""

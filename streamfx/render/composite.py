@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from streamfx.frames import F32, U8, Deformation, Quality, Rendered
-from streamfx.render.base import CLOSED_GAP, MouthView, Rectified, Residual
+from streamfx.render.base import CLOSED_GAP, MouthView, Picture, Rectified, Residual
 from streamfx.render.kernels import coverage, draw_patch
 from streamfx.render.network_kernels import weigh
 from streamfx.render.rectify import CROP, box_of, move
@@ -76,10 +76,11 @@ def lip_opening(lips: F32, gap: float, shape: tuple[int, ...]) -> tuple[int, int
     return left, top, cv2.GaussianBlur(mask, (0, 0), _LINE_BLUR) * opened
 
 
-def finish(picture: U8, deformation: Deformation, refined: bool) -> Rendered:
+def finish(picture: Picture, deformation: Deformation, refined: bool) -> Rendered:
     """The only constructor of Rendered: what leaves here was drawn from a Rig, never from a Frame."""
     if deformation.held:
         quality = Quality.HELD if deformation.presence > 0 else Quality.IDLE
     else:
         quality = Quality.FULL if refined else Quality.WARP_ONLY
-    return Rendered(picture, deformation.captured_ns, monotonic_ns(), deformation.seq, quality)
+    captured_ns, seq = deformation.captured_ns, deformation.seq
+    return Rendered(picture.rgb, captured_ns, monotonic_ns(), seq, quality, picture.alpha)

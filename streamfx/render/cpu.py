@@ -6,10 +6,10 @@ import cv2
 import numpy as np
 
 from streamfx.frames import F32, I32, U8, Deformation, Rig
-from streamfx.render.base import Mode, MouthCrop, MouthView, Rectified, Residual
+from streamfx.render.base import Mode, MouthCrop, MouthView, Picture, Rectified, Residual
 from streamfx.render.composite import add_residual, draw_mouth
 from streamfx.render.eyes import EyeDrawer
-from streamfx.render.kernels import lay_over, rasterise
+from streamfx.render.kernels import cover, lay_over, lift, rasterise
 from streamfx.render.light import Relighter
 from streamfx.render.mesh import DrawnMesh
 from streamfx.render.network_kernels import blank
@@ -38,11 +38,12 @@ class CpuRenderer:
         Args:
             rig: what to draw.
             sigma: f32 [468,2] px at 256: unit of the displacement map (FaceBasis.sigma).
-            mode: what moves with the head.
+            mode: what is drawn.
         """
         self._rig, self._mode, self._sigma = rig, mode, sigma
         width, height = rig.size
         self._map = np.empty((height, width, 2), np.float32)
+        self._alpha = np.zeros((height, width), np.uint8)
         self._crop_map = np.empty((CROP, CROP, 2), np.float32)
         self._relighter, self._eyes = Relighter(rig), EyeDrawer(rig)
         self._mesh = DrawnMesh(rig, mode)
@@ -96,6 +97,14 @@ class CpuRenderer:
         """See base.Renderer."""
         draw_mouth(picture, view, mouth)
 
+    def finished(self, picture: U8) -> Picture:
+        """See base.Renderer. All is drawn over the plate first: networks see no cut edges."""
+        if self._mode is not Mode.CUTOUT:
+            return Picture(picture)
+        rgb = np.zeros_like(picture)
+        lift(picture, self._rig.plate, self._alpha, rgb)
+        return Picture(rgb, self._alpha.copy())
+
     def _sheet(self, deformation: Deformation, triangles: I32) -> U8:
         self._map.fill(_NOWHERE)
         rasterise(deformation.vertices, self._mesh.sources, triangles, self._map)
@@ -113,6 +122,9 @@ class CpuRenderer:
             self._rig.layer, self._map[box], None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT
         )
         lay_over(layer, picture[box])
+        if self._mode is Mode.CUTOUT:
+            self._alpha.fill(0)
+            cover(layer, self._alpha[box])
         return picture
 
     def _person_box(self, vertices: F32) -> tuple[slice, slice]:

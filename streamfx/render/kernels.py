@@ -156,6 +156,51 @@ def lay_over(layer: U8, ground: U8) -> None:
 
 
 @compiled
+def cover(layer: U8, alpha: U8) -> None:
+    """The alpha with which `lay_over` lays a layer over its ground: hard edges are averaged.
+
+    Args:
+        layer: u8 [H,W,4] premultiplied.
+        alpha: u8 [H,W], overwritten.
+    """
+    height, width = layer.shape[0], layer.shape[1]
+    for y in range(height):
+        inner_row = 0 < y < height - 1
+        for x in range(width):
+            value = np.int32(layer[y, x, 3])
+            if inner_row and 0 < x < width - 1:
+                around = _around(layer, y, x, 3)
+                if abs(4 * value - around) > _JUMP:
+                    value = (4 * value + around + 4) >> 3
+            alpha[y, x] = value
+
+
+@compiled
+def lift(picture: U8, plate: U8, alpha: U8, out: U8) -> None:
+    """out = picture - (1 - alpha) * plate: what was laid over a plate, taken off it again, premultiplied.
+
+    What was drawn since then stays where alpha lets it: no colour exceeds its alpha.
+
+    Args:
+        picture, plate: u8 [H,W,3].
+        alpha: u8 [H,W], of `cover`.
+        out: u8 [H,W,3] of zeros.
+    """
+    for y in range(alpha.shape[0]):
+        for x in range(alpha.shape[1]):
+            covers = np.int32(alpha[y, x])
+            if covers == 255:
+                out[y, x, 0] = picture[y, x, 0]
+                out[y, x, 1] = picture[y, x, 1]
+                out[y, x, 2] = picture[y, x, 2]
+            elif covers > 0:
+                for c in range(3):
+                    under = np.int32(plate[y, x, c]) * (255 - covers) + 128  # rounded as by lay_over
+                    value = picture[y, x, c] - ((under + (under >> 8)) >> 8)
+                    out[y, x, c] = np.uint8(min(max(value, 0), covers))
+
+
+@compiled
 def _edges_at(polygon: F32, y: int, near: I32) -> int:
     """Note the edges that touch a pixel row; their number. Edge i leads from point i to the next."""
     count, found = polygon.shape[0], 0

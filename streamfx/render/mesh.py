@@ -19,7 +19,7 @@ class DrawnMesh:
 
         Args:
             rig: whose.
-            mode: what moves with the head.
+            mode: what is drawn.
         """
         self.sources = rig.vertices + np.float32(rig.pad)
         """f32 [V,2] px of photo and layer: what each vertex shows."""
@@ -27,7 +27,7 @@ class DrawnMesh:
         outside = rig.triangles[:split]
         self.person = outside[rig.visible]
         """i32 [K,3]: triangles outside the face that hold any of the person."""
-        self.exterior = self.person if mode is Mode.LAYER else outside
+        self.exterior = outside if mode is Mode.SHEET else self.person
         """i32 [K',3]: those that the frame shows."""
         self.face = rig.triangles[split:]
         """i32 [898,3]"""

@@ -11,7 +11,7 @@ from typing import Protocol
 from streamfx.frames import U8, Deformation, Rig
 from streamfx.models.face_basis import load_face_basis
 from streamfx.models.weights import Profile
-from streamfx.render.base import CLOSED_GAP, Mode, MouthCrop, Networks
+from streamfx.render.base import CLOSED_GAP, Mode, MouthCrop, Networks, Picture
 from streamfx.render.cuda.forms import GROWING, MOUTH, PROCEDURAL, REFINE, STEPS, WARP
 from streamfx.render.cuda.geometry import Geometry
 from streamfx.render.cuda.layout import Layout, Writer
@@ -35,8 +35,8 @@ class Easel(Protocol):
         """
         ...
 
-    def picture(self) -> U8:
-        """u8 [H,W,3]: the finished picture, the caller's to keep.
+    def picture(self) -> Picture:
+        """The finished picture, the caller's to keep.
 
         Raises:
             DeviceExhausted: the card's memory is full; the next frame may find room.
@@ -96,7 +96,7 @@ class CardCanvas:
         self._writers[step].write(self._geometry.mouth(deformation, crop, blends=blends))
         self._easel.draw(step)
 
-    def picture(self) -> U8:
+    def picture(self) -> Picture:
         """See base.Canvas."""
         return self._easel.picture()
 

@@ -17,7 +17,9 @@ from streamfx.render.cuda.pixels import (
     gaussian,
     grid,
     lay_over,
+    lift,
     sample,
+    softened,
     through,
     to_device,
 )
@@ -65,6 +67,9 @@ class WarpedPhoto:
         self._size, self._eyes = rig.size, eyes
         self._sheet = to_device(rig.photo, device) if mode is Mode.SHEET else None
         self._layer, self._plate = to_device(rig.layer, device), to_device(rig.plate, device)
+        width, height = rig.size
+        self.alpha = torch.zeros(1, height, width, device=device) if mode is Mode.CUTOUT else None
+        """f32 [1,H,W] 0..255 of the last picture; None where it has a background."""
 
     def draw(self, picture: Tensor, numbers: Numbers) -> None:
         """Into f32 [3,H,W] 0..255."""
@@ -74,8 +79,15 @@ class WarpedPhoto:
         if self._sheet is not None:
             picture.copy_(sample(self._sheet, x, y, "border"))
         else:
-            picture.copy_(lay_over(sample(self._layer, x, y, "zeros"), self._plate))
+            layer = softened(sample(self._layer, x, y, "zeros"))
+            picture.copy_(lay_over(layer, self._plate))
+            if self.alpha is not None:
+                self.alpha.copy_(layer[3:])
         self._eyes.draw(picture, numbers)
+
+    def lifted(self, picture: Tensor) -> Tensor:
+        """The finished picture f32 [3,H,W] 0..255; without its background where there is `alpha`."""
+        return picture if self.alpha is None else lift(picture, self._plate, self.alpha)
 
 
 class FaceCrop:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from streamfx.frames import U8, Rig
 from streamfx.models.weights import NetworkName, Profile
-from streamfx.render.base import Mode, Networks
+from streamfx.render.base import Mode, Networks, Picture
 from streamfx.render.cuda.batches import Ask, Batch
 from streamfx.render.cuda.drawing import Eyeballs, FaceCrop, WarpedPhoto
 from streamfx.render.cuda.forms import MOUTH, PROCEDURAL, REFINE, WARP
@@ -28,6 +28,7 @@ from streamfx.render.cuda.mouths import (
     ProceduralTensorPainter,
     TensorPainter,
 )
+from streamfx.render.cuda.planes import picture_bytes, picture_in
 from streamfx.render.cuda.refining import LiteTensorRefiner, PaperTensorRefiner, TensorRefiner
 from streamfx.render.cuda.steps import Numbers, Program, Step
 from streamfx.render.rectify import CROP
@@ -55,7 +56,7 @@ class TensorEasel:
             outside: triangles before those of the face in its crop (Geometry.outside).
             networks: which it will ask.
             device: where its pictures are made.
-            mode: what moves with the head.
+            mode: what is drawn.
             recorded: whether steps are played back as CUDA graphs (Program).
         """
         self.device = device
@@ -63,8 +64,9 @@ class TensorEasel:
         self._warped = WarpedPhoto(rig, mode, eyes, device)
         self._face = FaceCrop(rig, outside, eyes, device)
         self._picture = torch.zeros(_COLOURS, height, width, device=device)
-        self._shown = torch.zeros(height, width, _COLOURS, dtype=torch.uint8, device=device)
-        self._here = torch.zeros(height, width, _COLOURS, dtype=torch.uint8, pin_memory=device.type == "cuda")
+        down = partial(torch.zeros, picture_bytes(rig.size, mode), dtype=torch.uint8)
+        self._shown, self._here = down(device=device), down(pin_memory=device.type == "cuda")
+        self._form = rig.size, mode
         self._finish = Program(self._round, device, recorded=recorded)
         step = partial(Step, device=device, recorded=recorded)
         self._steps = {WARP: step([partial(self._warped.draw, self._picture)])}
@@ -107,10 +109,15 @@ class TensorEasel:
         self._here.copy_(self._shown, non_blocking=True)
 
     @property
-    def shown(self) -> U8:
-        """u8 [H,W,3]: what was sent down, until the next."""
-        shown: U8 = self._here.numpy()
-        return shown
+    def sent(self) -> U8:
+        """u8 [planes.picture_bytes]: the memory of what was sent down."""
+        sent: U8 = self._here.numpy()
+        return sent
+
+    @property
+    def shown(self) -> Picture:
+        """What was sent down, until the next."""
+        return picture_in(self.sent, *self._form)
 
     def _ask(self, step: str, network: NetworkName, channels: int, side: int) -> Ask:
         shape, device = (side, side), self.device
@@ -149,7 +156,11 @@ class TensorEasel:
         drawing.show(self._picture, painter.painted(answer, numbers), numbers)
 
     def _round(self) -> None:
-        self._shown.copy_((self._picture + 0.5).clamp(0, 255).permute(1, 2, 0))
+        colours, alpha = self._warped.lifted(self._picture), self._warped.alpha
+        rgb = self._shown[: colours.numel()].view(*colours.shape[1:], _COLOURS)
+        rgb.copy_((colours + 0.5).clamp(0, 255).permute(1, 2, 0))
+        if alpha is not None:
+            self._shown[colours.numel() :].copy_((alpha + 0.5).clamp(0, 255).flatten())
 
 
 def draw_together(step: str, easels: Sequence[TensorEasel], networks: Mapping[NetworkName, Batch]) -> None:

@@ -45,7 +45,7 @@ class Geometry:
         Args:
             rig: whose.
             sigma: f32 [468,2] px at 256: unit of the displacement map (FaceBasis.sigma).
-            mode: what moves with the head.
+            mode: what is drawn.
         """
         self._size, self._sigma = rig.size, sigma
         self._mesh, self._eyes, self._relighter = DrawnMesh(rig, mode), EyeDrawer(rig), Relighter(rig)

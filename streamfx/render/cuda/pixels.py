@@ -57,21 +57,35 @@ def blurred(planes: Tensor, kernel: Tensor) -> Tensor:
     ]
 
 
-def lay_over(layer: Tensor, ground: Tensor) -> Tensor:
-    """layer + (1 - alpha) ground, hard edges of alpha averaged with their neighbours (kernels.lay_over).
-
-    Args:
-        layer: f32 [4,H,W] 0..255, premultiplied.
-        ground: f32 [3,H,W] 0..255.
-    """
+def softened(layer: Tensor) -> Tensor:
+    """A layer f32 [4,H,W] 0..255, premultiplied: hard edges of alpha averaged with their neighbours."""
     around = torch.zeros_like(layer)
     middle = layer[:, 1:-1, 1:-1]
     around[:, 1:-1, 1:-1] = (
         layer[:, :-2, 1:-1] + layer[:, 2:, 1:-1] + layer[:, 1:-1, :-2] + layer[:, 1:-1, 2:] - 4 * middle
     )
     hard = (around[3:].abs() > _JUMP).to(layer.dtype)
-    soft = layer + hard * around / 8
-    return (soft[:3] + ground * (1 - soft[3:] / 255)).clamp(0, 255)
+    return layer + hard * around / 8
+
+
+def lay_over(layer: Tensor, ground: Tensor) -> Tensor:
+    """layer + (1 - alpha) ground (with `softened`, that is kernels.lay_over).
+
+    Args:
+        layer: f32 [4,H,W] 0..255, premultiplied.
+        ground: f32 [3,H,W] 0..255.
+    """
+    return (layer[:3] + ground * (1 - layer[3:] / 255)).clamp(0, 255)
+
+
+def lift(picture: Tensor, plate: Tensor, alpha: Tensor) -> Tensor:
+    """picture - (1 - alpha) plate, no colour above its alpha (kernels.lift).
+
+    Args:
+        picture, plate: f32 [3,H,W] 0..255.
+        alpha: f32 [1,H,W] 0..255.
+    """
+    return torch.minimum((picture - plate * (1 - alpha / 255)).clamp(min=0), alpha)
 
 
 class Window:

@@ -9,7 +9,7 @@ import torch
 
 from streamfx.frames import U8, Rig
 from streamfx.models.weights import NetworkName
-from streamfx.render.base import Canvas, Mode, Networks
+from streamfx.render.base import Canvas, Mode, Networks, Picture
 from streamfx.render.cuda.batches import Batch, TensorNetwork
 from streamfx.render.cuda.canvas import CardCanvas, geometry_of
 from streamfx.render.cuda.clock import Clock
@@ -121,7 +121,7 @@ class _Alone:
         with device_errors(), self._clock.measure("mouth" if step == PROCEDURAL else step):
             draw_together(step, [self._easel], self._networks)
 
-    def picture(self) -> U8:
+    def picture(self) -> Picture:
         device = self._easel.device
         with device_errors():
             with self._clock.measure("finish"):

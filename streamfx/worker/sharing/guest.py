@@ -15,6 +15,7 @@ from streamfx.render.base import Mode, MouthCrop, Networks
 from streamfx.render.cuda.easel import TensorEasel
 from streamfx.render.cuda.forms import GROWING, STEPS, WARP, forms
 from streamfx.render.cuda.layout import Layout
+from streamfx.render.cuda.planes import picture_bytes
 from streamfx.render.mesh import DrawnMesh
 from streamfx.worker.sharing.wire import DONE, DRAW, FAILED, OPEN, PLACE, Json, Wire, close_all
 
@@ -87,7 +88,7 @@ class Guest:
     def give(self) -> None:
         """Copy the finished picture to where its worker reads it."""
         if self.easel is not None and self._picture is not None:
-            self._picture[:] = self.easel.shown
+            self._picture[:] = self.easel.sent
 
     def _open(self, message: Json, rig_file: int, picture: int) -> None:
         if self.easel is not None:
@@ -95,9 +96,9 @@ class Guest:
         with os.fdopen(os.dup(rig_file), "rb") as file:
             file.seek(0)
             rig = read_rig(file)
-        mode, (width, height) = Mode(message["mode"]), rig.size
+        mode = Mode(message["mode"])
         networks = Networks(_profile(message["refine"]), _profile(message["mouth"]))
-        self._picture = _memory(picture, width * height * 3).reshape(height, width, 3)
+        self._picture = _memory(picture, picture_bytes(rig.size, mode))
         mesh = DrawnMesh(rig, mode)
         crop = MouthCrop.FACE if networks.mouth is Profile.PAPER else MouthCrop.MOUTH
         easel = self._make_easel(rig, len(mesh.person), networks, mode)

@@ -20,10 +20,11 @@ from streamfx.errors import (
 from streamfx.frames import U8, Rig
 from streamfx.memory import mapped, seal, shared_memory
 from streamfx.portrait.cache import write_rig
-from streamfx.render.base import Canvas, Mode, Networks
+from streamfx.render.base import Canvas, Mode, Networks, Picture
 from streamfx.render.cuda.canvas import CardCanvas, geometry_of
 from streamfx.render.cuda.forms import WARP
 from streamfx.render.cuda.layout import Layout
+from streamfx.render.cuda.planes import picture_bytes, picture_in
 from streamfx.telemetry import StageTimer
 from streamfx.worker.sharing.wire import DONE, DRAW, OPEN, OPENING_S, PLACE, Json, Wire, address
 
@@ -77,11 +78,11 @@ class _Easel:
         """Connect, and hand the rig over."""
         self._wire = _connected(name)
         finalize(self, self._wire.close)  # the card's process hears it, and forgets the rig
-        width, height = rig.size
-        picture = shared_memory(width * height * 3)
+        size = picture_bytes(rig.size, mode)
+        picture = shared_memory(size)
         try:
             seal(picture)
-            self._picture: U8 = mapped(picture, width * height * 3, writable=False).reshape(height, width, 3)
+            self._picture = picture_in(mapped(picture, size, writable=False), rig.size, mode)
             drawn = _written(rig)
             try:
                 wanted = {"mode": mode, "refine": networks.refine, "mouth": networks.mouth}
@@ -107,7 +108,7 @@ class _Easel:
             self._steps = []
         self._steps.append(step)
 
-    def picture(self) -> U8:
+    def picture(self) -> Picture:
         self._ask({"kind": DRAW, "steps": self._steps}, _DRAW_S)
         return self._picture.copy()
 
