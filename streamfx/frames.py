@@ -269,3 +269,5 @@ class IdlePortrait:
     """u8 [K,n,m,3]: the eyes from nearly open to shut, K = 0 where there are none."""
     blink_at: tuple[int, int]
     """(left, top) px of these in the frame."""
+    alpha: U8 | None = field(default=None, repr=False)
+    """u8 [H,W], as Rendered.alpha: `rest` and `blink` are premultiplied; None: opaque."""

@@ -32,6 +32,17 @@ def live(level: int, quality: Quality = Quality.FULL, seq: int = 0) -> Rendered:
     return Rendered(np.full((120, 160, 3), level, np.uint8), 0, 0, seq, quality)
 
 
+def cut_out(level: int, covers: int) -> Rendered:
+    """Half of it the portrait, premultiplied; nothing to the left."""
+    rgb, alpha = np.zeros((120, 160, 3), np.uint8), np.zeros((120, 160), np.uint8)
+    rgb[:, 80:], alpha[:, 80:] = level * covers // 255, covers
+    return Rendered(rgb, 0, 0, 0, Quality.FULL, alpha)
+
+
+def is_premultiplied(picture: Rendered) -> bool:
+    return picture.alpha is not None and bool((picture.rgb <= picture.alpha[..., None]).all())
+
+
 def at_rest() -> Rendered:
     return live(10, Quality.IDLE)
 
@@ -101,6 +112,28 @@ class TestMixer:
         assert qualities[179] is Quality.FULL
         assert max(abs(np.diff(levels))) < 60, "nothing jumps"
 
+    @pytest.mark.parametrize("rest_covers", [None, 90])
+    def test_alpha_fades_with_the_colours(self, rest_covers: int | None):
+        rest = at_rest() if rest_covers is None else cut_out(200, rest_covers)
+        mixer, now, seen = Mixer(), 0, []
+        for _ in range(30):
+            now += TICK
+            seen.append(mixer.show(now, cut_out(240, 255), lambda: rest))
+        assert seen[0].alpha is rest.alpha
+        assert all(is_premultiplied(one) for one in seen[1:])
+        free = [int(one.alpha[0, 0]) for one in seen[1:]]
+        covered = [int(one.alpha[0, 159]) for one in seen[1:]]
+        assert free == sorted(free, reverse=True)
+        assert covered == sorted(covered)
+        assert (free[-1], covered[-1]) == (0, 255)
+        assert max(abs(np.diff(free)), default=0) < 60, "nothing jumps"
+
+    def test_opaque_pictures_fade_without_alpha(self):
+        mixer, now = Mixer(), 0
+        for _ in range(12):
+            now += TICK
+            assert mixer.show(now, live(200), at_rest).alpha is None
+
     def test_hidden_goes_to_rest_though_the_driver_goes_on(self):
         mixer, now = Mixer(), 0
         for tick in range(60):
@@ -167,6 +200,33 @@ class TestIdle:
         idle.save(nan, tmp_path / "d.npz")
         assert idle.load(tmp_path / "d.npz", SIZE) is None
 
+    def test_cut_out_it_breathes_and_blinks_within_its_alpha_and_is_kept_so(self, tmp_path: Path):
+        portrait = silhouette(SIZE, cut_out=True)
+        assert (portrait.rest <= portrait.alpha[..., None]).all()
+        portrait.alpha[40:50, 60:100] = 255
+        portrait = _with_eyes(portrait)
+        idle.save(portrait, tmp_path / "a.npz")
+        kept = idle.load(tmp_path / "a.npz", SIZE)
+        assert kept is not None
+        assert np.array_equal(kept.alpha, portrait.alpha)
+        player = IdlePlayer(kept, seed=1)
+        frames = [player.at(tick * 3 * TICK) for tick in range(60)]
+        assert all(is_premultiplied(one) for one in frames)
+        assert all((one.alpha[:10, :10] == 0).all() for one in frames)
+        assert all(one.alpha[60, 80] == 255 for one in frames)
+        shoulders = np.array([one.alpha[80:100, :80].mean() for one in frames])
+        assert np.ptp(shoulders) > 0.5, "alpha moves as the chest does"
+        for wrong in (np.zeros((120, 80), np.uint8), np.zeros((120, 160), np.float32), np.zeros(5, np.uint8)):
+            idle.save(replace(portrait, alpha=wrong), tmp_path / "b.npz")
+            assert idle.load(tmp_path / "b.npz", SIZE) is None
+
+    def test_a_portrait_kept_by_an_older_version_is_absent(self, tmp_path: Path):
+        idle.save(silhouette(SIZE), tmp_path / "new.npz")
+        with np.load(tmp_path / "new.npz") as arrays:
+            np.savez(tmp_path / "old.npz", **{name: arrays[name] for name in arrays if name != "alpha"})
+        assert idle.load(tmp_path / "new.npz", SIZE).alpha is None
+        assert idle.load(tmp_path / "old.npz", SIZE) is None
+
 
 class TestLook:
     def test_the_mirror_turns_the_picture_but_not_the_badge(self):
@@ -180,6 +240,20 @@ class TestLook:
         assert plain[80:].max() > 200, "the text is seen"
         assert (rgb[80:] == 0).all(), "the picture itself is left alone"
         assert Look().dress(picture) is picture
+
+    def test_alpha_is_mirrored_with_the_picture_and_the_badge_covers(self):
+        picture = cut_out(200, 128)
+        seen = Look(mirror=True, badge="on air").dress(picture)
+        plain = Look(mirror=True).dress(picture)
+        assert is_premultiplied(seen)
+        assert (plain.alpha[:, :80] == 128).all()
+        assert (plain.alpha[:, 80:] == 0).all()
+        assert (plain.rgb[:, :80] == 100).all()
+        assert (seen.alpha[:60] == plain.alpha[:60]).all()
+        alone = Look(badge="on air").dress(picture)
+        assert alone.alpha[80:, :60].max() > 200, "the badge covers where the portrait does not"
+        assert alone.rgb[80:, :60].max() > 200, "and is seen"
+        assert (picture.alpha[:, :80] == 0).all(), "the picture itself is left alone"
 
     @pytest.mark.parametrize("size", [(64, 64), (1920, 1080), (64, 1080)])
     def test_a_badge_fits_any_frame(self, size: tuple[int, int]):
@@ -277,6 +351,24 @@ class TestPublisher:
         assert stalled.take(1).seq >= 20, "the newest"
         publisher.release(stalled)
         publisher.stop()
+
+    def test_a_picture_without_background_reaches_the_ring_mirrored_with_its_badge(self, ring: RingWriter):
+        publisher = Publisher(ring, 60.0, None)
+        publisher.rest_as(silhouette(SIZE, cut_out=True), cut=True)
+        publisher.view = View(Look(mirror=True, badge="on air"))
+        publisher.feed = lambda: replace(cut_out(240, 255), rendered_ns=time.monotonic_ns())
+        preview = publisher.preview()
+        publisher.start()
+        with RingReader(ring.descriptor) as reader:
+            seen = []
+            until(lambda: seen.append(reader.newest()) or (len(seen) > 3 and publisher.account().fresh > 40))
+            shown = next(one for one in reversed(seen) if one is not None)
+        until(lambda: preview.take(2).alpha is not None)
+        publisher.stop()
+        assert all(is_premultiplied(one) for one in seen if one is not None)
+        assert (shown.alpha[:60, :80] == 255).all()
+        assert (shown.alpha[:60, 80:] == 0).all()
+        assert shown.rgb[80:, :60].max() > 200
 
     def test_ticks_move_to_where_the_pictures_come(self, ring: RingWriter):
         """A worker whose pictures come just after the ticks would wait a whole period for each."""

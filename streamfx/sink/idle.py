@@ -25,6 +25,7 @@ _CLOSING_S, _SHUT_S, _OPENING_S = 0.08, 0.05, 0.14
 _BETWEEN_BLINKS_S: Final = (2.2, 5.5)
 _BLINK_S: Final = _CLOSING_S + _SHUT_S + _OPENING_S
 _LARGEST_SIDE: Final = 4096
+_NO_ALPHA: Final = np.zeros((0, 0), np.uint8)
 
 
 class IdlePlayer:
@@ -50,18 +51,20 @@ class IdlePlayer:
         """The portrait at a moment of the monotonic clock; moments must not run backwards."""
         self._start_ns = now_ns if self._start_ns is None else self._start_ns
         seconds = (now_ns - self._start_ns) / 1e9
-        picture = self._moved(self._blinking(seconds), seconds)
+        source, still = self._source(seconds), self._portrait.alpha
+        picture = _moved(self._blinking(seconds), source)
+        alpha = None if still is None else _moved(still, source)
         self._seq += 1
-        return Rendered(picture, now_ns, monotonic_ns(), self._seq - 1, Quality.IDLE)
+        return Rendered(picture, now_ns, monotonic_ns(), self._seq - 1, Quality.IDLE, alpha)
 
-    def _moved(self, picture: U8, seconds: float) -> U8:
+    def _source(self, seconds: float) -> F32:
+        """f32 [H,W,2] px: what of the portrait at rest is seen at each pixel."""
         breath = np.float32(0.5 - 0.5 * cos(2 * pi * seconds / _BREATH_S))
         sway = np.float32(sin(2 * pi * seconds / _SWAY_S))
         flow = breath * self._portrait.breath + sway * self._portrait.sway
-        height, width = picture.shape[:2]
-        source = self._places - cv2.resize(flow, (width, height), interpolation=cv2.INTER_LINEAR)
-        out: U8 = cv2.remap(picture, source, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        return out
+        height, width = self._places.shape[:2]
+        source: F32 = self._places - cv2.resize(flow, (width, height), interpolation=cv2.INTER_LINEAR)
+        return source
 
     def _blinking(self, seconds: float) -> U8:
         """The portrait with its eyes as far shut as they are now."""
@@ -93,6 +96,11 @@ class IdlePlayer:
         return 1.0 - max(0.0, opened)
 
 
+def _moved(picture: U8, source: F32) -> U8:
+    out: U8 = cv2.remap(picture, source, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return out
+
+
 @dataclass(frozen=True, slots=True)
 class _Shades:
     """Of the silhouette: grey levels."""
@@ -102,11 +110,12 @@ class _Shades:
     person: int = 88
 
 
-def silhouette(size: tuple[int, int]) -> IdlePortrait:
+def silhouette(size: tuple[int, int], *, cut_out: bool = False) -> IdlePortrait:
     """What is shown while no portrait is at hand: a head and shoulders that breathe.
 
     Args:
         size: (width, height) px.
+        cut_out: with alpha in place of a background.
     """
     width, height = size
     shades = _Shades()
@@ -118,11 +127,12 @@ def silhouette(size: tuple[int, int]) -> IdlePortrait:
     shoulders = (width // 2, int(1.02 * height))
     cv2.ellipse(person, shoulders, (int(42 * unit), int(33 * unit)), 0, 0, 360, 255, -1, cv2.LINE_AA)
     alpha = (person.astype(np.float32) / 255)[..., None]
-    rest = (ground * (1 - alpha) + shades.person * alpha).astype(np.uint8)
+    rest = (ground * (0 if cut_out else 1 - alpha) + shades.person * alpha).astype(np.uint8)
     lift = cv2.resize(person, (-(-width // STEP), -(-height // STEP)), interpolation=cv2.INTER_AREA)
     soft = cv2.GaussianBlur(lift.astype(np.float32) / 255, (0, 0), 4.0)
     breath = np.stack([np.zeros_like(soft), -0.006 * height * soft], axis=2)
-    return IdlePortrait(rest, breath, np.zeros_like(breath), np.zeros((0, 1, 1, 3), np.uint8), (0, 0))
+    no_blink, covers = np.zeros((0, 1, 1, 3), np.uint8), person if cut_out else None
+    return IdlePortrait(rest, breath, np.zeros_like(breath), no_blink, (0, 0), covers)
 
 
 def save(portrait: IdlePortrait, path: Path) -> None:
@@ -140,7 +150,9 @@ def save(portrait: IdlePortrait, path: Path) -> None:
 
 
 def _arrays(portrait: IdlePortrait) -> dict[str, Any]:
-    return {f.name: np.asarray(getattr(portrait, f.name)) for f in fields(portrait)}
+    """What a file holds; a plane of no pixels says that there is no alpha."""
+    alpha = _NO_ALPHA if portrait.alpha is None else portrait.alpha
+    return {f.name: np.asarray(getattr(portrait, f.name)) for f in fields(portrait)} | {"alpha": alpha}
 
 
 def load(path: Path, size: tuple[int, int]) -> IdlePortrait | None:
@@ -149,7 +161,8 @@ def load(path: Path, size: tuple[int, int]) -> IdlePortrait | None:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             kept = {f.name: arrays[f.name] for f in fields(IdlePortrait)}
         left, top = (int(side) for side in kept.pop("blink_at"))
-        portrait = IdlePortrait(**kept, blink_at=(left, top))
+        alpha = kept.pop("alpha")
+        portrait = IdlePortrait(**kept, blink_at=(left, top), alpha=alpha if alpha.size else None)
     except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error):
         return None
     return portrait if _is_sound(portrait, size) else None
@@ -162,9 +175,13 @@ def _is_sound(portrait: IdlePortrait, size: tuple[int, int]) -> bool:
     flows: tuple[F32, ...] = (portrait.breath, portrait.sway)
     if portrait.rest.shape != (height, width, 3) or max(size) > _LARGEST_SIDE:
         return False
+    alpha = portrait.rest[..., 0] if portrait.alpha is None else portrait.alpha
+    if alpha.shape != (height, width):
+        return False
     if any(flow.shape != grid or flow.dtype != np.float32 or not np.isfinite(flow).all() for flow in flows):
         return False
-    if portrait.blink.ndim != 4 or {portrait.rest.dtype, portrait.blink.dtype} != {np.dtype(np.uint8)}:
+    kinds = {part.dtype for part in (portrait.rest, portrait.blink, alpha)}
+    if portrait.blink.ndim != 4 or kinds != {np.dtype(np.uint8)}:
         return False
     left, top = portrait.blink_at
     inside = left >= 0 and top >= 0 and left + portrait.blink.shape[2] <= width

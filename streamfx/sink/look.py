@@ -17,6 +17,8 @@ _TEXT_HEIGHT: Final = 0.045
 _STRIP: Final = (16, 16, 20, 150)
 _INK: Final = (255, 255, 255, 255)
 _BADGES_KEPT: Final = 8
+_PLANE: Final = 2
+"""Dimensions of alpha."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,24 +31,29 @@ class Look:
 
     def dress(self, picture: Rendered) -> Rendered:
         """The picture as it is shown; the very same where nothing is to be done."""
-        rgb = picture.rgb
-        if self.mirror:
-            rgb = cv2.flip(rgb, 1)
-        if self.badge:
-            rgb = _with_badge(rgb, self.badge)
-        return picture if rgb is picture.rgb else replace(picture, rgb=rgb)
+        if not self.mirror and not self.badge:
+            return picture
+        alpha = None if picture.alpha is None else self._dressed(picture.alpha)
+        return replace(picture, rgb=self._dressed(picture.rgb), alpha=alpha)
+
+    def _dressed(self, plane: U8) -> U8:
+        """Colours, or alpha."""
+        shown: U8 = cv2.flip(plane, 1) if self.mirror else plane
+        return _with_badge(shown, self.badge) if self.badge else shown
 
 
-def _with_badge(rgb: U8, text: str) -> U8:
-    """A copy with the badge in the lower left corner."""
-    height, width = rgb.shape[:2]
+def _with_badge(plane: U8, text: str) -> U8:
+    """A copy of colours u8 [H,W,3], or of their alpha u8 [H,W], with the badge in the lower left corner."""
+    height, width = plane.shape[:2]
     label = _label(text, round(_TEXT_HEIGHT * height))[:, :width]
     h, w = label.shape[:2]
     margin = min(h // 2, height - h, width - w)
-    out = rgb.copy()
+    out = plane.copy()
     region = out[height - h - margin : height - margin, margin : margin + w]
-    alpha = label[..., 3:].astype(np.float32) / 255
-    region[:] = np.rint(region * (1 - alpha) + label[..., :3] * alpha).astype(np.uint8)
+    ink, covers = label[..., :3], label[..., 3:].astype(np.float32) / 255
+    if plane.ndim == _PLANE:
+        ink, covers = np.full(region.shape, 255, np.uint8), covers[..., 0]
+    region[:] = np.rint(region * (1 - covers) + ink * covers).astype(np.uint8)
     return out
 
 

@@ -7,8 +7,9 @@ from dataclasses import replace
 from typing import Final
 
 import cv2
+import numpy as np
 
-from streamfx.frames import Quality, Rendered
+from streamfx.frames import U8, Quality, Rendered
 
 HELD_S: Final = 1.0
 """Longest time that the last picture is repeated before the portrait goes to rest."""
@@ -70,4 +71,12 @@ class Mixer:
 
 def _mixed(live: Rendered, idle: Rendered, share: float) -> Rendered:
     eased = share * share * (3 - 2 * share)
-    return replace(live, rgb=cv2.addWeighted(live.rgb, eased, idle.rgb, 1 - eased, 0))
+    alpha: U8 | None = None
+    if live.alpha is not None or idle.alpha is not None:
+        alpha = cv2.addWeighted(_covered(live), eased, _covered(idle), 1 - eased, 0)
+    return replace(live, rgb=cv2.addWeighted(live.rgb, eased, idle.rgb, 1 - eased, 0), alpha=alpha)
+
+
+def _covered(picture: Rendered) -> U8:
+    """u8 [H,W]: a picture's alpha, of an opaque one too."""
+    return np.full(picture.rgb.shape[:2], 255, np.uint8) if picture.alpha is None else picture.alpha

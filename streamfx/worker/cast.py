@@ -21,7 +21,7 @@ from streamfx.portrait.background import blurred, coloured, pictured
 from streamfx.portrait.cache import RigCache
 from streamfx.portrait.deform import Gains
 from streamfx.realtime import Closed, Latest, Stalled
-from streamfx.render.base import Device, Studio
+from streamfx.render.base import Device, Mode, Studio
 from streamfx.sink import idle
 from streamfx.worker.idle import idle_portrait
 from streamfx.worker.protocol import Loaded, Message, Orders, PortraitFile, Refused
@@ -29,8 +29,8 @@ from streamfx.worker.sharing.studio import SharedStudio
 
 _MOST_IDLE: Final = 64
 """Idle portraits kept on disk, newest first."""
-_VERSION: Final = 1
-"""Of the making of idle portraits."""
+_VERSION: Final = 2
+"""Of the making of idle portraits, and of their files."""
 _POLL_S: Final = 0.5
 _log = logging.getLogger(__name__)
 _AT_REST: Final = Motion.rest()
@@ -157,7 +157,8 @@ class Cast:
         networks = Networks(
             None if refine == "off" else Profile(refine), None if mouth == "procedural" else Profile(mouth)
         )
-        return Animator(rig, canvas=self._studio(Device(device)).canvas(rig, networks))
+        mode = Mode.CUTOUT if wanted.background[0] == "remove" else Mode.LAYER
+        return Animator(rig, canvas=self._studio(Device(device)).canvas(rig, networks, mode))
 
     def _studio(self, device: Device) -> Studio:
         """One for all portraits: they take turns at its networks."""

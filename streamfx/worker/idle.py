@@ -41,11 +41,14 @@ def idle_portrait(rig: Rig, animator: Animator) -> IdlePortrait:
         rig: the portrait, with its background.
         animator: of the same rig.
     """
-    rest = animator.animate(Motion.rest(), networks=False).rgb
+    rest = animator.animate(Motion.rest(), networks=False)
     left, top, right, bottom = _eyes_box(rig)
     shutting = [_closed(animator, level)[top:bottom, left:right] for level in _LEVELS]
     blink: U8 = np.ascontiguousarray(np.stack(shutting))
-    return IdlePortrait(rest, _flow(rig, _BREATH), _flow(rig, _SWAY), blink, (left, top))
+    if rest.alpha is not None:  # one alpha holds for all
+        blink = np.minimum(blink, rest.alpha[top:bottom, left:right, None])
+    breath, sway = _flow(rig, _BREATH), _flow(rig, _SWAY)
+    return IdlePortrait(rest.rgb, breath, sway, blink, (left, top), rest.alpha)
 
 
 def _closed(animator: Animator, level: float) -> U8:
