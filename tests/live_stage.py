@@ -72,6 +72,7 @@ class Seen:
 
     pictures: int = 0
     leaks: int = 0
+    opaque: int = 0
     worst_gap_ms: float = 0.0
     qualities: dict[Quality, int] = field(default_factory=dict)
     last: Rendered | None = None
@@ -112,6 +113,7 @@ class Watcher:
                 last_ns = now
                 self.seen.pictures += 1
                 self.seen.leaks += sings(shown.rgb)
+                self.seen.opaque += shown.alpha is None
                 self.seen.qualities[shown.quality] = self.seen.qualities.get(shown.quality, 0) + 1
                 self.seen.last = shown
 

@@ -141,6 +141,9 @@ def test_an_update_takes_what_its_mask_names(stage: Stage, client: Client):
     assert session.settings.background.image == stage.root / "room.png"
     client.update_session("one", SessionSettings(), ["badge"])
     assert session.settings.background.image == stage.root / "room.png"
+    for kind in (BackgroundKind.REMOVE, BackgroundKind.BLUR, BackgroundKind.KEEP):
+        client.update_session("one", SessionSettings(background=Background(kind)), ["background"])
+        assert session.settings.background == Background(kind)
 
 
 def test_updates_at_once_lose_nothing(stage: Stage, client: Client):

@@ -113,6 +113,8 @@ def test_settings(stage: Stage, ctl: Person):
     assert session.settings.background.image == stage.root / "room.png"
     ctl("background", "blur")
     assert session.settings.background.kind is BackgroundKind.BLUR
+    ctl("background", "remove")
+    assert session.settings.background == Background(BackgroundKind.REMOVE)
     ctl("badge", "Dr. ♥")
     assert session.settings.badge == "Dr. ♥"
     assert ctl.json("badge", "")["settings"]["badge"] == ""
@@ -130,6 +132,7 @@ def test_settings(stage: Stage, ctl: Person):
         (["background", "colour"], 2),
         (["background", "colour", "red"], 2),
         (["background", "keep", "what"], 2),
+        (["background", "remove", "what"], 2),
         (["background", "image", "/etc/passwd"], 2),
         (["gains", "--head", "2"], 2),
         (["badge", "x" * 50], 2),

@@ -21,7 +21,7 @@ from streamfx.frames import Rendered
 from streamfx.session.motion import MotionNumbers, check_motion, packed
 from streamfx.session.portraits import Portraits
 from streamfx.session.sessions import Sessions
-from streamfx.session.settings import BackgroundKind, Output, SessionSettings
+from streamfx.session.settings import Background, BackgroundKind, Output, SessionSettings
 from streamfx.session.status import SourceState
 from streamfx.sink.camera import VirtualCamera
 from streamfx.sink.stamp import read_stamp, stamp
@@ -59,6 +59,11 @@ sessions = 2
         assert (made.gains.head, made.on_demand, made.portraits) == (0.5, True, ("me", "you"))
         assert config.files.roots == ("/srv/pictures",)
         assert config.limits.sessions == 2
+
+    @pytest.mark.parametrize("kind", ["keep", "blur", "remove"])
+    def test_a_background_is_named_by_its_kind(self, kind: str):
+        made = parse_config(f'[session]\nbackground = "{kind}"\n').session.settings()
+        assert made.background == Background(BackgroundKind(kind))
 
     def test_an_empty_file_is_the_defaults(self):
         assert parse_config("").session.settings() == replace(SessionSettings(), on_demand=True)

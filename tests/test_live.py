@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -31,7 +32,7 @@ from streamfx.errors import (
     ResourceUnready,
     SettingRefused,
 )
-from streamfx.frames import Quality
+from streamfx.frames import Quality, Rendered
 from streamfx.session import process, supervisor
 from streamfx.session.motion import MotionNumbers
 from streamfx.session.portraits import Portraits
@@ -236,7 +237,7 @@ def test_a_session_is_changed_hundreds_of_times_while_it_runs(
     cv2.imwrite(str(picture), np.full((90, 200, 3), (200, 120, 40), np.uint8))
     backgrounds = [
         Background(), Background(BackgroundKind.BLUR), Background(BackgroundKind.COLOUR, "#203040"),
-        Background(BackgroundKind.IMAGE, image=picture),
+        Background(BackgroundKind.IMAGE, image=picture), Background(BackgroundKind.REMOVE),
     ]  # fmt: skip
     chance = random.Random(5)
     watcher.forget_gaps()
@@ -248,7 +249,7 @@ def test_a_session_is_changed_hundreds_of_times_while_it_runs(
             "mirror": chance.random() < 0.5,
             "badge": chance.choice(("", "on air")),
             "gains": Gains(*(chance.uniform(0, 1.5) for _ in range(3))),
-            "background": chance.choices(backgrounds, (20, 1, 1, 1))[0],
+            "background": chance.choices(backgrounds, (20, 1, 1, 1, 1))[0],
             "refine": chance.choice(("lite", "off")),
         }
         session.update(replace(session.settings, **change))
@@ -259,6 +260,56 @@ def test_a_session_is_changed_hundreds_of_times_while_it_runs(
     assert session.status().counters.restarts == 0
     assert watcher.seen.worst_gap_ms < LONGEST_GAP_MS
     _report(f"reconfigured x{10 * TIMES}", watcher)
+
+
+def test_the_background_is_removed_and_comes_back_while_it_runs(session: Session, watcher: Watcher):
+    def shown() -> Rendered:
+        assert watcher.seen.last is not None
+        return watcher.seen.last
+
+    def ask(kind: BackgroundKind, **more: object) -> None:
+        session.update(replace(session.settings, background=Background(kind), **more))
+
+    until(lambda: is_live(session))
+    assert shown().alpha is None
+    ask(BackgroundKind.REMOVE)
+    until(lambda: shown().alpha is not None and is_live(session))
+    for more in ({"badge": "on air"}, {"mirror": True}, {"hidden": True}, {"hidden": False}):
+        ask(BackgroundKind.REMOVE, **more)
+        time.sleep(0.7)
+        assert_alone(shown())
+    ask(BackgroundKind.KEEP)
+    until(lambda: shown().alpha is None and is_live(session))
+    assert session.status().counters.restarts == 0
+
+
+def test_a_session_that_begins_without_background_never_shows_one(
+    sessions: Sessions, clip: Path, short_folder: Path
+):
+    alone = SessionSettings(OUTPUT, str(clip), ("astro",), background=Background(BackgroundKind.REMOVE))
+    for _ in range(2):  # the second has its idle portrait from the first
+        session = sessions.create(alone)
+        with Watcher(short_folder / f"{session.id}.ring") as watcher:
+            until(lambda: watcher.seen.last is not None)
+            assert_alone(watcher.seen.last)
+            until(partial(is_live, session))
+            assert_alone(watcher.seen.last)
+        assert watcher.seen.opaque == 0
+        assert watcher.seen.leaks == 0
+        sessions.delete(session.id)
+    kept = session._portraits.idle("astro", SIZE)
+    assert kept is not None
+    assert kept.alpha is None, "sessions with a background begin with one"
+
+
+def assert_alone(shown: Rendered | None) -> None:
+    """A person, and nothing around."""
+    assert shown is not None
+    assert shown.alpha is not None
+    assert (shown.rgb <= shown.alpha[..., None]).all(), "premultiplied"
+    assert (shown.alpha[:20, :20] == 0).all()
+    assert shown.alpha[100:140, 140:180].min() == 255
+    assert 0.1 < float((shown.alpha == 255).mean()) < 0.8
 
 
 def test_another_portrait_is_shown_within_a_few_pictures(session: Session, watcher: Watcher):

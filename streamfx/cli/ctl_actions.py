@@ -199,7 +199,7 @@ def gains(client: Client, arguments: argparse.Namespace) -> None:
 
 
 def background(client: Client, arguments: argparse.Namespace) -> None:
-    """Kept, blurred, a colour or an image."""
+    """Kept, blurred, a colour, an image, or removed."""
     kind, value = BackgroundKind(arguments.kind), arguments.value
     wants = {BackgroundKind.COLOUR: "a colour, as '#00b140'", BackgroundKind.IMAGE: "a file"}.get(kind)
     if (wants is not None) != (value is not None):

@@ -40,7 +40,13 @@ def add_parser(subparsers: Subparsers) -> None:
     add("--camera", default="auto", help="virtual camera: /dev/video10, pipewire, or none (the best at hand)")
     add("--size", type=options.frame_size, default=(640, 480), metavar="WxH", help="of the picture (640x480)")
     add("--fps", type=options.fps, default=30.0, metavar="N", help="pictures a second (30)")
-    add("--background", default="keep", metavar="WHAT", help="keep, blur, a colour as #00b140, or a picture")
+    what = "keep, blur, a colour as #00b140, a picture, or remove"
+    add(
+        "--background",
+        default="keep",
+        metavar="WHAT",
+        help=f"{what} (clear in OBS's plugin, black elsewhere)",
+    )
     add("--mirror", action="store_true", help="mirror what others see")
     add("--badge", default="", metavar="TEXT", help="a line of text in the corner")
     add("--on-demand", action="store_true", help="open the webcam only while a program reads the camera")

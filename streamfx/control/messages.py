@@ -157,7 +157,8 @@ def _get(message: Message, path: str) -> Value | None:
 def _kind(number: int) -> BackgroundKind | None:
     kind = enum_value(session_pb2.BackgroundKind.DESCRIPTOR, number, BackgroundKind)
     if kind is None and number:
-        raise SettingRefused("background.kind", f"{number} is unknown", "use keep, blur, colour or image")
+        remedy = "use keep, blur, colour, image or remove"
+        raise SettingRefused("background.kind", f"{number} is unknown", remedy)
     return kind
 
 

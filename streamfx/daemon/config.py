@@ -7,7 +7,7 @@ source = "auto"                see SessionSettings for these and their defaults
 camera = "auto"
 size = "640x480"
 fps = 30
-background = "keep"            or "blur", "#00b140", or a path
+background = "keep"            or "blur", "remove", "#00b140", or a path
 mirror = false
 mirror_preview = false
 badge = ""
@@ -201,8 +201,8 @@ def frame_size(text: str) -> tuple[int, int]:
 
 
 def background(text: str) -> Background:
-    """`keep`, `blur`, a colour as #00b140, or the path of a picture."""
-    if text in (BackgroundKind.KEEP, BackgroundKind.BLUR):
+    """`keep`, `blur`, `remove`, a colour as #00b140, or the path of a picture."""
+    if text in (BackgroundKind.KEEP, BackgroundKind.BLUR, BackgroundKind.REMOVE):
         return Background(BackgroundKind(text))
     if text.startswith("#"):
         return Background(BackgroundKind.COLOUR, colour=text)

@@ -182,18 +182,18 @@ class Portraits:
         info, folder = self.get(id), self._folder / id
         return PortraitFile(id, str(folder / _PHOTO), tuple(_references(folder, info.references)))
 
-    def idle(self, id: str, size: tuple[int, int]) -> IdlePortrait | None:
-        """The idle portrait as it was last shown at that size, if there is one."""
-        return idle.load(self._idle_path(id, size), size)
+    def idle(self, id: str, size: tuple[int, int], *, cut_out: bool = False) -> IdlePortrait | None:
+        """The idle portrait as it was last shown at that size, if there is one: whole, or cut out."""
+        return idle.load(self._idle_path(id, size, cut_out), size)
 
-    def keep_idle(self, id: str, size: tuple[int, int], made: Path) -> None:
+    def keep_idle(self, id: str, size: tuple[int, int], made: Path, *, cut_out: bool = False) -> None:
         """Keep a worker's idle portrait for the next start; that it cannot be kept is no reason to fail."""
-        target = self._idle_path(id, size)
+        target = self._idle_path(id, size, cut_out)
         with suppress(OSError, OutputError), atomic_output(target) as part:
             shutil.copyfile(made, part)
 
-    def _idle_path(self, id: str, size: tuple[int, int]) -> Path:
-        return self._folder / id / _idle_name(size)
+    def _idle_path(self, id: str, size: tuple[int, int], cut_out: bool) -> Path:
+        return self._folder / id / _idle_name(size, cut_out)
 
     def _free_id(self, id: str, name: str) -> str:
         with self._lock:
@@ -226,7 +226,7 @@ class Portraits:
             tuple(_references(place, len(references))),
             *self._size,
             str(place / _THUMBNAIL),
-            str(place / _idle_name(self._size)),
+            str(place / _idle_name(self._size, cut_out=False)),
         )
         outcome = _looked_at(task)
         if outcome.error:
@@ -240,8 +240,8 @@ class Portraits:
         return info
 
 
-def _idle_name(size: tuple[int, int]) -> str:
-    return f"idle-{size[0]}x{size[1]}.npz"
+def _idle_name(size: tuple[int, int], cut_out: bool) -> str:
+    return f"idle-{size[0]}x{size[1]}{'-alone' if cut_out else ''}.npz"
 
 
 def _check_name(name: str) -> None:

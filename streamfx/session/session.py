@@ -6,6 +6,7 @@ import logging
 import threading
 from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from time import monotonic_ns
 from typing import Final
@@ -17,7 +18,7 @@ from streamfx.session.handover import Handover, is_possible
 from streamfx.session.motion import MotionNumbers, packed
 from streamfx.session.portraits import Portraits
 from streamfx.session.recording import Recording
-from streamfx.session.settings import NOTHING, REMOTE, SessionSettings, check
+from streamfx.session.settings import NOTHING, REMOTE, BackgroundKind, SessionSettings, check
 from streamfx.session.status import (
     CameraStatus,
     Counters,
@@ -84,6 +85,8 @@ class Session:
                 undo.callback(self._handover.close)
             undo.pop_all()
         self._publisher = Publisher(self._ring, output.fps, open_camera, camera)
+        if settings.background.kind is BackgroundKind.REMOVE:
+            self._publisher.rest_as(idle.silhouette(output.size, cut_out=True), cut=True)
         self._supervisor = Supervisor(form, self._hear, self._forget_worker, card)
         self._publisher.feed = self._supervisor.newest
         self._lock = threading.RLock()
@@ -270,9 +273,10 @@ class Session:
         """Show the selected portrait's idle, if it is at hand."""
         if not self._shown:
             return
-        size = self._settings.output.size
-        made = self._loaded.get(self._shown)
-        portrait = idle.load(Path(made), size) if made else self._portraits.idle(self._shown, size)
+        size, made = self._settings.output.size, self._loaded.get(self._shown)
+        cut_out = self._settings.background.kind is BackgroundKind.REMOVE
+        kept = partial(self._portraits.idle, self._shown, size, cut_out=cut_out)
+        portrait = idle.load(Path(made), size) if made else kept()
         if portrait is not None:
             self._publisher.rest_as(portrait, cut=True)
 
@@ -292,10 +296,12 @@ class Session:
                 self._refused = {id: why for id, why in self._refused.items() if id != message.id}
                 self._loaded = {**self._loaded, message.id: message.idle}
                 size = self._settings.output.size
-                if message.idle:
-                    self._portraits.keep_idle(message.id, size, Path(message.idle))
                 portrait = idle.load(Path(message.idle), size) if message.idle else None
-                if message.id == self._shown and portrait is not None:
+                if portrait is None:
+                    return
+                cut_out = portrait.alpha is not None
+                self._portraits.keep_idle(message.id, size, Path(message.idle), cut_out=cut_out)
+                if message.id == self._shown:
                     self._publisher.rest_as(portrait, cut=False)
 
     def _is_recording(self) -> bool:

@@ -52,6 +52,8 @@ class BackgroundKind(StrEnum):
     COLOUR = "colour"
     IMAGE = "image"
     """A picture, cut to fill the frame."""
+    REMOVE = "remove"
+    """Nothing: readers of the ring get alpha; cameras, previews and recordings, which know none, black."""
 
 
 @dataclass(frozen=True, slots=True)

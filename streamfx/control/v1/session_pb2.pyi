@@ -14,6 +14,7 @@ class BackgroundKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     BACKGROUND_KIND_BLUR: _ClassVar[BackgroundKind]
     BACKGROUND_KIND_COLOUR: _ClassVar[BackgroundKind]
     BACKGROUND_KIND_IMAGE: _ClassVar[BackgroundKind]
+    BACKGROUND_KIND_REMOVE: _ClassVar[BackgroundKind]
 
 class SessionState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -45,6 +46,7 @@ BACKGROUND_KIND_KEEP: BackgroundKind
 BACKGROUND_KIND_BLUR: BackgroundKind
 BACKGROUND_KIND_COLOUR: BackgroundKind
 BACKGROUND_KIND_IMAGE: BackgroundKind
+BACKGROUND_KIND_REMOVE: BackgroundKind
 SESSION_STATE_UNSPECIFIED: SessionState
 SESSION_STATE_STARTING: SessionState
 SESSION_STATE_LIVE: SessionState
