@@ -277,6 +277,19 @@ def memory(data: bytes, *, sealed: bool = True) -> int:
     return descriptor
 
 
+def test_a_picture_without_room_for_its_alpha_is_refused(
+    card: Card, rig: Rig, monkeypatch: pytest.MonkeyPatch
+):
+    stays, real_memory = card.canvas(rig, Networks(), Mode.CUTOUT), shared.shared_memory
+    opaque = 320 * 240 * 3
+    monkeypatch.setattr(shared, "mapped", lambda *_, **__: np.zeros(opaque + 320 * 240, np.uint8))
+    monkeypatch.setattr(shared, "shared_memory", lambda size: real_memory(min(size, opaque)))
+    with pytest.raises(DeviceLost, match="refuses"):
+        card.canvas(rig, Networks(), Mode.CUTOUT)
+    monkeypatch.undo()
+    assert stays.animate(Motion.rest()).alpha is not None
+
+
 @pytest.mark.parametrize("kind", ["no rig", "a picture that may shrink", "a picture that is too small"])
 def test_memory_that_would_kill_the_process_is_refused(
     card: Card, rig: Rig, kind: str, monkeypatch: pytest.MonkeyPatch
