@@ -308,7 +308,7 @@ def assert_alone(shown: Rendered | None) -> None:
     assert shown.alpha is not None
     assert (shown.rgb <= shown.alpha[..., None]).all(), "premultiplied"
     assert (shown.alpha[:20, :20] == 0).all()
-    assert shown.alpha[70:100, 150:170].min() == 255, "the face"
+    assert shown.alpha[70:100, 150:170].min() > 250, "the face"
     assert 0.1 < float((shown.alpha == 255).mean()) < 0.8
 
 
