@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// Pictures from the thread that reads to the thread that draws: three buffers, of which each thread has one
+// to itself; the third holds the newest picture.
+
+#pragma once
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/// A picture: premultiplied B8 G8 R8 A8, without padding.
+struct picture {
+    uint8_t *bgra;
+    size_t room; ///< bytes that `bgra` has
+    uint32_t width;
+    uint32_t height;
+};
+
+/// Give a picture a size; what it holds afterwards is undefined.
+void picture_resize(struct picture *picture, uint32_t width, uint32_t height);
+
+struct exchange {
+    pthread_mutex_t mutex; ///< guards `middle` and `fresh`; held to exchange two pointers, never for longer
+    struct picture pictures[3];
+    struct picture *back;   ///< the writer's alone
+    struct picture *middle; ///< the newest; may be anybody's next
+    struct picture *front;  ///< the reader's alone
+    bool fresh;             ///< whether `middle` was not taken yet
+};
+
+void exchange_init(struct exchange *exchange);
+void exchange_free(struct exchange *exchange);
+
+/// Of the thread that reads the ring: what `back` holds is the newest now, and `back` another picture.
+void exchange_give(struct exchange *exchange);
+
+/// Of the thread that draws: whether `front` is a newer picture now. Never waits.
+bool exchange_take(struct exchange *exchange);

@@ -1,0 +1,8 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// The source "StreamFX Portrait".
+
+#pragma once
+
+/// Tell OBS of it.
+void portrait_source_register(void);

@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// The thread of a source: it finds the daemon, reads its ring, and finds it again when it was replaced. All
+// that may wait is done here, nothing of it in OBS's threads.
+
+#pragma once
+
+#include "exchange.h"
+
+struct reader;
+
+/// Begin to read. Pictures, and messages where there are none, come through the reader's exchange.
+/// `folder`, `session`: see `reader_aim`.
+struct reader *reader_start(const char *folder, const char *session);
+
+/// Read another session from now on, or in another folder. Empty: the first session, the daemon's own folder.
+void reader_aim(struct reader *reader, const char *folder, const char *session);
+
+/// Where the pictures come from; its `front` is the caller's.
+struct exchange *reader_exchange(struct reader *reader);
+
+/// End the thread and free everything; takes no longer than the thread needs for a picture.
+void reader_stop(struct reader *reader);

@@ -1,0 +1,119 @@
+"""The OBS plugin's reader of rings, in C: hostile headers, torn pictures, what compilers and tools say."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PLUGIN = Path(__file__).parents[1] / "plugins" / "obs"
+HEADERS = int(os.environ.get("STREAMFX_RING_HEADERS", "10000"))
+TEAR_S = 3.0
+SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g", "-O1")
+STRICT = ("-std=gnu17", "-Wall", "-Wextra", "-Werror")
+ALONE = ("ring.c", "handover.c")
+"""What uses nothing of OBS."""
+COMPILERS = ("cc", "gcc", "clang")
+OBS_HEADERS = Path("/usr/include/obs")
+
+
+def run(*command: str, limit_s: float = 120.0) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, cwd=PLUGIN, capture_output=True, text=True, timeout=limit_s, check=False)
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The C harness, with sanitizers."""
+    compiler = next(filter(None, map(shutil.which, COMPILERS)), None)
+    if compiler is None or sys.platform != "linux":
+        pytest.skip("needs a C compiler, on Linux")
+    built = str(tmp_path_factory.mktemp("ring") / "ring-test")
+    sources = ["test/ring-test.c", *(f"src/{name}" for name in ALONE)]
+    done = run(compiler, *STRICT, *SANITIZERS, "-o", built, *sources, "-pthread")
+    if "cannot find" in done.stderr and "san" in done.stderr:
+        pytest.skip("the compiler has no sanitizers")
+    assert done.returncode == 0, done.stderr
+    return built
+
+
+def figures(done: subprocess.CompletedProcess[str]) -> list[int]:
+    """The numbers a clean run printed; a sanitizer's report ends the program with an error."""
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stderr == ""
+    sys.stdout.write(done.stdout)
+    return [int(number) for number in re.findall(r"\d+", done.stdout)]
+
+
+def test_hostile_headers_are_refused_and_nothing_beyond_the_memory_is_read(program: str):
+    count, opened, *refused = figures(run(program, "headers", str(HEADERS), "1"))
+    assert count == HEADERS
+    assert opened + sum(refused) == HEADERS
+    assert opened > HEADERS / 20, "valid ones, and those with harmless mutations, open"
+    assert all(refused[:-1]), "each reason to refuse was met, but for a system that cannot map"
+
+
+def test_no_torn_picture_is_accepted(program: str):
+    accepted, refused, written = figures(run(program, "tear", str(TEAR_S)))
+    assert accepted > 1000
+    assert refused > 0
+    assert written > accepted
+
+
+def test_strange_handovers_are_refused_and_leave_no_descriptor_open(program: str):
+    count, given = figures(run(program, "handover", "500", "1"))
+    assert 0 < given < count
+
+
+@pytest.mark.parametrize("compiler", ["gcc", "clang"])
+def test_compilers_have_nothing_to_say(compiler: str, tmp_path: Path):
+    if not shutil.which(compiler):
+        pytest.skip(f"not installed: {compiler}")
+    own = ALONE if not OBS_HEADERS.exists() else [path.name for path in sorted((PLUGIN / "src").glob("*.c"))]
+    own = [
+        name for name in own if not name.startswith(("daemon-", "grpc-"))
+    ]  # have headers of their own needs
+    for name in own:
+        options = ("-fPIC", f"-isystem{OBS_HEADERS}", '-DPLUGIN_VERSION="0"', "-O2", "-Wshadow")
+        done = run(compiler, *STRICT, *options, "-c", f"src/{name}", "-o", str(tmp_path / "object"))
+        assert (done.returncode, done.stderr) == (0, ""), done.stderr
+
+
+def test_the_code_is_formatted():
+    if not shutil.which("clang-format"):
+        pytest.skip("not installed: clang-format")
+    files = [str(path) for folder in ("src", "test") for path in sorted((PLUGIN / folder).glob("*.[ch]"))]
+    done = run("clang-format", "--dry-run", "--Werror", *files)
+    assert done.returncode == 0, done.stderr
+
+
+def test_cppcheck_finds_nothing():
+    if not shutil.which("cppcheck"):
+        pytest.skip("not installed: cppcheck")
+    defines = ("-D__BYTE_ORDER__=1", "-D__ORDER_LITTLE_ENDIAN__=1", "-DOBS_DECLARE_MODULE()=")
+    macros = ("-DOBS_MODULE_USE_DEFAULT_LOCALE(a,b)=", "-DOBS_MODULE_AUTHOR(a)=", "-DMODULE_EXPORT=")
+    options = ("--enable=warning,performance,portability", "--std=c11", "--quiet", "--error-exitcode=1")
+    done = run("cppcheck", *options, *defines, *macros, "src", "test")
+    assert done.returncode == 0, done.stderr
+
+
+def test_every_file_names_its_licence():
+    files = [*PLUGIN.glob("src/*.[ch]"), *PLUGIN.glob("test/*.[ch]"), PLUGIN / "CMakeLists.txt"]
+    for path in files:
+        assert "SPDX-License-Identifier: GPL-2.0-or-later" in path.read_text("utf-8")[:200], path
+    assert "GNU GENERAL PUBLIC LICENSE" in (PLUGIN / "LICENSE").read_text("utf-8")[:200]
+
+
+def test_every_language_has_every_text():
+    texts = {
+        path.stem: set(re.findall(r"^([\w.]+)=\"", path.read_text("utf-8"), re.MULTILINE))
+        for path in (PLUGIN / "data" / "locale").glob("*.ini")
+    }
+    assert set(texts) == {"en-US", "de-DE", "fr-FR"}
+    assert texts["de-DE"] == texts["en-US"] == texts["fr-FR"]
+    used = re.findall(r'"(Notice\.\w+)"', (PLUGIN / "src" / "reader.c").read_text("utf-8"))
+    assert set(used) <= texts["en-US"]
