@@ -15,6 +15,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Self
 
@@ -29,6 +30,9 @@ PORT = 4455
 LAST_VERSION = 29 << 24 | 2
 """Whoever ran a version before is not asked by its wizard."""
 SCREEN = (1280, 800)
+READY_S = 10.0
+_NOT_YET = (207, 702)
+"""Of a request: OBS is still starting; there is no picture of a source that has no size yet."""
 _SUB_HEADER_WORDS = 25
 """Numbers in front of the pixels of Xvfb's frame buffer file; the first is the size of all in front."""
 
@@ -119,6 +123,7 @@ class ObsStage:
     def __init__(self, plugins: Path, size: tuple[int, int] = (640, 480)) -> None:
         self._plugins, self._size = plugins, size
         self._programs: list[subprocess.Popen[bytes]] = []
+        self._opened = ExitStack()
 
     def __enter__(self) -> Self:
         self.folder = Path(tempfile.mkdtemp(prefix="obs-"))  # short, for sockets
@@ -145,6 +150,7 @@ class ObsStage:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._opened.close()
         for program in reversed(self._programs):
             end(program)
         shutil.rmtree(self.folder, ignore_errors=True)
@@ -200,7 +206,9 @@ class ObsStage:
             return False
         from websockets.sync.client import connect
 
-        self._client = connect(f"ws://127.0.0.1:{PORT}", sock=self._tried, max_size=None, compression=None)
+        address = f"ws://127.0.0.1:{PORT}"
+        client = connect(address, sock=self._tried, max_size=None, compression=None)
+        self._client = self._opened.enter_context(client)
         assert json.loads(self._client.recv(10))["op"] == 0
         self._client.send(json.dumps({"op": 1, "d": {"rpcVersion": 1, "eventSubscriptions": 0}}))
         assert json.loads(self._client.recv(10))["op"] == 2
@@ -223,15 +231,17 @@ class ObsStage:
 
     def call(self, request: str, **data: object) -> dict[str, Any]:
         """A request of obs-websocket 5.1; its answer. OBS is not ready for all of them at once."""
+        end = time.monotonic() + READY_S
         while True:
             self._last += 1
             asked = {"requestType": request, "requestId": str(self._last), "requestData": data}
             self._client.send(json.dumps({"op": 6, "d": asked}))
             answer = json.loads(self._client.recv(30))["d"]
             status = answer["requestStatus"]
-            if status["code"] != 207:
+            if status["code"] not in _NOT_YET:
                 break
-            time.sleep(0.2)
+            assert time.monotonic() < end, f"{request}: {status}"
+            time.sleep(0.02)
         assert status["result"], f"{request}: {status}"
         return answer.get("responseData") or {}
 
@@ -275,7 +285,8 @@ class ObsStage:
 
     def quit(self) -> str:
         """End OBS as a user would, with the whole log as the result."""
-        self._client.close()
+        self._opened.close()
         self.obs.send_signal(signal.SIGINT)
-        self.obs.wait(30)
+        code = self.obs.wait(30)
+        assert code == 0, f"OBS ended with {code}\n{self.log()[-2000:]}"
         return self.log()

@@ -126,13 +126,14 @@ def main() -> None:
     parser.add_argument("--version", type=int, default=2, help="in the packet")
     parser.add_argument("--header", type=int, default=2, help="version in the ring's header")
     parser.add_argument("--row", type=int, default=0, help="in the header, if not what is right")
+    parser.add_argument("--first", type=int, default=0, help="number of the first picture")
     parser.add_argument("--log", type=Path, help="where to note the time of each picture")
     given = parser.parse_args()
     writer = Writer(given.socket, *given.size, given.fps, given.header, given.row)
     rgb, alpha = looked(given.look, *given.size)
     threading.Thread(target=writer.hand_over, args=(given.version,), daemon=True).start()
     log = given.log.open("w", buffering=1) if given.log else None
-    begin, number = time.monotonic(), 0
+    begin, number = time.monotonic(), given.first
     while True:
         if given.look == "counter":
             mark(rgb, number & 0xFFFF)
@@ -140,7 +141,7 @@ def main() -> None:
         if log:
             log.write(f"{number & 0xFFFF} {time.monotonic_ns()}\n")
         number += 1
-        time.sleep(max(0.0, begin + number / given.fps - time.monotonic()))
+        time.sleep(max(0.0, begin + (number - given.first) / given.fps - time.monotonic()))
 
 
 if __name__ == "__main__":

@@ -117,3 +117,42 @@ def test_every_language_has_every_text():
     assert texts["de-DE"] == texts["en-US"] == texts["fr-FR"]
     used = re.findall(r'"(Notice\.\w+)"', (PLUGIN / "src" / "reader.c").read_text("utf-8"))
     assert set(used) <= texts["en-US"]
+
+
+def test_the_script_installs_for_one_user_and_makes_a_package(tmp_path: Path):
+    for tool in ("cmake", "cc", "make", "dpkg-shlibdeps"):
+        if not shutil.which(tool):
+            pytest.skip(f"not installed: {tool}")
+    if not OBS_HEADERS.exists():
+        pytest.skip("not installed: libobs-dev")
+    root = tmp_path / "streamfx"
+    shutil.copytree(PLUGIN, root / "plugins" / "obs", ignore=shutil.ignore_patterns("build"))
+    script = shutil.copy(PLUGIN.parents[1] / "scripts" / "install-obs-plugin", root / "install")
+    (root / "scripts").mkdir()
+    script = shutil.move(script, root / "scripts" / "install-obs-plugin")
+    world = {"PATH": os.environ["PATH"], "HOME": str(tmp_path)}
+
+    def install(*options: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            ["/bin/sh", str(script), *options],
+            env=world | variables, capture_output=True, text=True, timeout=120, check=False,
+        )  # fmt: skip
+
+    done = install()
+    assert done.returncode == 0, done.stderr
+    plugin = tmp_path / ".config" / "obs-studio" / "plugins" / "streamfx"
+    assert (plugin / "bin" / "64bit" / "streamfx.so").exists()
+    assert (plugin / "data" / "locale" / "en-US.ini").exists()
+    done = install("--deb")
+    assert done.returncode == 0, done.stderr
+    package = next((root / "dist").glob("obs-streamfx_*.deb"))
+    held = run("dpkg-deb", "-c", str(package)).stdout
+    assert re.search(r"\./usr/lib/\S+/obs-plugins/streamfx\.so", held)
+    assert "./usr/share/obs/obs-plugins/streamfx/locale/en-US.ini" in held
+    few = tmp_path / "few"  # a system without compilers
+    few.mkdir()
+    for tool in ("dirname", "uname"):
+        (few / tool).symlink_to(str(shutil.which(tool)))
+    refused = install(PATH=str(few))
+    assert refused.returncode == 1
+    assert "apt install cmake gcc make" in refused.stderr
