@@ -17,6 +17,7 @@
 #define MOST_HEADERS (64 * 1024) // bytes of all headers and trailers of an answer
 #define LONGEST_TOKEN 200
 #define LONGEST_PATH 1024
+#define TRIES 10
 
 struct sfx_grpc {
 	char *socket, *address, *token_file, *authority;
@@ -31,6 +32,7 @@ struct inflow {
 	size_t size, room, most, header_bytes;
 	long grpc_status; // -1: none yet
 	bool is_grpc, too_much, out_of_memory;
+	bool cut_off; // the stream ended before the request was sent, and why is not known
 };
 
 // -- text ------------------------------------------------------------------------------------------------------
@@ -359,6 +361,13 @@ static CURLcode set_options(CURL *easy, struct inflow *in, struct curl_slist *he
 	return curl_easy_setopt(easy, CURLOPT_FORBID_REUSE, 1L);
 }
 
+static int64_t now_ms(void)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
 // Until the transfer is over or was cancelled. False: cancelled.
 static bool transfer(struct sfx_grpc *grpc, CURL *easy, CURLcode *result)
 {
@@ -386,15 +395,16 @@ static void call(struct sfx_grpc *grpc, CURL *easy, const char *method, struct c
 	char error[CURL_ERROR_SIZE] = "";
 	CURLcode result = set_way(grpc, easy, method);
 	result = result ? result : set_options(easy, in, headers, body, size, timeout_ms, error);
-	if (result != CURLE_OK) {
+	if (result != CURLE_OK)
 		set(in->answer, SFX_INTERNAL, "The call cannot be made", curl_easy_strerror(result));
-		return;
-	}
-	if (!transfer(grpc, easy, &result)) {
+	else if (!transfer(grpc, easy, &result))
 		set(in->answer, SFX_CANCELLED, "The call was cancelled", "");
-		return;
-	}
-	conclude(in, easy, result, *error ? error : curl_easy_strerror(result));
+	else
+		conclude(in, easy, result, *error ? error : curl_easy_strerror(result));
+	curl_off_t sent = 0;
+	curl_easy_getinfo(easy, CURLINFO_SIZE_UPLOAD_T, &sent);
+	in->cut_off = result == CURLE_HTTP2_STREAM && in->grpc_status < 0 && sent < (curl_off_t)size;
+	curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, NULL);
 }
 
 void sfx_grpc_call(struct sfx_grpc *grpc, const char *method, const uint8_t *request, size_t size, unsigned timeout_ms,
@@ -413,7 +423,17 @@ void sfx_grpc_call(struct sfx_grpc *grpc, const char *method, const uint8_t *req
 			body[1 + i] = (uint8_t)(size >> (24 - 8 * i));
 		if (size)
 			memcpy(body + PREFIX, request, size);
-		call(grpc, easy, method, headers, body, PREFIX + size, timeout_ms, &in);
+		// A daemon that refuses a call does so before it has read the request. Then curl 7.88, which sends the
+		// request a moment after the headers, may lose the answer. Nothing was done without the request, so
+		// trying again is safe.
+		int64_t end = now_ms() + timeout_ms, left = timeout_ms;
+		for (int i = 0; i < TRIES && (i == 0 || (in.cut_off && left > 0)); i++) {
+			in.grpc_status = -1, in.size = in.header_bytes = 0;
+			in.is_grpc = in.too_much = in.out_of_memory = false;
+			answer->message[0] = 0;
+			call(grpc, easy, method, headers, body, PREFIX + size, (unsigned)left, &in);
+			left = end - now_ms();
+		}
 	} else if (answer->code == SFX_OK) {
 		set(answer, SFX_RESOURCE_EXHAUSTED, "Memory is out", "");
 	}
