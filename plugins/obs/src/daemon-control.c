@@ -28,780 +28,801 @@
 
 // A request that waits: its message is packed when it is made, so that it holds nothing of its caller's.
 struct request {
-	uint64_t ticket;
-	const char *method; // NULL for sfx_control_start
-	enum sfx_kind kind;
-	char key[LONGEST_KEY]; // requests of the same key stand for each other; empty: for none
-	char subject[LONGEST_ID + 1];
-	uint8_t *data;
-	size_t size;
+    uint64_t ticket;
+    const char *method; // NULL for sfx_control_start
+    enum sfx_kind kind;
+    char key[LONGEST_KEY]; // requests of the same key stand for each other; empty: for none
+    char subject[LONGEST_ID + 1];
+    uint8_t *data;
+    size_t size;
 };
 
 struct sfx_control {
-	struct sfx_control_options options;
-	char *socket, *program;
-	struct sfx_grpc *grpc; // of the worker; others only cancel it
-	pthread_t worker;
-	atomic_bool stop;
-	bool seen, present; // of the worker: whether presence is known, and what was told last
+    struct sfx_control_options options;
+    char *socket, *program;
+    struct sfx_grpc *grpc; // of the worker; others only cancel it
+    pthread_t worker;
+    atomic_bool stop;
+    bool seen, present; // of the worker: whether presence is known, and what was told last
 
-	// All below is guarded by `lock`, which is held for moments: never during a call or a callback.
-	pthread_mutex_t lock;
-	pthread_cond_t changed;
-	struct request queue[QUEUE];
-	size_t waiting;
-	uint64_t last_ticket;
+    // All below is guarded by `lock`, which is held for moments: never during a call or a callback.
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    struct request queue[QUEUE];
+    size_t waiting;
+    uint64_t last_ticket;
 };
 
-// -- the queue -------------------------------------------------------------------------------------------------
+// -- the queue
+// -------------------------------------------------------------------------------------------------
 
-// Ask for a call. A setting goes to the end of the queue in place of the waiting one of its key; a question stays.
+// Ask for a call. A setting goes to the end of the queue in place of the waiting one of its key; a question
+// stays.
 static uint64_t enqueue(struct sfx_control *control, struct request *request, bool replace)
 {
-	uint64_t ticket = 0;
-	pthread_mutex_lock(&control->lock);
-	struct request *queue = control->queue, *found = NULL;
-	for (size_t i = 0; i < control->waiting && *request->key && !found; i++)
-		if (strcmp(queue[i].key, request->key) == 0)
-			found = &queue[i];
-	if (found)
-		ticket = found->ticket;
-	if (found && replace) {
-		size_t after = control->waiting - (size_t)(found - queue) - 1;
-		free(found->data);
-		memmove(found, found + 1, after * sizeof *found);
-		control->waiting--;
-	}
-	if ((!found || replace) && control->waiting < QUEUE) {
-		request->ticket = ticket = ticket ? ticket : ++control->last_ticket;
-		queue[control->waiting++] = *request;
-		request->data = NULL;
-		pthread_cond_signal(&control->changed);
-	}
-	pthread_mutex_unlock(&control->lock);
-	free(request->data);
-	return ticket;
+    uint64_t ticket = 0;
+    pthread_mutex_lock(&control->lock);
+    struct request *queue = control->queue, *found = NULL;
+    for (size_t i = 0; i < control->waiting && *request->key && !found; i++)
+        if (strcmp(queue[i].key, request->key) == 0)
+            found = &queue[i];
+    if (found)
+        ticket = found->ticket;
+    if (found && replace) {
+        size_t after = control->waiting - (size_t)(found - queue) - 1;
+        free(found->data);
+        memmove(found, found + 1, after * sizeof *found);
+        control->waiting--;
+    }
+    if ((!found || replace) && control->waiting < QUEUE) {
+        request->ticket = ticket = ticket ? ticket : ++control->last_ticket;
+        queue[control->waiting++] = *request;
+        request->data = NULL;
+        pthread_cond_signal(&control->changed);
+    }
+    pthread_mutex_unlock(&control->lock);
+    free(request->data);
+    return ticket;
 }
 
 static void in_ms(unsigned ms, struct timespec *when)
 {
-	clock_gettime(CLOCK_MONOTONIC, when);
-	when->tv_sec += ms / 1000;
-	when->tv_nsec += (long)(ms % 1000) * 1000000;
-	if (when->tv_nsec >= 1000000000)
-		when->tv_sec++, when->tv_nsec -= 1000000000;
+    clock_gettime(CLOCK_MONOTONIC, when);
+    when->tv_sec += ms / 1000;
+    when->tv_nsec += (long)(ms % 1000) * 1000000;
+    if (when->tv_nsec >= 1000000000)
+        when->tv_sec++, when->tv_nsec -= 1000000000;
 }
 
-// Wait for the next request; what is given back in its place, with ticket 0, is the look whether a daemon is there.
+// Wait for the next request; what is given back in its place, with ticket 0, is the look whether a daemon is
+// there.
 static bool dequeue(struct sfx_control *control, struct request *request)
 {
-	struct timespec look;
-	unsigned watch_ms = control->options.watch_ms;
-	in_ms(watch_ms, &look);
-	memset(request, 0, sizeof *request);
-	pthread_mutex_lock(&control->lock);
-	int waited = 0;
-	while (!control->waiting && !atomic_load(&control->stop) && waited != ETIMEDOUT)
-		waited = watch_ms ? pthread_cond_timedwait(&control->changed, &control->lock, &look)
-				  : pthread_cond_wait(&control->changed, &control->lock);
-	if (control->waiting) {
-		*request = control->queue[0];
-		memmove(control->queue, control->queue + 1, --control->waiting * sizeof *request);
-	}
-	pthread_mutex_unlock(&control->lock);
-	return !atomic_load(&control->stop);
+    struct timespec look;
+    unsigned watch_ms = control->options.watch_ms;
+    in_ms(watch_ms, &look);
+    memset(request, 0, sizeof *request);
+    pthread_mutex_lock(&control->lock);
+    int waited = 0;
+    while (!control->waiting && !atomic_load(&control->stop) && waited != ETIMEDOUT)
+        waited = watch_ms ? pthread_cond_timedwait(&control->changed, &control->lock, &look)
+                          : pthread_cond_wait(&control->changed, &control->lock);
+    if (control->waiting) {
+        *request = control->queue[0];
+        memmove(control->queue, control->queue + 1, --control->waiting * sizeof *request);
+    }
+    pthread_mutex_unlock(&control->lock);
+    return !atomic_load(&control->stop);
 }
 
-// -- requests --------------------------------------------------------------------------------------------------
+// -- requests
+// --------------------------------------------------------------------------------------------------
 
 static bool is_id(const char *text)
 {
-	size_t length = text ? strlen(text) : 0;
-	return length > 0 && length <= LONGEST_ID;
+    size_t length = text ? strlen(text) : 0;
+    return length > 0 && length <= LONGEST_ID;
 }
 
-// Pack a message and ask for it; `key` tells requests of one method and subject apart, NULL: nothing stands for it.
+// Pack a message and ask for it; `key` tells requests of one method and subject apart, NULL: nothing stands
+// for it.
 static uint64_t ask(struct sfx_control *control, enum sfx_kind kind, const char *method, const char *subject,
-		    const char *key, bool replace, const ProtobufCMessage *message)
+    const char *key, bool replace, const ProtobufCMessage *message)
 {
-	struct request request = {.method = method, .kind = kind};
-	if (key) {
-		int length = snprintf(request.key, sizeof request.key, "%s %s %s", method, subject, key);
-		if (length < 0 || (size_t)length >= sizeof request.key)
-			request.key[0] = 0;
-	}
-	snprintf(request.subject, sizeof request.subject, "%s", subject);
-	request.size = protobuf_c_message_get_packed_size(message);
-	request.data = malloc(request.size + 1);
-	if (!request.data)
-		return 0;
-	protobuf_c_message_pack(message, request.data);
-	return enqueue(control, &request, replace);
+    struct request request = {.method = method, .kind = kind};
+    if (key) {
+        int length = snprintf(request.key, sizeof request.key, "%s %s %s", method, subject, key);
+        if (length < 0 || (size_t)length >= sizeof request.key)
+            request.key[0] = 0;
+    }
+    snprintf(request.subject, sizeof request.subject, "%s", subject);
+    request.size = protobuf_c_message_get_packed_size(message);
+    request.data = malloc(request.size + 1);
+    if (!request.data)
+        return 0;
+    protobuf_c_message_pack(message, request.data);
+    return enqueue(control, &request, replace);
 }
 
 uint64_t sfx_control_ask_presence(struct sfx_control *control)
 {
-	Grpc__Health__V1__HealthCheckRequest message = GRPC__HEALTH__V1__HEALTH_CHECK_REQUEST__INIT;
-	message.service = "streamfx.v1.SessionService"; // of this version of the API
-	return ask(control, SFX_PRESENCE, HEALTH "Check", "", "", false, &message.base);
+    Grpc__Health__V1__HealthCheckRequest message = GRPC__HEALTH__V1__HEALTH_CHECK_REQUEST__INIT;
+    message.service = "streamfx.v1.SessionService"; // of this version of the API
+    return ask(control, SFX_PRESENCE, HEALTH "Check", "", "", false, &message.base);
 }
 
 uint64_t sfx_control_start(struct sfx_control *control)
 {
-	struct request request = {.kind = SFX_STARTED, .key = "start"};
-	return enqueue(control, &request, false);
+    struct request request = {.kind = SFX_STARTED, .key = "start"};
+    return enqueue(control, &request, false);
 }
 
 uint64_t sfx_control_list_portraits(struct sfx_control *control)
 {
-	Streamfx__V1__ListPortraitsRequest message = STREAMFX__V1__LIST_PORTRAITS_REQUEST__INIT;
-	message.page_size = PAGE;
-	return ask(control, SFX_PORTRAITS, PORTRAITS "ListPortraits", "", "", false, &message.base);
+    Streamfx__V1__ListPortraitsRequest message = STREAMFX__V1__LIST_PORTRAITS_REQUEST__INIT;
+    message.page_size = PAGE;
+    return ask(control, SFX_PORTRAITS, PORTRAITS "ListPortraits", "", "", false, &message.base);
 }
 
 uint64_t sfx_control_get_thumbnail(struct sfx_control *control, const char *portrait)
 {
-	Streamfx__V1__GetPortraitThumbnailRequest message = STREAMFX__V1__GET_PORTRAIT_THUMBNAIL_REQUEST__INIT;
-	if (!is_id(portrait))
-		return 0;
-	message.portrait_id = (char *)portrait;
-	return ask(control, SFX_THUMBNAIL, PORTRAITS "GetPortraitThumbnail", portrait, "", false, &message.base);
+    Streamfx__V1__GetPortraitThumbnailRequest message = STREAMFX__V1__GET_PORTRAIT_THUMBNAIL_REQUEST__INIT;
+    if (!is_id(portrait))
+        return 0;
+    message.portrait_id = (char *)portrait;
+    return ask(control, SFX_THUMBNAIL, PORTRAITS "GetPortraitThumbnail", portrait, "", false, &message.base);
 }
 
 uint64_t sfx_control_list_devices(struct sfx_control *control)
 {
-	Streamfx__V1__ListDevicesRequest message = STREAMFX__V1__LIST_DEVICES_REQUEST__INIT;
-	return ask(control, SFX_DEVICES, DEVICES "ListDevices", "", "", false, &message.base);
+    Streamfx__V1__ListDevicesRequest message = STREAMFX__V1__LIST_DEVICES_REQUEST__INIT;
+    return ask(control, SFX_DEVICES, DEVICES "ListDevices", "", "", false, &message.base);
 }
 
 uint64_t sfx_control_list_sessions(struct sfx_control *control)
 {
-	Streamfx__V1__ListSessionsRequest message = STREAMFX__V1__LIST_SESSIONS_REQUEST__INIT;
-	message.page_size = PAGE;
-	return ask(control, SFX_SESSIONS, SESSIONS "ListSessions", "", "", false, &message.base);
+    Streamfx__V1__ListSessionsRequest message = STREAMFX__V1__LIST_SESSIONS_REQUEST__INIT;
+    message.page_size = PAGE;
+    return ask(control, SFX_SESSIONS, SESSIONS "ListSessions", "", "", false, &message.base);
 }
 
 uint64_t sfx_control_get_session(struct sfx_control *control, const char *session)
 {
-	Streamfx__V1__GetSessionRequest message = STREAMFX__V1__GET_SESSION_REQUEST__INIT;
-	if (!is_id(session))
-		return 0;
-	message.session_id = (char *)session;
-	return ask(control, SFX_SESSION, SESSIONS "GetSession", session, "", false, &message.base);
+    Streamfx__V1__GetSessionRequest message = STREAMFX__V1__GET_SESSION_REQUEST__INIT;
+    if (!is_id(session))
+        return 0;
+    message.session_id = (char *)session;
+    return ask(control, SFX_SESSION, SESSIONS "GetSession", session, "", false, &message.base);
 }
 
-uint64_t sfx_control_ensure_session(struct sfx_control *control, const char *session,
-				    const Streamfx__V1__SessionSettings *settings)
+uint64_t sfx_control_ensure_session(
+    struct sfx_control *control, const char *session, const Streamfx__V1__SessionSettings *settings)
 {
-	Streamfx__V1__CreateSessionRequest message = STREAMFX__V1__CREATE_SESSION_REQUEST__INIT;
-	if (session && !is_id(session))
-		return 0;
-	message.id = session ? (char *)session : message.id;
-	message.settings = (Streamfx__V1__SessionSettings *)settings;
-	return ask(control, SFX_SESSION, SESSIONS "CreateSession", message.id, "", true, &message.base);
+    Streamfx__V1__CreateSessionRequest message = STREAMFX__V1__CREATE_SESSION_REQUEST__INIT;
+    if (session && !is_id(session))
+        return 0;
+    message.id = session ? (char *)session : message.id;
+    message.settings = (Streamfx__V1__SessionSettings *)settings;
+    return ask(control, SFX_SESSION, SESSIONS "CreateSession", message.id, "", true, &message.base);
 }
 
 uint64_t sfx_control_end_session(struct sfx_control *control, const char *session)
 {
-	Streamfx__V1__DeleteSessionRequest message = STREAMFX__V1__DELETE_SESSION_REQUEST__INIT;
-	if (!is_id(session))
-		return 0;
-	message.session_id = (char *)session;
-	return ask(control, SFX_SESSION_ENDED, SESSIONS "DeleteSession", session, NULL, false, &message.base);
+    Streamfx__V1__DeleteSessionRequest message = STREAMFX__V1__DELETE_SESSION_REQUEST__INIT;
+    if (!is_id(session))
+        return 0;
+    message.session_id = (char *)session;
+    return ask(control, SFX_SESSION_ENDED, SESSIONS "DeleteSession", session, NULL, false, &message.base);
 }
 
 uint64_t sfx_control_calibrate(struct sfx_control *control, const char *session)
 {
-	Streamfx__V1__CalibrateSessionRequest message = STREAMFX__V1__CALIBRATE_SESSION_REQUEST__INIT;
-	if (!is_id(session))
-		return 0;
-	message.session_id = (char *)session;
-	return ask(control, SFX_CALIBRATED, SESSIONS "CalibrateSession", session, "", true, &message.base);
+    Streamfx__V1__CalibrateSessionRequest message = STREAMFX__V1__CALIBRATE_SESSION_REQUEST__INIT;
+    if (!is_id(session))
+        return 0;
+    message.session_id = (char *)session;
+    return ask(control, SFX_CALIBRATED, SESSIONS "CalibrateSession", session, "", true, &message.base);
 }
 
 uint64_t sfx_control_update(struct sfx_control *control, const char *session,
-			    const Streamfx__V1__SessionSettings *settings, const char *const *paths, size_t count)
+    const Streamfx__V1__SessionSettings *settings, const char *const *paths, size_t count)
 {
-	Google__Protobuf__FieldMask mask = GOOGLE__PROTOBUF__FIELD_MASK__INIT;
-	Streamfx__V1__UpdateSessionRequest message = STREAMFX__V1__UPDATE_SESSION_REQUEST__INIT;
-	char key[LONGEST_KEY] = "";
-	size_t used = 0;
-	if (!is_id(session) || !settings || !count)
-		return 0;
-	for (size_t i = 0; i < count; i++) {
-		int length = snprintf(key + used, sizeof key - used, "%s ", paths[i]);
-		if (length < 0 || (size_t)length >= sizeof key - used)
-			return 0;
-		used += (size_t)length;
-	}
-	mask.paths = (char **)paths, mask.n_paths = count;
-	message.session_id = (char *)session;
-	message.settings = (Streamfx__V1__SessionSettings *)settings;
-	message.update_mask = &mask;
-	return ask(control, SFX_SESSION, SESSIONS "UpdateSession", session, key, true, &message.base);
+    Google__Protobuf__FieldMask mask = GOOGLE__PROTOBUF__FIELD_MASK__INIT;
+    Streamfx__V1__UpdateSessionRequest message = STREAMFX__V1__UPDATE_SESSION_REQUEST__INIT;
+    char key[LONGEST_KEY] = "";
+    size_t used = 0;
+    if (!is_id(session) || !settings || !count)
+        return 0;
+    for (size_t i = 0; i < count; i++) {
+        int length = snprintf(key + used, sizeof key - used, "%s ", paths[i]);
+        if (length < 0 || (size_t)length >= sizeof key - used)
+            return 0;
+        used += (size_t)length;
+    }
+    mask.paths = (char **)paths, mask.n_paths = count;
+    message.session_id = (char *)session;
+    message.settings = (Streamfx__V1__SessionSettings *)settings;
+    message.update_mask = &mask;
+    return ask(control, SFX_SESSION, SESSIONS "UpdateSession", session, key, true, &message.base);
 }
 
-uint64_t sfx_control_set_gain(struct sfx_control *control, const char *session, enum sfx_gain gain, double value)
+uint64_t sfx_control_set_gain(
+    struct sfx_control *control, const char *session, enum sfx_gain gain, double value)
 {
-	Streamfx__V1__Gains gains = STREAMFX__V1__GAINS__INIT;
-	Streamfx__V1__SessionSettings settings = STREAMFX__V1__SESSION_SETTINGS__INIT;
-	const char *path = NULL;
-	switch (gain) {
-	case SFX_GAIN_HEAD:
-		path = "gains.head", gains.head = value;
-		gains.has_head_case = STREAMFX__V1__GAINS__HAS_HEAD_HEAD;
-		break;
-	case SFX_GAIN_EXPRESSION:
-		path = "gains.expression", gains.expression = value;
-		gains.has_expression_case = STREAMFX__V1__GAINS__HAS_EXPRESSION_EXPRESSION;
-		break;
-	case SFX_GAIN_GAZE:
-		path = "gains.gaze", gains.gaze = value;
-		gains.has_gaze_case = STREAMFX__V1__GAINS__HAS_GAZE_GAZE;
-		break;
-	}
-	settings.gains = &gains;
-	return path ? sfx_control_update(control, session, &settings, &path, 1) : 0;
+    Streamfx__V1__Gains gains = STREAMFX__V1__GAINS__INIT;
+    Streamfx__V1__SessionSettings settings = STREAMFX__V1__SESSION_SETTINGS__INIT;
+    const char *path = NULL;
+    switch (gain) {
+    case SFX_GAIN_HEAD:
+        path = "gains.head", gains.head = value;
+        gains.has_head_case = STREAMFX__V1__GAINS__HAS_HEAD_HEAD;
+        break;
+    case SFX_GAIN_EXPRESSION:
+        path = "gains.expression", gains.expression = value;
+        gains.has_expression_case = STREAMFX__V1__GAINS__HAS_EXPRESSION_EXPRESSION;
+        break;
+    case SFX_GAIN_GAZE:
+        path = "gains.gaze", gains.gaze = value;
+        gains.has_gaze_case = STREAMFX__V1__GAINS__HAS_GAZE_GAZE;
+        break;
+    }
+    settings.gains = &gains;
+    return path ? sfx_control_update(control, session, &settings, &path, 1) : 0;
 }
 
-uint64_t sfx_control_set_flag(struct sfx_control *control, const char *session, enum sfx_flag flag, bool value)
+uint64_t sfx_control_set_flag(
+    struct sfx_control *control, const char *session, enum sfx_flag flag, bool value)
 {
-	Streamfx__V1__SessionSettings settings = STREAMFX__V1__SESSION_SETTINGS__INIT;
-	const char *path = NULL;
-	switch (flag) {
-	case SFX_FLAG_MIRROR:
-		path = "mirror", settings.mirror = value;
-		settings.has_mirror_case = STREAMFX__V1__SESSION_SETTINGS__HAS_MIRROR_MIRROR;
-		break;
-	case SFX_FLAG_MIRROR_PREVIEW:
-		path = "mirror_preview", settings.mirror_preview = value;
-		settings.has_mirror_preview_case = STREAMFX__V1__SESSION_SETTINGS__HAS_MIRROR_PREVIEW_MIRROR_PREVIEW;
-		break;
-	case SFX_FLAG_HIDDEN:
-		path = "hidden", settings.hidden = value;
-		settings.has_hidden_case = STREAMFX__V1__SESSION_SETTINGS__HAS_HIDDEN_HIDDEN;
-		break;
-	case SFX_FLAG_PAUSED:
-		path = "paused", settings.paused = value;
-		settings.has_paused_case = STREAMFX__V1__SESSION_SETTINGS__HAS_PAUSED_PAUSED;
-		break;
-	case SFX_FLAG_ON_DEMAND:
-		path = "on_demand", settings.on_demand = value;
-		settings.has_on_demand_case = STREAMFX__V1__SESSION_SETTINGS__HAS_ON_DEMAND_ON_DEMAND;
-		break;
-	}
-	return path ? sfx_control_update(control, session, &settings, &path, 1) : 0;
+    Streamfx__V1__SessionSettings settings = STREAMFX__V1__SESSION_SETTINGS__INIT;
+    const char *path = NULL;
+    switch (flag) {
+    case SFX_FLAG_MIRROR:
+        path = "mirror", settings.mirror = value;
+        settings.has_mirror_case = STREAMFX__V1__SESSION_SETTINGS__HAS_MIRROR_MIRROR;
+        break;
+    case SFX_FLAG_MIRROR_PREVIEW:
+        path = "mirror_preview", settings.mirror_preview = value;
+        settings.has_mirror_preview_case = STREAMFX__V1__SESSION_SETTINGS__HAS_MIRROR_PREVIEW_MIRROR_PREVIEW;
+        break;
+    case SFX_FLAG_HIDDEN:
+        path = "hidden", settings.hidden = value;
+        settings.has_hidden_case = STREAMFX__V1__SESSION_SETTINGS__HAS_HIDDEN_HIDDEN;
+        break;
+    case SFX_FLAG_PAUSED:
+        path = "paused", settings.paused = value;
+        settings.has_paused_case = STREAMFX__V1__SESSION_SETTINGS__HAS_PAUSED_PAUSED;
+        break;
+    case SFX_FLAG_ON_DEMAND:
+        path = "on_demand", settings.on_demand = value;
+        settings.has_on_demand_case = STREAMFX__V1__SESSION_SETTINGS__HAS_ON_DEMAND_ON_DEMAND;
+        break;
+    }
+    return path ? sfx_control_update(control, session, &settings, &path, 1) : 0;
 }
 
-uint64_t sfx_control_set_word(struct sfx_control *control, const char *session, enum sfx_word word, const char *value)
+uint64_t sfx_control_set_word(
+    struct sfx_control *control, const char *session, enum sfx_word word, const char *value)
 {
-	Streamfx__V1__SessionSettings settings = STREAMFX__V1__SESSION_SETTINGS__INIT;
-	const char *path = NULL;
-	char *text = (char *)value;
-	if (!value)
-		return 0;
-	switch (word) {
-	case SFX_WORD_SOURCE:
-		path = "source", settings.source = text;
-		settings.has_source_case = STREAMFX__V1__SESSION_SETTINGS__HAS_SOURCE_SOURCE;
-		break;
-	case SFX_WORD_REFINE:
-		path = "refine", settings.refine = text;
-		settings.has_refine_case = STREAMFX__V1__SESSION_SETTINGS__HAS_REFINE_REFINE;
-		break;
-	case SFX_WORD_MOUTH:
-		path = "mouth", settings.mouth = text;
-		settings.has_mouth_case = STREAMFX__V1__SESSION_SETTINGS__HAS_MOUTH_MOUTH;
-		break;
-	case SFX_WORD_DEVICE:
-		path = "device", settings.device = text;
-		settings.has_device_case = STREAMFX__V1__SESSION_SETTINGS__HAS_DEVICE_DEVICE;
-		break;
-	case SFX_WORD_BADGE:
-		path = "badge", settings.badge = text;
-		settings.has_badge_case = STREAMFX__V1__SESSION_SETTINGS__HAS_BADGE_BADGE;
-		break;
-	}
-	return path ? sfx_control_update(control, session, &settings, &path, 1) : 0;
+    Streamfx__V1__SessionSettings settings = STREAMFX__V1__SESSION_SETTINGS__INIT;
+    const char *path = NULL;
+    char *text = (char *)value;
+    if (!value)
+        return 0;
+    switch (word) {
+    case SFX_WORD_SOURCE:
+        path = "source", settings.source = text;
+        settings.has_source_case = STREAMFX__V1__SESSION_SETTINGS__HAS_SOURCE_SOURCE;
+        break;
+    case SFX_WORD_REFINE:
+        path = "refine", settings.refine = text;
+        settings.has_refine_case = STREAMFX__V1__SESSION_SETTINGS__HAS_REFINE_REFINE;
+        break;
+    case SFX_WORD_MOUTH:
+        path = "mouth", settings.mouth = text;
+        settings.has_mouth_case = STREAMFX__V1__SESSION_SETTINGS__HAS_MOUTH_MOUTH;
+        break;
+    case SFX_WORD_DEVICE:
+        path = "device", settings.device = text;
+        settings.has_device_case = STREAMFX__V1__SESSION_SETTINGS__HAS_DEVICE_DEVICE;
+        break;
+    case SFX_WORD_BADGE:
+        path = "badge", settings.badge = text;
+        settings.has_badge_case = STREAMFX__V1__SESSION_SETTINGS__HAS_BADGE_BADGE;
+        break;
+    }
+    return path ? sfx_control_update(control, session, &settings, &path, 1) : 0;
 }
 
-uint64_t sfx_control_set_background(struct sfx_control *control, const char *session, Streamfx__V1__BackgroundKind kind,
-				    const char *colour, const char *image)
+uint64_t sfx_control_set_background(struct sfx_control *control, const char *session,
+    Streamfx__V1__BackgroundKind kind, const char *colour, const char *image)
 {
-	Streamfx__V1__Background background = STREAMFX__V1__BACKGROUND__INIT;
-	Streamfx__V1__SessionSettings settings = STREAMFX__V1__SESSION_SETTINGS__INIT;
-	const char *path = "background";
-	background.kind = kind;
-	if (colour) {
-		background.colour = (char *)colour;
-		background.has_colour_case = STREAMFX__V1__BACKGROUND__HAS_COLOUR_COLOUR;
-	}
-	if (image) {
-		background.image = (char *)image;
-		background.has_image_case = STREAMFX__V1__BACKGROUND__HAS_IMAGE_IMAGE;
-	}
-	settings.background = &background;
-	return sfx_control_update(control, session, &settings, &path, 1);
+    Streamfx__V1__Background background = STREAMFX__V1__BACKGROUND__INIT;
+    Streamfx__V1__SessionSettings settings = STREAMFX__V1__SESSION_SETTINGS__INIT;
+    const char *path = "background";
+    background.kind = kind;
+    if (colour) {
+        background.colour = (char *)colour;
+        background.has_colour_case = STREAMFX__V1__BACKGROUND__HAS_COLOUR_COLOUR;
+    }
+    if (image) {
+        background.image = (char *)image;
+        background.has_image_case = STREAMFX__V1__BACKGROUND__HAS_IMAGE_IMAGE;
+    }
+    settings.background = &background;
+    return sfx_control_update(control, session, &settings, &path, 1);
 }
 
-uint64_t sfx_control_set_portraits(struct sfx_control *control, const char *session, const char *const *portraits,
-				   size_t count, const char *selected)
+uint64_t sfx_control_set_portraits(struct sfx_control *control, const char *session,
+    const char *const *portraits, size_t count, const char *selected)
 {
-	Streamfx__V1__SessionSettings settings = STREAMFX__V1__SESSION_SETTINGS__INIT;
-	static const char *const paths[] = {"portraits", "selected"};
-	for (size_t i = 0; i < count; i++)
-		if (!portraits[i])
-			return 0;
-	settings.portraits = (char **)portraits, settings.n_portraits = count;
-	if (selected) {
-		settings.selected = (char *)selected;
-		settings.has_selected_case = STREAMFX__V1__SESSION_SETTINGS__HAS_SELECTED_SELECTED;
-	}
-	return sfx_control_update(control, session, &settings, paths, 2);
+    Streamfx__V1__SessionSettings settings = STREAMFX__V1__SESSION_SETTINGS__INIT;
+    static const char *const paths[] = {"portraits", "selected"};
+    for (size_t i = 0; i < count; i++)
+        if (!portraits[i])
+            return 0;
+    settings.portraits = (char **)portraits, settings.n_portraits = count;
+    if (selected) {
+        settings.selected = (char *)selected;
+        settings.has_selected_case = STREAMFX__V1__SESSION_SETTINGS__HAS_SELECTED_SELECTED;
+    }
+    return sfx_control_update(control, session, &settings, paths, 2);
 }
 
 static uint64_t ask_to_select(struct sfx_control *control, Streamfx__V1__SelectPortraitRequest *message)
 {
-	// Two steps are two steps, and a choice before a step is not one after it: none stands for another.
-	return ask(control, SFX_SESSION, SESSIONS "SelectPortrait", message->session_id, NULL, false, &message->base);
+    // Two steps are two steps, and a choice before a step is not one after it: none stands for another.
+    return ask(
+        control, SFX_SESSION, SESSIONS "SelectPortrait", message->session_id, NULL, false, &message->base);
 }
 
 uint64_t sfx_control_select(struct sfx_control *control, const char *session, const char *portrait)
 {
-	Streamfx__V1__SelectPortraitRequest message = STREAMFX__V1__SELECT_PORTRAIT_REQUEST__INIT;
-	if (!is_id(session) || !is_id(portrait))
-		return 0;
-	message.session_id = (char *)session;
-	message.portrait_id = (char *)portrait;
-	message.target_case = STREAMFX__V1__SELECT_PORTRAIT_REQUEST__TARGET_PORTRAIT_ID;
-	return ask_to_select(control, &message);
+    Streamfx__V1__SelectPortraitRequest message = STREAMFX__V1__SELECT_PORTRAIT_REQUEST__INIT;
+    if (!is_id(session) || !is_id(portrait))
+        return 0;
+    message.session_id = (char *)session;
+    message.portrait_id = (char *)portrait;
+    message.target_case = STREAMFX__V1__SELECT_PORTRAIT_REQUEST__TARGET_PORTRAIT_ID;
+    return ask_to_select(control, &message);
 }
 
 uint64_t sfx_control_select_place(struct sfx_control *control, const char *session, int place)
 {
-	Streamfx__V1__SelectPortraitRequest message = STREAMFX__V1__SELECT_PORTRAIT_REQUEST__INIT;
-	if (!is_id(session))
-		return 0;
-	message.session_id = (char *)session;
-	message.index = place;
-	message.target_case = STREAMFX__V1__SELECT_PORTRAIT_REQUEST__TARGET_INDEX;
-	return ask_to_select(control, &message);
+    Streamfx__V1__SelectPortraitRequest message = STREAMFX__V1__SELECT_PORTRAIT_REQUEST__INIT;
+    if (!is_id(session))
+        return 0;
+    message.session_id = (char *)session;
+    message.index = place;
+    message.target_case = STREAMFX__V1__SELECT_PORTRAIT_REQUEST__TARGET_INDEX;
+    return ask_to_select(control, &message);
 }
 
 uint64_t sfx_control_select_step(struct sfx_control *control, const char *session, int step)
 {
-	Streamfx__V1__SelectPortraitRequest message = STREAMFX__V1__SELECT_PORTRAIT_REQUEST__INIT;
-	if (!is_id(session) || (step != 1 && step != -1))
-		return 0;
-	message.session_id = (char *)session;
-	message.step = step > 0 ? STREAMFX__V1__STEP__STEP_NEXT : STREAMFX__V1__STEP__STEP_PREVIOUS;
-	message.target_case = STREAMFX__V1__SELECT_PORTRAIT_REQUEST__TARGET_STEP;
-	return ask_to_select(control, &message);
+    Streamfx__V1__SelectPortraitRequest message = STREAMFX__V1__SELECT_PORTRAIT_REQUEST__INIT;
+    if (!is_id(session) || (step != 1 && step != -1))
+        return 0;
+    message.session_id = (char *)session;
+    message.step = step > 0 ? STREAMFX__V1__STEP__STEP_NEXT : STREAMFX__V1__STEP__STEP_PREVIOUS;
+    message.target_case = STREAMFX__V1__SELECT_PORTRAIT_REQUEST__TARGET_STEP;
+    return ask_to_select(control, &message);
 }
 
-// -- answers ---------------------------------------------------------------------------------------------------
+// -- answers
+// ---------------------------------------------------------------------------------------------------
 
 // Make every text in a message printable: the daemon's is, but what answers may be something else.
 static void tidy(const ProtobufCMessage *message)
 {
-	const ProtobufCMessageDescriptor *descriptor = message->descriptor;
-	const char *base = (const char *)message;
-	for (unsigned i = 0; i < descriptor->n_fields; i++) {
-		const ProtobufCFieldDescriptor *field = &descriptor->fields[i];
-		bool text = field->type == PROTOBUF_C_TYPE_STRING;
-		if (!text && field->type != PROTOBUF_C_TYPE_MESSAGE)
-			continue;
-		bool oneof = field->flags & PROTOBUF_C_FIELD_FLAG_ONEOF;
-		if (oneof && *(const uint32_t *)(const void *)(base + field->quantifier_offset) != field->id)
-			continue;
-		bool many = field->label == PROTOBUF_C_LABEL_REPEATED;
-		void *const *one = (void *const *)(const void *)(base + field->offset);
-		size_t count = many ? *(const size_t *)(const void *)(base + field->quantifier_offset) : 1;
-		for (void *const *each = many ? *one : one; count > 0; count--, each++) {
-			if (text && *each && *each != field->default_value && **(char *const *)each)
-				sfx_make_printable(*each);
-			else if (!text && *each)
-				tidy(*each);
-		}
-	}
+    const ProtobufCMessageDescriptor *descriptor = message->descriptor;
+    const char *base = (const char *)message;
+    for (unsigned i = 0; i < descriptor->n_fields; i++) {
+        const ProtobufCFieldDescriptor *field = &descriptor->fields[i];
+        bool text = field->type == PROTOBUF_C_TYPE_STRING;
+        if (!text && field->type != PROTOBUF_C_TYPE_MESSAGE)
+            continue;
+        bool oneof = field->flags & PROTOBUF_C_FIELD_FLAG_ONEOF;
+        if (oneof && *(const uint32_t *)(const void *)(base + field->quantifier_offset) != field->id)
+            continue;
+        bool many = field->label == PROTOBUF_C_LABEL_REPEATED;
+        void *const *one = (void *const *)(const void *)(base + field->offset);
+        size_t count = many ? *(const size_t *)(const void *)(base + field->quantifier_offset) : 1;
+        for (void *const *each = many ? *one : one; count > 0; count--, each++) {
+            if (text && *each && *each != field->default_value && **(char *const *)each)
+                sfx_make_printable(*each);
+            else if (!text && *each)
+                tidy(*each);
+        }
+    }
 }
 
 static void fail(struct sfx_answer *answer, enum sfx_code code, const char *why)
 {
-	sfx_answer_release(answer);
-	answer->code = code;
-	snprintf(answer->message, sizeof answer->message, "%s", why);
+    sfx_answer_release(answer);
+    answer->code = code;
+    snprintf(answer->message, sizeof answer->message, "%s", why);
 }
 
 // The message of an answer; NULL if the call failed, or the answer then, since it is no such message.
 static void *unpacked(struct sfx_answer *answer, const ProtobufCMessageDescriptor *descriptor)
 {
-	if (answer->code != SFX_OK)
-		return NULL;
-	ProtobufCMessage *message = protobuf_c_message_unpack(descriptor, NULL, answer->size, answer->data);
-	if (message)
-		tidy(message);
-	else
-		fail(answer, SFX_INTERNAL, "The daemon's answer cannot be read: it may be of another version");
-	return message;
+    if (answer->code != SFX_OK)
+        return NULL;
+    ProtobufCMessage *message = protobuf_c_message_unpack(descriptor, NULL, answer->size, answer->data);
+    if (message)
+        tidy(message);
+    else
+        fail(answer, SFX_INTERNAL, "The daemon's answer cannot be read: it may be of another version");
+    return message;
 }
 
 static void release(void *message)
 {
-	protobuf_c_message_free_unpacked(message, NULL);
+    protobuf_c_message_free_unpacked(message, NULL);
 }
 
 // Whether a session holds what sfx_result promises.
 static bool is_whole(const Streamfx__V1__Session *session)
 {
-	const Streamfx__V1__SessionSettings *settings = session ? session->settings : NULL;
-	const Streamfx__V1__SessionStatus *status = session ? session->status : NULL;
-	return settings && settings->output && settings->gains && settings->background && status && status->source &&
-	       status->camera;
+    const Streamfx__V1__SessionSettings *settings = session ? session->settings : NULL;
+    const Streamfx__V1__SessionStatus *status = session ? session->status : NULL;
+    return settings && settings->output && settings->gains && settings->background && status &&
+           status->source && status->camera;
 }
 
 static void call(struct sfx_control *control, const char *method, const uint8_t *data, size_t size,
-		 struct sfx_answer *answer)
+    struct sfx_answer *answer)
 {
-	sfx_grpc_call(control->grpc, method, data, size, control->options.timeout_ms, MOST_BYTES, answer);
+    sfx_grpc_call(control->grpc, method, data, size, control->options.timeout_ms, MOST_BYTES, answer);
 }
 
-// -- the worker ------------------------------------------------------------------------------------------------
+// -- the worker
+// ------------------------------------------------------------------------------------------------
 
 static void tell(struct sfx_control *control, const struct request *request, const struct sfx_answer *answer,
-		 struct sfx_result *result)
+    struct sfx_result *result)
 {
-	result->ticket = request->ticket;
-	result->kind = request->kind;
-	result->code = answer->code;
-	result->message = answer->message;
-	result->subject = request->subject;
-	if (!atomic_load(&control->stop) && control->options.on_result)
-		control->options.on_result(control->options.param, result);
+    result->ticket = request->ticket;
+    result->kind = request->kind;
+    result->code = answer->code;
+    result->message = answer->message;
+    result->subject = request->subject;
+    if (!atomic_load(&control->stop) && control->options.on_result)
+        control->options.on_result(control->options.param, result);
 }
 
 // A session's name as the key that finds it; the answer is of the session, begun if need be.
 static void ensure(struct sfx_control *control, const struct request *request, struct sfx_answer *answer,
-		   Streamfx__V1__Session **session, void **holder)
+    Streamfx__V1__Session **session, void **holder)
 {
-	Streamfx__V1__GetSessionRequest get = STREAMFX__V1__GET_SESSION_REQUEST__INIT;
-	Streamfx__V1__ListSessionsRequest list = STREAMFX__V1__LIST_SESSIONS_REQUEST__INIT;
-	uint8_t named[LONGEST_ID + 8], first[16];
-	get.session_id = (char *)request->subject;
-	list.page_size = 1;
-	size_t named_size = streamfx__v1__get_session_request__pack(&get, named);
-	size_t first_size = streamfx__v1__list_sessions_request__pack(&list, first);
-	// Another program may begin the session between looking and beginning: then it is looked for once more.
-	for (int round = 0; round < 2; round++) {
-		if (*request->subject) {
-			call(control, SESSIONS "GetSession", named, named_size, answer);
-			Streamfx__V1__GetSessionResponse *got =
-				unpacked(answer, &streamfx__v1__get_session_response__descriptor);
-			*holder = got, *session = got ? got->session : NULL;
-		} else {
-			call(control, SESSIONS "ListSessions", first, first_size, answer);
-			Streamfx__V1__ListSessionsResponse *got =
-				unpacked(answer, &streamfx__v1__list_sessions_response__descriptor);
-			*holder = got, *session = got && got->n_sessions ? got->sessions[0] : NULL;
-		}
-		bool none =
-			answer->code == SFX_NOT_FOUND || (answer->code == SFX_OK && !*request->subject && !*session);
-		if (!none)
-			return;
-		release(*holder);
-		sfx_answer_release(answer);
-		call(control, request->method, request->data, request->size, answer);
-		Streamfx__V1__CreateSessionResponse *made =
-			unpacked(answer, &streamfx__v1__create_session_response__descriptor);
-		*holder = made, *session = made ? made->session : NULL;
-		if (answer->code != SFX_ALREADY_EXISTS)
-			return;
-		sfx_answer_release(answer);
-	}
+    Streamfx__V1__GetSessionRequest get = STREAMFX__V1__GET_SESSION_REQUEST__INIT;
+    Streamfx__V1__ListSessionsRequest list = STREAMFX__V1__LIST_SESSIONS_REQUEST__INIT;
+    uint8_t named[LONGEST_ID + 8], first[16];
+    get.session_id = (char *)request->subject;
+    list.page_size = 1;
+    size_t named_size = streamfx__v1__get_session_request__pack(&get, named);
+    size_t first_size = streamfx__v1__list_sessions_request__pack(&list, first);
+    // Another program may begin the session between looking and beginning: then it is looked for once more.
+    for (int round = 0; round < 2; round++) {
+        if (*request->subject) {
+            call(control, SESSIONS "GetSession", named, named_size, answer);
+            Streamfx__V1__GetSessionResponse *got =
+                unpacked(answer, &streamfx__v1__get_session_response__descriptor);
+            *holder = got, *session = got ? got->session : NULL;
+        } else {
+            call(control, SESSIONS "ListSessions", first, first_size, answer);
+            Streamfx__V1__ListSessionsResponse *got =
+                unpacked(answer, &streamfx__v1__list_sessions_response__descriptor);
+            *holder = got, *session = got && got->n_sessions ? got->sessions[0] : NULL;
+        }
+        bool none =
+            answer->code == SFX_NOT_FOUND || (answer->code == SFX_OK && !*request->subject && !*session);
+        if (!none)
+            return;
+        release(*holder);
+        sfx_answer_release(answer);
+        call(control, request->method, request->data, request->size, answer);
+        Streamfx__V1__CreateSessionResponse *made =
+            unpacked(answer, &streamfx__v1__create_session_response__descriptor);
+        *holder = made, *session = made ? made->session : NULL;
+        if (answer->code != SFX_ALREADY_EXISTS)
+            return;
+        sfx_answer_release(answer);
+    }
 }
 
-static void tell_session(struct sfx_control *control, const struct request *request, struct sfx_answer *answer)
+static void tell_session(
+    struct sfx_control *control, const struct request *request, struct sfx_answer *answer)
 {
-	struct sfx_result result = {0};
-	Streamfx__V1__Session *session = NULL;
-	void *holder = NULL;
-	if (strcmp(request->method, SESSIONS "CreateSession") == 0) {
-		ensure(control, request, answer, &session, &holder);
-	} else {
-		call(control, request->method, request->data, request->size, answer);
-		// The responses of all methods that give a session have the same form: it is their field 1.
-		Streamfx__V1__GetSessionResponse *got =
-			unpacked(answer, &streamfx__v1__get_session_response__descriptor);
-		holder = got, session = got ? got->session : NULL;
-	}
-	if (answer->code == SFX_OK && !is_whole(session))
-		fail(answer, SFX_INTERNAL, "The daemon's answer is no whole session: it may be of another version");
-	result.session = answer->code == SFX_OK ? session : NULL;
-	tell(control, request, answer, &result);
-	release(holder);
+    struct sfx_result result = {0};
+    Streamfx__V1__Session *session = NULL;
+    void *holder = NULL;
+    if (strcmp(request->method, SESSIONS "CreateSession") == 0) {
+        ensure(control, request, answer, &session, &holder);
+    } else {
+        call(control, request->method, request->data, request->size, answer);
+        // The responses of all methods that give a session have the same form: it is their field 1.
+        Streamfx__V1__GetSessionResponse *got =
+            unpacked(answer, &streamfx__v1__get_session_response__descriptor);
+        holder = got, session = got ? got->session : NULL;
+    }
+    if (answer->code == SFX_OK && !is_whole(session))
+        fail(answer, SFX_INTERNAL, "The daemon's answer is no whole session: it may be of another version");
+    result.session = answer->code == SFX_OK ? session : NULL;
+    tell(control, request, answer, &result);
+    release(holder);
 }
 
-static void tell_sessions(struct sfx_control *control, const struct request *request, struct sfx_answer *answer)
+static void tell_sessions(
+    struct sfx_control *control, const struct request *request, struct sfx_answer *answer)
 {
-	struct sfx_result result = {0};
-	call(control, request->method, request->data, request->size, answer);
-	Streamfx__V1__ListSessionsResponse *got = unpacked(answer, &streamfx__v1__list_sessions_response__descriptor);
-	for (size_t i = 0; got && i < got->n_sessions && answer->code == SFX_OK; i++)
-		if (!is_whole(got->sessions[i]))
-			fail(answer, SFX_INTERNAL,
-			     "The daemon's answer holds no whole session: it may be of another version");
-	if (got && answer->code == SFX_OK)
-		result.sessions = got->sessions, result.count = got->n_sessions;
-	tell(control, request, answer, &result);
-	release(got);
+    struct sfx_result result = {0};
+    call(control, request->method, request->data, request->size, answer);
+    Streamfx__V1__ListSessionsResponse *got =
+        unpacked(answer, &streamfx__v1__list_sessions_response__descriptor);
+    for (size_t i = 0; got && i < got->n_sessions && answer->code == SFX_OK; i++)
+        if (!is_whole(got->sessions[i]))
+            fail(answer, SFX_INTERNAL,
+                "The daemon's answer holds no whole session: it may be of another version");
+    if (got && answer->code == SFX_OK)
+        result.sessions = got->sessions, result.count = got->n_sessions;
+    tell(control, request, answer, &result);
+    release(got);
 }
 
 // Portraits of all pages so far.
 struct album {
-	Streamfx__V1__ListPortraitsResponse *pages[MOST_PAGES];
-	size_t count, portraits;
-	Streamfx__V1__Portrait **all;
+    Streamfx__V1__ListPortraitsResponse *pages[MOST_PAGES];
+    size_t count, portraits;
+    Streamfx__V1__Portrait **all;
 };
 
 static bool add_page(struct album *album, Streamfx__V1__ListPortraitsResponse *page)
 {
-	album->pages[album->count++] = page;
-	size_t more = album->portraits + page->n_portraits;
-	Streamfx__V1__Portrait **grown = NULL;
-	if (page->n_portraits <= PAGE)
-		grown = realloc(album->all, (more + 1) * sizeof *grown);
-	if (!grown)
-		return false;
-	album->all = grown;
-	if (page->n_portraits)
-		memcpy(grown + album->portraits, page->portraits, page->n_portraits * sizeof *grown);
-	album->portraits = more;
-	return true;
+    album->pages[album->count++] = page;
+    size_t more = album->portraits + page->n_portraits;
+    Streamfx__V1__Portrait **grown = NULL;
+    if (page->n_portraits <= PAGE)
+        grown = realloc(album->all, (more + 1) * sizeof *grown);
+    if (!grown)
+        return false;
+    album->all = grown;
+    if (page->n_portraits)
+        memcpy(grown + album->portraits, page->portraits, page->n_portraits * sizeof *grown);
+    album->portraits = more;
+    return true;
 }
 
-static void tell_portraits(struct sfx_control *control, const struct request *request, struct sfx_answer *answer)
+static void tell_portraits(
+    struct sfx_control *control, const struct request *request, struct sfx_answer *answer)
 {
-	struct sfx_result result = {0};
-	struct album album = {0};
-	call(control, request->method, request->data, request->size, answer);
-	for (Streamfx__V1__ListPortraitsResponse *page;
-	     (page = unpacked(answer, &streamfx__v1__list_portraits_response__descriptor));) {
-		if (!add_page(&album, page)) {
-			fail(answer, SFX_RESOURCE_EXHAUSTED, "The daemon's portraits are more than there is room for");
-			break;
-		}
-		Streamfx__V1__ListPortraitsRequest next = STREAMFX__V1__LIST_PORTRAITS_REQUEST__INIT;
-		uint8_t data[512];
-		next.page_size = PAGE;
-		next.page_token = page->next_page_token;
-		if (!*next.page_token || album.count == MOST_PAGES)
-			break;
-		size_t size = streamfx__v1__list_portraits_request__get_packed_size(&next);
-		if (size > sizeof data) {
-			fail(answer, SFX_INTERNAL, "The daemon's answer cannot be read: its page token is too long");
-			break;
-		}
-		streamfx__v1__list_portraits_request__pack(&next, data);
-		sfx_answer_release(answer);
-		call(control, request->method, data, size, answer);
-	}
-	if (answer->code == SFX_OK)
-		result.portraits = album.all, result.count = album.portraits;
-	tell(control, request, answer, &result);
-	for (size_t i = 0; i < album.count; i++)
-		release(album.pages[i]);
-	free(album.all);
+    struct sfx_result result = {0};
+    struct album album = {0};
+    call(control, request->method, request->data, request->size, answer);
+    for (Streamfx__V1__ListPortraitsResponse *page;
+         (page = unpacked(answer, &streamfx__v1__list_portraits_response__descriptor));) {
+        if (!add_page(&album, page)) {
+            fail(answer, SFX_RESOURCE_EXHAUSTED, "The daemon's portraits are more than there is room for");
+            break;
+        }
+        Streamfx__V1__ListPortraitsRequest next = STREAMFX__V1__LIST_PORTRAITS_REQUEST__INIT;
+        uint8_t data[512];
+        next.page_size = PAGE;
+        next.page_token = page->next_page_token;
+        if (!*next.page_token || album.count == MOST_PAGES)
+            break;
+        size_t size = streamfx__v1__list_portraits_request__get_packed_size(&next);
+        if (size > sizeof data) {
+            fail(answer, SFX_INTERNAL, "The daemon's answer cannot be read: its page token is too long");
+            break;
+        }
+        streamfx__v1__list_portraits_request__pack(&next, data);
+        sfx_answer_release(answer);
+        call(control, request->method, data, size, answer);
+    }
+    if (answer->code == SFX_OK)
+        result.portraits = album.all, result.count = album.portraits;
+    tell(control, request, answer, &result);
+    for (size_t i = 0; i < album.count; i++)
+        release(album.pages[i]);
+    free(album.all);
 }
 
-static void tell_thumbnail(struct sfx_control *control, const struct request *request, struct sfx_answer *answer)
+static void tell_thumbnail(
+    struct sfx_control *control, const struct request *request, struct sfx_answer *answer)
 {
-	struct sfx_result result = {0};
-	call(control, request->method, request->data, request->size, answer);
-	Streamfx__V1__GetPortraitThumbnailResponse *got =
-		unpacked(answer, &streamfx__v1__get_portrait_thumbnail_response__descriptor);
-	if (got)
-		result.jpeg = got->jpeg.data, result.jpeg_size = got->jpeg.len;
-	tell(control, request, answer, &result);
-	release(got);
+    struct sfx_result result = {0};
+    call(control, request->method, request->data, request->size, answer);
+    Streamfx__V1__GetPortraitThumbnailResponse *got =
+        unpacked(answer, &streamfx__v1__get_portrait_thumbnail_response__descriptor);
+    if (got)
+        result.jpeg = got->jpeg.data, result.jpeg_size = got->jpeg.len;
+    tell(control, request, answer, &result);
+    release(got);
 }
 
-static void tell_devices(struct sfx_control *control, const struct request *request, struct sfx_answer *answer)
+static void tell_devices(
+    struct sfx_control *control, const struct request *request, struct sfx_answer *answer)
 {
-	struct sfx_result result = {0};
-	call(control, request->method, request->data, request->size, answer);
-	Streamfx__V1__ListDevicesResponse *got = unpacked(answer, &streamfx__v1__list_devices_response__descriptor);
-	if (got)
-		result.devices = got->devices, result.count = got->n_devices;
-	tell(control, request, answer, &result);
-	release(got);
+    struct sfx_result result = {0};
+    call(control, request->method, request->data, request->size, answer);
+    Streamfx__V1__ListDevicesResponse *got =
+        unpacked(answer, &streamfx__v1__list_devices_response__descriptor);
+    if (got)
+        result.devices = got->devices, result.count = got->n_devices;
+    tell(control, request, answer, &result);
+    release(got);
 }
 
-static void check_presence(struct sfx_control *control, const struct request *request, struct sfx_answer *answer)
+static void check_presence(
+    struct sfx_control *control, const struct request *request, struct sfx_answer *answer)
 {
-	call(control, request->method, request->data, request->size, answer);
-	Grpc__Health__V1__HealthCheckResponse *got =
-		unpacked(answer, &grpc__health__v1__health_check_response__descriptor);
-	if (got && got->status != GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__SERVING_STATUS__SERVING)
-		fail(answer, SFX_UNAVAILABLE, "The daemon is ending");
-	release(got);
+    call(control, request->method, request->data, request->size, answer);
+    Grpc__Health__V1__HealthCheckResponse *got =
+        unpacked(answer, &grpc__health__v1__health_check_response__descriptor);
+    if (got && got->status != GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__SERVING_STATUS__SERVING)
+        fail(answer, SFX_UNAVAILABLE, "The daemon is ending");
+    release(got);
 }
 
 static void start(struct sfx_control *control, struct sfx_answer *answer)
 {
-	if (control->options.endpoint.address) {
-		fail(answer, SFX_FAILED_PRECONDITION, "The daemon is of another machine: it is to be started there");
-		return;
-	}
-	switch (sfx_daemon_start(control->program, control->socket, START_MS, &control->stop, answer->message,
-				 sizeof answer->message)) {
-	case SFX_START_UP:
-		answer->code = SFX_OK;
-		break;
-	case SFX_START_COMING:
-		answer->code = SFX_DEADLINE_EXCEEDED;
-		break;
-	case SFX_START_FAILED:
-		answer->code = SFX_FAILED_PRECONDITION;
-		break;
-	case SFX_START_STOPPED:
-		answer->code = SFX_CANCELLED;
-		break;
-	}
+    if (control->options.endpoint.address) {
+        fail(answer, SFX_FAILED_PRECONDITION, "The daemon is of another machine: it is to be started there");
+        return;
+    }
+    switch (sfx_daemon_start(control->program, control->socket, START_MS, &control->stop, answer->message,
+        sizeof answer->message)) {
+    case SFX_START_UP:
+        answer->code = SFX_OK;
+        break;
+    case SFX_START_COMING:
+        answer->code = SFX_DEADLINE_EXCEEDED;
+        break;
+    case SFX_START_FAILED:
+        answer->code = SFX_FAILED_PRECONDITION;
+        break;
+    case SFX_START_STOPPED:
+        answer->code = SFX_CANCELLED;
+        break;
+    }
 }
 
 // Do what was asked, and tell what came of it.
 static void serve(struct sfx_control *control, const struct request *request, struct sfx_answer *answer)
 {
-	struct sfx_result result = {0};
-	switch (request->kind) {
-	case SFX_PORTRAITS:
-		tell_portraits(control, request, answer);
-		return;
-	case SFX_THUMBNAIL:
-		tell_thumbnail(control, request, answer);
-		return;
-	case SFX_SESSIONS:
-		tell_sessions(control, request, answer);
-		return;
-	case SFX_SESSION:
-		tell_session(control, request, answer);
-		return;
-	case SFX_DEVICES:
-		tell_devices(control, request, answer);
-		return;
-	case SFX_PRESENCE:
-		check_presence(control, request, answer);
-		break;
-	case SFX_STARTED:
-		start(control, answer);
-		break;
-	case SFX_SESSION_ENDED:
-	case SFX_CALIBRATED:
-		call(control, request->method, request->data, request->size, answer);
-		break;
-	}
-	tell(control, request, answer, &result);
+    struct sfx_result result = {0};
+    switch (request->kind) {
+    case SFX_PORTRAITS:
+        tell_portraits(control, request, answer);
+        return;
+    case SFX_THUMBNAIL:
+        tell_thumbnail(control, request, answer);
+        return;
+    case SFX_SESSIONS:
+        tell_sessions(control, request, answer);
+        return;
+    case SFX_SESSION:
+        tell_session(control, request, answer);
+        return;
+    case SFX_DEVICES:
+        tell_devices(control, request, answer);
+        return;
+    case SFX_PRESENCE:
+        check_presence(control, request, answer);
+        break;
+    case SFX_STARTED:
+        start(control, answer);
+        break;
+    case SFX_SESSION_ENDED:
+    case SFX_CALIBRATED:
+        call(control, request->method, request->data, request->size, answer);
+        break;
+    }
+    tell(control, request, answer, &result);
 }
 
 // Look, between requests, whether a daemon is there; only a change is told.
 static void look(struct sfx_control *control)
 {
-	Grpc__Health__V1__HealthCheckRequest message = GRPC__HEALTH__V1__HEALTH_CHECK_REQUEST__INIT;
-	message.service = "streamfx.v1.SessionService";
-	uint8_t data[64];
-	struct request request = {.kind = SFX_PRESENCE, .method = HEALTH "Check", .data = data};
-	struct sfx_answer answer;
-	struct sfx_result result = {0};
-	request.size = grpc__health__v1__health_check_request__pack(&message, data);
-	check_presence(control, &request, &answer);
-	bool present = answer.code == SFX_OK;
-	if (!control->seen || present != control->present)
-		tell(control, &request, &answer, &result);
-	control->seen = true, control->present = present;
-	sfx_answer_release(&answer);
+    Grpc__Health__V1__HealthCheckRequest message = GRPC__HEALTH__V1__HEALTH_CHECK_REQUEST__INIT;
+    message.service = "streamfx.v1.SessionService";
+    uint8_t data[64];
+    struct request request = {.kind = SFX_PRESENCE, .method = HEALTH "Check", .data = data};
+    struct sfx_answer answer;
+    struct sfx_result result = {0};
+    request.size = grpc__health__v1__health_check_request__pack(&message, data);
+    check_presence(control, &request, &answer);
+    bool present = answer.code == SFX_OK;
+    if (!control->seen || present != control->present)
+        tell(control, &request, &answer, &result);
+    control->seen = true, control->present = present;
+    sfx_answer_release(&answer);
 }
 
 static void *work(void *data)
 {
-	struct sfx_control *control = data;
-	struct request request;
-	while (dequeue(control, &request)) {
-		struct sfx_answer answer = {0};
-		if (request.ticket) {
-			serve(control, &request, &answer);
-			sfx_answer_release(&answer);
-			free(request.data);
-		} else {
-			look(control);
-		}
-	}
-	free(request.data);
-	return NULL;
+    struct sfx_control *control = data;
+    struct request request;
+    while (dequeue(control, &request)) {
+        struct sfx_answer answer = {0};
+        if (request.ticket) {
+            serve(control, &request, &answer);
+            sfx_answer_release(&answer);
+            free(request.data);
+        } else {
+            look(control);
+        }
+    }
+    free(request.data);
+    return NULL;
 }
 
-// -- beginning and end -----------------------------------------------------------------------------------------
+// -- beginning and end
+// -----------------------------------------------------------------------------------------
 
 static bool copy(char **to, const char *from)
 {
-	*to = from ? strdup(from) : NULL;
-	return !from || *to;
+    *to = from ? strdup(from) : NULL;
+    return !from || *to;
 }
 
 static void discard(struct sfx_control *control)
 {
-	for (size_t i = 0; i < control->waiting; i++)
-		free(control->queue[i].data);
-	pthread_cond_destroy(&control->changed);
-	pthread_mutex_destroy(&control->lock);
-	sfx_grpc_destroy(control->grpc);
-	free(control->socket);
-	free(control->program);
-	free(control);
+    for (size_t i = 0; i < control->waiting; i++)
+        free(control->queue[i].data);
+    pthread_cond_destroy(&control->changed);
+    pthread_mutex_destroy(&control->lock);
+    sfx_grpc_destroy(control->grpc);
+    free(control->socket);
+    free(control->program);
+    free(control);
 }
 
 // The worker hears no signals: they are the program's, and a broken connection's SIGPIPE is nobody's.
 static bool begin(struct sfx_control *control)
 {
-	sigset_t all, before;
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	bool begun = pthread_create(&control->worker, NULL, work, control) == 0;
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	return begun;
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    bool begun = pthread_create(&control->worker, NULL, work, control) == 0;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return begun;
 }
 
 struct sfx_control *sfx_control_create(const struct sfx_control_options *options)
 {
-	struct sfx_control *control = calloc(1, sizeof *control);
-	if (!control)
-		return NULL;
-	pthread_condattr_t attributes;
-	pthread_condattr_init(&attributes);
-	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-	pthread_cond_init(&control->changed, &attributes);
-	pthread_condattr_destroy(&attributes);
-	pthread_mutex_init(&control->lock, NULL);
-	control->options = *options;
-	if (!control->options.timeout_ms)
-		control->options.timeout_ms = 5000;
-	control->grpc = sfx_grpc_create(&options->endpoint);
-	bool copied = copy(&control->socket, options->endpoint.socket) && copy(&control->program, options->program);
-	if (control->grpc && copied && begin(control))
-		return control;
-	discard(control);
-	return NULL;
+    struct sfx_control *control = calloc(1, sizeof *control);
+    if (!control)
+        return NULL;
+    pthread_condattr_t attributes;
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(&control->changed, &attributes);
+    pthread_condattr_destroy(&attributes);
+    pthread_mutex_init(&control->lock, NULL);
+    control->options = *options;
+    if (!control->options.timeout_ms)
+        control->options.timeout_ms = 5000;
+    control->grpc = sfx_grpc_create(&options->endpoint);
+    bool copied =
+        copy(&control->socket, options->endpoint.socket) && copy(&control->program, options->program);
+    if (control->grpc && copied && begin(control))
+        return control;
+    discard(control);
+    return NULL;
 }
 
 void sfx_control_destroy(struct sfx_control *control)
 {
-	if (!control)
-		return;
-	// Under the lock, so that the worker cannot begin to wait between seeing that it goes on and this.
-	pthread_mutex_lock(&control->lock);
-	atomic_store(&control->stop, true);
-	pthread_cond_signal(&control->changed);
-	pthread_mutex_unlock(&control->lock);
-	sfx_grpc_cancel(control->grpc);
-	pthread_join(control->worker, NULL);
-	discard(control);
+    if (!control)
+        return;
+    // Under the lock, so that the worker cannot begin to wait between seeing that it goes on and this.
+    pthread_mutex_lock(&control->lock);
+    atomic_store(&control->stop, true);
+    pthread_cond_signal(&control->changed);
+    pthread_mutex_unlock(&control->lock);
+    sfx_grpc_cancel(control->grpc);
+    pthread_join(control->worker, NULL);
+    discard(control);
 }
