@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 import urllib.request
 from dataclasses import replace
@@ -227,13 +228,14 @@ class ReadCamera(VirtualCamera):
 
 
 def test_on_demand_the_source_is_open_only_while_somebody_reads(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, short_folder: Path, monkeypatch: pytest.MonkeyPatch
 ):
+    """By the camera, or by the ring, to which a reader stays connected."""
     monkeypatch.setattr("streamfx.session.session._IDLE_AFTER_NS", SECOND // 2)
     store()
     portraits, camera = Portraits(tmp_path, (320, 240)), ReadCamera()
     portraits.add(photo(), id="astro")
-    sessions = Sessions(portraits, camera=lambda *_: camera)
+    sessions = Sessions(portraits, camera=lambda *_: camera, runtime=short_folder)
     try:
         session = sessions.create(
             SessionSettings(Output("fake", (320, 240)), "demo", ("astro",), on_demand=True)
@@ -245,6 +247,10 @@ def test_on_demand_the_source_is_open_only_while_somebody_reads(
             camera.count = 1
             until(lambda: session.status().source.state is SourceState.OPEN, 5)
             camera.count = 0
+            until(lambda: session.status().source.state is SourceState.CLOSED, 5)
+            with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as reader:
+                reader.connect(str(short_folder / f"{session.id}.ring"))
+                until(lambda: session.status().source.state is SourceState.OPEN, 5)
             until(lambda: session.status().source.state is SourceState.CLOSED, 5)
     finally:
         sessions.close()

@@ -6,16 +6,18 @@ import fcntl
 import mmap
 import os
 import random
+import socket
 import struct
 import subprocess
 import sys
 import threading
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from live_stage import receive_ring
+from live_stage import receive_ring, until
 
 from streamfx.errors import RingUnreadable
 from streamfx.frames import Quality, Rendered
@@ -194,7 +196,7 @@ def test_another_process_reads_what_is_handed_over_but_cannot_write(ring: RingWr
         ring.write(picture(9))
         code = f"""
 import mmap, sys
-from live_stage import receive_ring
+from live_stage import receive_ring, until
 from streamfx.sink.ring import RingReader
 descriptor = receive_ring({str(short_folder / "a.ring")!r})
 with RingReader(descriptor) as reader:
@@ -217,8 +219,6 @@ except PermissionError:
 
 
 def test_a_stalled_reader_of_the_socket_holds_up_nobody(ring: RingWriter, short_folder: Path):
-    import socket
-
     handover = Handover(short_folder / "b.ring", ring.descriptor)
     try:
         idle = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -229,6 +229,27 @@ def test_a_stalled_reader_of_the_socket_holds_up_nobody(ring: RingWriter, short_
     finally:
         handover.close()
     assert len(MAGIC) == 9
+
+
+def test_who_stays_connected_is_counted_until_it_goes(ring: RingWriter, short_folder: Path):
+    handover = Handover(short_folder / "c.ring", ring.descriptor)
+    try:
+        with ExitStack() as opened:
+            for count in (1, 2):
+                reader = opened.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET))
+                reader.connect(str(handover.path))
+                until(lambda count=count: handover.readers == count)
+        until(lambda: handover.readers == 0)
+        last = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        last.connect(str(handover.path))
+        until(lambda: handover.readers == 1)
+    finally:
+        handover.close()
+    with last:
+        last.settimeout(5)
+        data, descriptors, _, _ = socket.recv_fds(last, 64, 1)
+        os.close(descriptors[0])
+        assert (data, last.recv(1)) == (MAGIC, b""), "a daemon that ends hangs up"
 
 
 def test_every_mutation_of_a_header_is_refused_or_harmless():

@@ -1,26 +1,31 @@
 """Handing the ring of a session to programs on this machine: a UNIX socket that gives a descriptor to each.
 
 The OBS plugin connects and receives one packet, `MAGIC`, with the descriptor of the memory (SCM_RIGHTS),
-opened for reading only; it reads pictures from then on without us (sink/ring.py has the layout). When they
-stop coming, the daemon was replaced: the reader connects again.
+opened for reading only; it reads pictures from then on without us (sink/ring.py has the layout). For as long
+as it shows them it stays connected, which tells us that somebody looks. When the connection ends, the daemon
+was replaced: the reader connects again.
 """
 
 from __future__ import annotations
 
 import os
+import selectors
 import socket
 import sys
 import threading
 from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
 from streamfx.errors import WorkerFailed
 
 MAGIC: Final = b"SFXRING 2"
 """With the layout's version: a reader of another one is told at once."""
 _BACKLOG: Final = 8
+_MOST: Final = 64
+"""Readers connected at once; a further one has its descriptor, too, but is not counted."""
 _SEND_S: Final = 0.5
+_PAUSE_S: Final = 0.1
 _JOIN_S: Final = 2.0
 
 
@@ -51,30 +56,63 @@ class Handover:
             raise WorkerFailed(
                 f"{path} cannot be listened at: {error.strerror}", "Choose another folder"
             ) from error
+        self._closing = threading.Event()
+        self._connected: set[socket.socket] = set()
         self._thread = threading.Thread(target=self._serve, name="streamfx-handover", daemon=True)
         self._thread.start()
+
+    @property
+    def readers(self) -> int:
+        """Programs that are connected: they show the pictures."""
+        return len(self._connected)
 
     def close(self) -> None:
         """Listen no more; readers keep what they have. May be called twice."""
         if self._ring < 0:
             return
+        self._closing.set()
         with suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)  # wakes the thread that accepts
-        self._socket.close()
         self._thread.join(_JOIN_S)
+        self._socket.close()
         self.path.unlink(missing_ok=True)
         os.close(self._ring)
         self._ring = -1
 
     def _serve(self) -> None:
-        while True:
-            try:
-                reader, _ = self._socket.accept()
-            except OSError:
-                return
-            with reader, suppress(OSError):
-                reader.settimeout(_SEND_S)
-                socket.send_fds(reader, [MAGIC], [self._ring])
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._socket, selectors.EVENT_READ)
+            while not self._closing.is_set():
+                for key, _ in selector.select():
+                    if key.fileobj is self._socket:
+                        self._welcome(selector)
+                    else:  # it has nothing to say: this is its end
+                        self._part(selector, cast(socket.socket, key.fileobj))
+            for reader in tuple(self._connected):
+                self._part(selector, reader)
+
+    def _welcome(self, selector: selectors.BaseSelector) -> None:
+        try:
+            reader, _ = self._socket.accept()
+        except OSError:  # it is gone already, there are too many files, or the listener was shut down
+            self._closing.wait(_PAUSE_S)
+            return
+        try:
+            reader.settimeout(_SEND_S)
+            socket.send_fds(reader, [MAGIC], [self._ring])
+        except OSError:
+            reader.close()
+            return
+        if len(self._connected) >= _MOST:
+            reader.close()
+            return
+        selector.register(reader, selectors.EVENT_READ)
+        self._connected.add(reader)
+
+    def _part(self, selector: selectors.BaseSelector, reader: socket.socket) -> None:
+        selector.unregister(reader)
+        self._connected.discard(reader)
+        reader.close()
 
 
 def is_possible() -> bool:

@@ -314,7 +314,8 @@ class Session:
             camera = self._publisher.camera
             self._readers = camera.readers() if camera is not None else None
             unknown = camera is not None and self._readers is None
-            if unknown or self._readers or self._publisher.previews or self._is_recording():
+            ring = self._handover is not None and self._handover.readers
+            if unknown or self._readers or ring or self._publisher.previews or self._is_recording():
                 self._looked_ns = monotonic_ns()
             if self._is_wanted(self._settings) != wanted:
                 wanted = not wanted
