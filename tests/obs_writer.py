@@ -95,11 +95,12 @@ class Writer:
         self.listener.listen(8)
 
     def hand_over(self, version: int) -> None:
-        """To everybody who connects, for ever."""
+        """To everybody who connects, for ever; nobody is hung up on."""
+        readers = []
         while True:
             reader, _ = self.listener.accept()
-            with reader:
-                socket.send_fds(reader, [f"SFXRING {version}".encode()], [self.read_only])
+            readers.append(reader)
+            socket.send_fds(reader, [f"SFXRING {version}".encode()], [self.read_only])
 
     def write(self, rgb: np.ndarray, alpha: np.ndarray | None) -> None:
         start = HEADER + self.written % SLOTS * self.stride

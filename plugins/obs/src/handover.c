@@ -143,7 +143,7 @@ static enum handover_status receive(int socket, int stop, struct handover *hando
 enum handover_status handover_receive(
     const char *folder, const char *session, int stop, struct handover *handover)
 {
-    *handover = (struct handover){.descriptor = -1};
+    *handover = (struct handover){.descriptor = -1, .connection = -1};
     struct first first = {{0}};
     if (!session[0]) {
         handover_sessions(folder, choose, &first);
@@ -165,6 +165,18 @@ enum handover_status handover_receive(
         status = receive(socket_, stop, handover);
     else
         status = errno == ENOENT ? HANDOVER_NO_SESSION : HANDOVER_NOBODY;
-    close(socket_);
+    if (status == HANDOVER_GIVEN)
+        handover->connection = socket_;
+    else
+        close(socket_);
     return status;
+}
+
+void handover_close(struct handover *handover)
+{
+    if (handover->descriptor >= 0)
+        close(handover->descriptor);
+    if (handover->connection >= 0)
+        close(handover->connection);
+    *handover = (struct handover){.descriptor = -1, .connection = -1};
 }

@@ -25,6 +25,8 @@ enum handover_status {
 /// A ring handed over.
 struct handover {
     int descriptor; ///< the caller's to close; -1 if none was given
+    int connection; ///< likewise; while it is open the daemon knows that somebody looks. Its end: the
+                    ///< daemon's
     uint32_t version;
 };
 
@@ -42,3 +44,6 @@ void handover_sessions(const char *folder, handover_visitor *visit, void *data);
 /// `session`: empty for the first by name that there is.
 enum handover_status handover_receive(
     const char *folder, const char *session, int stop, struct handover *handover);
+
+/// Close what was given, but for what the caller kept and set to -1.
+void handover_close(struct handover *handover);

@@ -89,6 +89,18 @@ static void portrait_source_update(void *data, obs_data_t *settings)
         portrait->reader, obs_data_get_string(settings, FOLDER), obs_data_get_string(settings, SESSION));
 }
 
+static void portrait_source_show(void *data)
+{
+    const struct portrait_source *portrait = data;
+    reader_watch(portrait->reader, true);
+}
+
+static void portrait_source_hide(void *data)
+{
+    const struct portrait_source *portrait = data;
+    reader_watch(portrait->reader, false);
+}
+
 static void portrait_source_defaults(obs_data_t *settings)
 {
     obs_data_set_default_string(settings, SESSION, "");
@@ -219,6 +231,8 @@ void portrait_source_register(void)
         .create = portrait_source_create,
         .destroy = portrait_source_destroy,
         .update = portrait_source_update,
+        .show = portrait_source_show,
+        .hide = portrait_source_hide,
         .get_defaults = portrait_source_defaults,
         .get_properties = portrait_source_properties,
         .get_width = portrait_source_width,

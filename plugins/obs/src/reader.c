@@ -43,6 +43,7 @@ struct complaint {
 struct reading {
     struct aim aim;
     struct ring ring;
+    int connection;      ///< to the daemon, while the source is seen; else -1
     uint64_t progress;   ///< of the ring, as last seen
     uint64_t moved_ns;   ///< when it had changed
     uint64_t asked_ns;   ///< when a ring was asked for last
@@ -61,6 +62,7 @@ struct reader {
     bool aimed;
 
     atomic_bool stopping;
+    atomic_bool watched; ///< whether anybody sees the source
 };
 
 static void aim_set(struct aim *aim, const char *folder, const char *session)
@@ -76,11 +78,30 @@ static void aim_free(struct aim *aim)
 }
 
 /// Sleep, unless there is something to do.
-static void rest(const struct reader *reader, uint64_t ns)
+static void rest(const struct reader *reader, const struct reading *reading, uint64_t ns)
 {
-    struct pollfd awaited = {.fd = reader->wake, .events = POLLIN};
+    struct pollfd awaited[2] = {
+        {.fd = reader->wake, .events = POLLIN}, {.fd = reading->connection, .events = POLLIN}};
     const struct timespec time = {.tv_sec = (time_t)(ns / 1000000000), .tv_nsec = (long)(ns % 1000000000)};
-    ppoll(&awaited, 1, &time, NULL);
+    ppoll(awaited, 2, &time, NULL);
+}
+
+static void disconnect(struct reading *reading)
+{
+    if (reading->connection >= 0)
+        close(reading->connection);
+    reading->connection = -1;
+}
+
+/// Look whether the writer lives.
+static bool moves(struct reading *reading)
+{
+    const uint64_t now = os_gettime_ns(), progress = ring_progress(&reading->ring);
+    if (progress != reading->progress) {
+        reading->progress = progress;
+        reading->moved_ns = now;
+    }
+    return now - reading->moved_ns <= PATIENCE_NS;
 }
 
 /// Show what is wrong, and what can be done; once until it changes or a picture came.
@@ -156,20 +177,24 @@ static enum handover_status ask(const struct reader *reader, struct reading *rea
     return status;
 }
 
-/// Take a ring over, in the place of the one that stands still, unless it is the same.
-static void adopt(struct reader *reader, struct reading *reading, int descriptor)
+/// Take a ring over, in the place of the one that stands still, unless it is the same; and stay connected.
+static void adopt(struct reader *reader, struct reading *reading, struct handover *given)
 {
     struct ring ring;
-    const enum ring_status status = ring_open(&ring, descriptor);
+    const enum ring_status status = ring_open(&ring, given->descriptor);
     if (status != RING_OPEN) {
         ring_close(&reading->ring);
         complain(reader, reading, complaint_of_ring(status, &ring.form));
         return;
     }
+    disconnect(reading);
+    reading->connection = given->connection;
+    given->connection = -1;
     // Both are mapped: equal numbers are the same memory, none is used for a second time.
     if (reading->ring.memory && reading->ring.inode == ring.inode) {
         ring_close(&ring);
-        complain(reader, reading, (struct complaint){"Notice.Stalled", 0});
+        if (!moves(reading))
+            complain(reader, reading, (struct complaint){"Notice.Stalled", 0});
         return;
     }
     ring_close(&reading->ring);
@@ -179,21 +204,20 @@ static void adopt(struct reader *reader, struct reading *reading, int descriptor
     plugin_log(LOG_INFO, "reading pictures of %" PRIu32 " x %" PRIu32, ring.form.width, ring.form.height);
 }
 
-/// Find the daemon, or say what hinders it.
+/// Find the daemon, or say what hinders it; what it gave last is shown for a moment still.
 static void connect_to_daemon(struct reader *reader, struct reading *reading)
 {
-    struct handover given = {.descriptor = -1};
+    struct handover given = {.descriptor = -1, .connection = -1};
     const enum handover_status status = ask(reader, reading, &given);
     if (atomic_load(&reader->stopping))
         ;
     else if (status == HANDOVER_GIVEN)
-        adopt(reader, reading, given.descriptor);
-    else {
+        adopt(reader, reading, &given);
+    else if (!reading->ring.memory || !moves(reading)) {
         ring_close(&reading->ring);
         complain(reader, reading, complaint_of_handover(status, given.version, reading->aim.session.len > 0));
     }
-    if (given.descriptor >= 0)
-        close(given.descriptor);
+    handover_close(&given);
 }
 
 /// Show the newest picture, if there is a new one.
@@ -218,34 +242,28 @@ static uint64_t pause_of(const struct ring_form *form)
     return ns < 250 * MS ? ns : 250 * MS;
 }
 
-/// Look whether the writer lives.
-static bool moves(struct reading *reading)
+/// Whether the connection is as it should be; what the daemon or nobody holds any more is closed.
+static bool is_connected(const struct reader *reader, struct reading *reading)
 {
-    const uint64_t now = os_gettime_ns(), progress = ring_progress(&reading->ring);
-    if (progress != reading->progress) {
-        reading->progress = progress;
-        reading->moved_ns = now;
-    }
-    return now - reading->moved_ns <= PATIENCE_NS;
+    const bool watched = atomic_load(&reader->watched);
+    struct pollfd connection = {.fd = reading->connection, .events = POLLIN};
+    if (!watched || poll(&connection, 1, 0) > 0)
+        disconnect(reading);
+    return !watched || reading->connection >= 0;
 }
 
 /// One look at the ring or for the daemon, and a rest.
 static void step(struct reader *reader, struct reading *reading)
 {
-    const bool open = reading->ring.memory != NULL;
-    if (open && show(reader, reading)) {
-        rest(reader, pause_of(&reading->ring.form));
-        return;
-    }
-    if (open && moves(reading)) {
-        rest(reader, LOOK_NS);
-        return;
-    }
+    const bool connected = is_connected(reader, reading), open = reading->ring.memory != NULL;
     const uint64_t since = os_gettime_ns() - reading->asked_ns;
-    if (since >= RETRY_NS)
+    const bool alive = open && moves(reading);
+    if (since >= RETRY_NS && !(connected && alive))
         connect_to_daemon(reader, reading);
+    else if (open && show(reader, reading))
+        rest(reader, reading, pause_of(&reading->ring.form));
     else
-        rest(reader, open ? LOOK_NS : RETRY_NS - since);
+        rest(reader, reading, open ? LOOK_NS : RETRY_NS - since);
 }
 
 /// Take over what is wanted, if that changed.
@@ -263,6 +281,7 @@ static void look_what_is_wanted(struct reader *reader, struct reading *reading)
     pthread_mutex_unlock(&reader->mutex);
     if (aimed) {
         ring_close(&reading->ring);
+        disconnect(reading);
         reading->asked_ns = 0;
         reading->complaint = (struct complaint){0};
     }
@@ -272,12 +291,13 @@ static void *run(void *data)
 {
     struct reader *reader = data;
     os_set_thread_name("streamfx-reader");
-    struct reading reading = {.width = FIRST_WIDTH, .height = FIRST_HEIGHT};
+    struct reading reading = {.connection = -1, .width = FIRST_WIDTH, .height = FIRST_HEIGHT};
     while (!atomic_load(&reader->stopping)) {
         look_what_is_wanted(reader, &reading);
         step(reader, &reading);
     }
     ring_close(&reading.ring);
+    disconnect(&reading);
     aim_free(&reading.aim);
     return NULL;
 }
@@ -311,6 +331,13 @@ void reader_aim(struct reader *reader, const char *folder, const char *session)
     aim_set(&reader->wanted, folder, session);
     reader->aimed = true;
     pthread_mutex_unlock(&reader->mutex);
+    if (reader->wake >= 0)
+        wake(reader);
+}
+
+void reader_watch(struct reader *reader, bool watched)
+{
+    atomic_store(&reader->watched, watched);
     if (reader->wake >= 0)
         wake(reader);
 }

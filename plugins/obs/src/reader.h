@@ -16,6 +16,10 @@ struct reader *reader_start(const char *folder, const char *session);
 /// Read another session from now on, or in another folder. Empty: the first session, the daemon's own folder.
 void reader_aim(struct reader *reader, const char *folder, const char *session);
 
+/// Whether anybody sees the source. While somebody does, the daemon knows, and keeps the webcam open on
+/// demand.
+void reader_watch(struct reader *reader, bool watched);
+
 /// Where the pictures come from; its `front` is the caller's.
 struct exchange *reader_exchange(struct reader *reader);
 

@@ -391,10 +391,10 @@ static int handover(uint64_t count, uint64_t seed)
         const enum handover_status status = handover_receive(folder, chance(2) ? "a" : "", stop[0], &got);
         pthread_join(thread, NULL);
         const bool should = daemon.kind == 0 && daemon.descriptors >= 1 && daemon.descriptors <= 8;
-        if ((status == HANDOVER_GIVEN) != should || (got.descriptor >= 0) != should)
+        if ((status == HANDOVER_GIVEN) != should || (got.descriptor >= 0) != should ||
+            (got.connection >= 0) != should)
             fail("a handover was judged wrongly");
-        if (should)
-            close(got.descriptor);
+        handover_close(&got);
         given += should;
         if (lowest_free_descriptor() != lowest)
             fail("a descriptor was left open");
