@@ -2,6 +2,7 @@
 
 #include "exchange.h"
 
+#include <string.h>
 #include <util/bmem.h>
 
 void picture_resize(struct picture *picture, uint32_t width, uint32_t height)
@@ -14,6 +15,14 @@ void picture_resize(struct picture *picture, uint32_t width, uint32_t height)
     }
     picture->width = width;
     picture->height = height;
+}
+
+void picture_wipe(struct picture *picture)
+{
+    if (picture->bgra)
+        explicit_bzero(picture->bgra, picture->room);
+    bfree(picture->bgra);
+    *picture = (struct picture){0};
 }
 
 void exchange_init(struct exchange *exchange)
@@ -47,6 +56,16 @@ void exchange_give(struct exchange *exchange)
     pthread_mutex_unlock(&exchange->mutex);
 }
 
+bool exchange_offer(struct exchange *exchange)
+{
+    if (pthread_mutex_trylock(&exchange->mutex) != 0)
+        return false;
+    swap(&exchange->back, &exchange->middle);
+    exchange->fresh = true;
+    pthread_mutex_unlock(&exchange->mutex);
+    return true;
+}
+
 bool exchange_take(struct exchange *exchange)
 {
     // OBS draws for everybody in one thread: it must not wait even for the moment in which the other thread,
@@ -59,4 +78,13 @@ bool exchange_take(struct exchange *exchange)
     exchange->fresh = false;
     pthread_mutex_unlock(&exchange->mutex);
     return newer;
+}
+
+void exchange_clear(struct exchange *exchange)
+{
+    pthread_mutex_lock(&exchange->mutex); // for longer than elsewhere: only for writers that do not wait
+    picture_wipe(exchange->middle);
+    exchange->fresh = false;
+    pthread_mutex_unlock(&exchange->mutex);
+    picture_wipe(exchange->front);
 }

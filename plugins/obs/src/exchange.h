@@ -16,13 +16,18 @@ struct picture {
     size_t room; ///< bytes that `bgra` has
     uint32_t width;
     uint32_t height;
+    uint32_t serial;      ///< of what it belongs to, where the writer says so
+    uint64_t captured_ns; ///< of CLOCK_MONOTONIC, where the writer says so
 };
 
 /// Give a picture a size; what it holds afterwards is undefined.
 void picture_resize(struct picture *picture, uint32_t width, uint32_t height);
 
+/// Leave nothing of a picture in memory.
+void picture_wipe(struct picture *picture);
+
 struct exchange {
-    pthread_mutex_t mutex; ///< guards `middle` and `fresh`; held to exchange two pointers, never for longer
+    pthread_mutex_t mutex; ///< guards `middle` and `fresh`; held to exchange two pointers; see `exchange_clear`
     struct picture pictures[3];
     struct picture *back;   ///< the writer's alone
     struct picture *middle; ///< the newest; may be anybody's next
@@ -36,5 +41,12 @@ void exchange_free(struct exchange *exchange);
 /// Of the thread that reads the ring: what `back` holds is the newest now, and `back` another picture.
 void exchange_give(struct exchange *exchange);
 
-/// Of the thread that draws: whether `front` is a newer picture now. Never waits.
+/// The same for a writer that must not wait. False if it would have to: `back` is as it was.
+bool exchange_offer(struct exchange *exchange);
+
+/// Of the thread that takes: whether `front` is a newer picture now. Never waits.
 bool exchange_take(struct exchange *exchange);
+
+/// Of the thread that takes: wipe all that was given, taken or not. The writer's `back` is the writer's to
+/// wipe.
+void exchange_clear(struct exchange *exchange);
