@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import socket
+import stat
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
+from obs_stage import ObsStage, build_plugin, missing_for_obs
+from obs_writer import BLOCK, PATCHES, looked, number_of
 
+from streamfx.frames import Rendered
 from streamfx.session.handover import MAGIC
 from streamfx.sink.ring import RingReader
 
@@ -148,3 +154,331 @@ def test_pictures_go_from_thread_to_thread_whole_and_in_order(sanitizer: str, tm
     given, taken, cleared = map(int, re.findall(r"\d+", said(program, "swap", str(SWAP_S))))
     assert given >= taken > 100
     assert cleared > 0
+
+
+# -- in a real OBS -----------------------------------------------------------------------------------------
+
+REASON = missing_for_obs()
+in_obs = [
+    pytest.mark.slow,
+    pytest.mark.timeout(300),
+    pytest.mark.skipif(bool(REASON), reason=REASON),
+]
+SOURCE = "streamfx_portrait_source"
+CANVAS = (640, 480)
+WRITER = Path(__file__).with_name("obs_writer.py")
+LEVELS = 3
+"""By which a colour may differ."""
+SOON_S = 5.0
+STANDS_S = 1.0
+AIMS = 200
+GROWTH_MB = 15.0
+PATIENCE_S = 1.0
+"""Longer than a ring that is alive stands still."""
+
+
+@pytest.fixture(scope="module")
+def plugins(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_plugin(tmp_path_factory.mktemp("plugin"))
+
+
+@pytest.fixture(scope="module")
+def obs(plugins: Path) -> Iterator[ObsStage]:
+    """One OBS for all, with a portrait that is in no scene that is shown; the last test ends it."""
+    with ObsStage(plugins, CANVAS) as stage:
+        stage.call("CreateScene", sceneName="Hidden")
+        settings = {"feed_name": "cam", "feed_source": ""}
+        stage.call(
+            "CreateInput", sceneName="Hidden", inputName="Portrait", inputKind=SOURCE, inputSettings=settings
+        )
+        yield stage
+
+
+def aim(obs: ObsStage, source: str) -> None:
+    obs.call("SetInputSettings", inputName="Portrait", inputSettings={"feed_source": source})
+
+
+def socket_of(obs: ObsStage) -> Path:
+    return obs.runtime / "cam.feed"
+
+
+def until(holds: Callable[[], object], what: str, limit_s: float = SOON_S) -> None:
+    end = time.monotonic() + limit_s
+    while not holds():
+        assert time.monotonic() < end, what
+        time.sleep(0.01)
+
+
+def feed_of(obs: ObsStage) -> RingReader:
+    """The ring, as soon as there is one."""
+    end = time.monotonic() + SOON_S
+    while time.monotonic() < end:
+        reader = asked(socket_of(obs))
+        if reader is not None:
+            return reader
+        time.sleep(0.02)
+    raise AssertionError(f"no feed\n{obs.log()[-2000:]}")
+
+
+def picture_of(reader: RingReader) -> Rendered:
+    end = time.monotonic() + SOON_S
+    while time.monotonic() < end:
+        picture = reader.newest()
+        if picture is not None:
+            return picture
+        time.sleep(0.002)
+    raise AssertionError("no picture came")
+
+
+def beats_in(reader: RingReader, seconds: float) -> int:
+    before = reader.beats
+    time.sleep(seconds)
+    return reader.beats - before
+
+
+@contextmanager
+def scene_with(obs: ObsStage, kind: str, name: str, scene: str = "Hidden", **settings: object) -> Iterator[None]:
+    """A source; by default where nothing shows it."""
+    obs.call("CreateInput", sceneName=scene, inputName=name, inputKind=kind, inputSettings=settings)
+    try:
+        yield
+    finally:
+        inputs = [each["inputName"] for each in obs.call("GetInputList")["inputs"]]
+        if name in inputs:
+            obs.call("RemoveInput", inputName=name)
+
+
+@contextmanager
+def aimed(obs: ObsStage, source: str) -> Iterator[RingReader]:
+    """The ring of a source; the feed is closed again, and whatever was in the ring is gone."""
+    aim(obs, source)
+    try:
+        with feed_of(obs) as reader:
+            yield reader
+            aim(obs, "")
+            until(lambda: not socket_of(obs).exists(), "the socket is still there")
+            time.sleep(0.1)
+            beats = reader.beats
+            time.sleep(PATIENCE_S / 2)
+            assert reader.beats == beats
+            assert reader.newest() is None
+    finally:
+        aim(obs, "")
+
+
+def colour_source(width: int, height: int, colour: int) -> dict[str, object]:
+    return {"color": colour, "width": width, "height": height}
+
+
+def worst(shown: np.ndarray, expected: np.ndarray) -> int:
+    return int(np.abs(shown.astype(int) - expected).max())
+
+
+def stripes(path: Path, width: int, height: int) -> np.ndarray:
+    """A picture of known colours, written as a PNG."""
+    rgb, _ = looked("counter", width, height)
+    cv2.imwrite(str(path), np.ascontiguousarray(rgb[..., ::-1]))
+    return rgb
+
+
+class TestInObs:
+    pytestmark = in_obs
+
+    def test_an_image_comes_in_its_own_colours_though_nothing_shows_it(self, obs: ObsStage, tmp_path: Path):
+        expected = stripes(tmp_path / "stripes.png", 640, 480)
+        with scene_with(obs, "image_source", "Image", file=str(tmp_path / "stripes.png")):
+            with aimed(obs, "Image") as reader:
+                assert (reader.form.width, reader.form.height, reader.form.fps) == (640, 480, 30.0)
+                picture = picture_of(reader)
+                off = worst(picture.rgb, expected)
+                assert off <= LEVELS
+                assert picture.alpha is None
+                assert abs(time.monotonic_ns() - picture.captured_ns) < 1e9
+        sys.stdout.write(f"colours: off by {off}\n")
+
+    @pytest.mark.parametrize(
+        ("size", "fed"), [((1920, 1080), (640, 360)), ((801, 603), (636, 480)), ((100, 1000), (48, 480))]
+    )
+    def test_large_ones_are_reduced(
+        self, obs: ObsStage, tmp_path: Path, size: tuple[int, int], fed: tuple[int, int]
+    ):
+        expected = stripes(tmp_path / "large.png", *size)
+        name = f"Large {size}"  # a scene that is not shown keeps what was removed, and its name
+        with scene_with(obs, "image_source", name, file=str(tmp_path / "large.png")):
+            with aimed(obs, name) as reader:
+                assert (reader.form.width, reader.form.height) == fed
+                rgb = picture_of(reader).rgb
+        columns = np.array_split(np.arange(fed[0]), len(PATCHES))
+        for index, each in enumerate(columns):
+            middle = each[len(each) // 2]
+            assert worst(rgb[:, middle], expected[0, round((middle + 0.5) * size[0] / fed[0])]) <= LEVELS, index
+
+    def test_small_ones_and_half_transparent_ones_stay_as_they_are(self, obs: ObsStage):
+        clear = colour_source(100, 60, 0x80_40_A0_20)  # alpha, blue, green, red
+        with scene_with(obs, "color_source_v3", "Small", **clear), aimed(obs, "Small") as reader:
+            assert (reader.form.width, reader.form.height) == (100, 60)
+            colour = picture_of(reader).rgb
+            sys.stdout.write(f"half transparent 32, 160, 64 is {colour[0, 0]}\n")
+            assert worst(colour, np.array((0x20, 0xA0, 0x40))) <= LEVELS
+
+    def test_what_stands_still_beats_and_is_seldom_written(self, obs: ObsStage):
+        with scene_with(obs, "color_source_v3", "Still", **colour_source(64, 64, 0xFF0000FF)):
+            with aimed(obs, "Still") as reader:
+                picture_of(reader)
+                written = reader.written
+                beats = beats_in(reader, STANDS_S)
+                assert beats >= 10 * STANDS_S
+                assert 1 <= reader.written - written <= 2 * STANDS_S + 1
+
+    def test_a_moving_picture_comes_as_often_as_obs_draws(self, obs: ObsStage):
+        """A portrait, in a scene: it moves, and each picture says which it is."""
+        with self.moving(obs), aimed(obs, "Moving") as reader:
+            until(lambda: number_of(picture_of(reader).rgb) > 0, "it does not move")
+            first, written, begin = number_of(picture_of(reader).rgb), reader.written, time.monotonic()
+            time.sleep(3.0)
+            seconds = time.monotonic() - begin
+            picture = picture_of(reader)
+            rate, shown = (reader.written - written) / seconds, number_of(picture.rgb) - first
+            late_ms = (picture.rendered_ns - picture.captured_ns) / 1e6
+            expected, _ = looked("counter", *CANVAS)
+            assert worst(picture.rgb[BLOCK:], expected[BLOCK:]) <= LEVELS
+        sys.stdout.write(f"{rate:.1f} pictures a second, {late_ms:.0f} ms after they were drawn\n")
+        assert 25 < rate < 31
+        assert shown > 60
+
+    @contextmanager
+    def moving(self, obs: ObsStage) -> Iterator[None]:
+        """The scene "Moving", with another portrait in it, fed by a writer."""
+        if "Moving" not in [each["sceneName"] for each in obs.call("GetSceneList")["scenes"]]:
+            obs.call("CreateScene", sceneName="Moving")
+        writer = subprocess.Popen([sys.executable, str(WRITER), str(obs.runtime / "moving.ring")])
+        try:
+            with scene_with(obs, SOURCE, "Mover", "Moving", session="moving"):
+                time.sleep(1.0)
+                yield
+        finally:
+            writer.kill()
+            writer.wait()
+
+    def test_a_portrait_is_not_fed_to_itself_but_a_scene_with_it_does_no_harm(self, obs: ObsStage):
+        aim(obs, "Portrait")
+        until(lambda: "a portrait cannot drive itself" in obs.log(), "not refused")
+        time.sleep(0.3)
+        assert not socket_of(obs).exists()
+        with aimed(obs, "Hidden") as reader:
+            assert (reader.form.width, reader.form.height) == CANVAS
+            picture_of(reader)
+            assert beats_in(reader, 0.5) > 3
+
+    def test_it_follows_a_source_that_is_renamed_removed_and_made_anew(self, obs: ObsStage):
+        settings = colour_source(320, 200, 0xFF00FF00)
+        with scene_with(obs, "color_source_v3", "First", "Scene", **settings):
+            aim(obs, "First")
+            with feed_of(obs) as reader:
+                picture_of(reader)
+                obs.call("SetInputName", inputName="First", newInputName="Second")
+                assert beats_in(reader, 0.5) > 3
+                time.sleep(0.2)
+                obs.call("RemoveInput", inputName="Second")
+                time.sleep(0.3)
+                assert beats_in(reader, 0.5) == 0
+                assert reader.newest() is None
+                assert asked(socket_of(obs)) is None, "there is nothing to be had"
+                assert socket_of(obs).exists()
+        with scene_with(obs, "color_source_v3", "Second", "Scene", **settings):
+            with feed_of(obs) as reader:
+                assert worst(picture_of(reader).rgb, np.array((0, 255, 0))) <= LEVELS
+                obs.call("SetInputSettings", inputName="Second", inputSettings={"width": 160})
+                time.sleep(0.3)
+                assert beats_in(reader, 0.3) == 0, "a ring of the size before"
+            with feed_of(obs) as reader:
+                assert reader.form.width == 160
+                picture_of(reader)
+            aim(obs, "")
+            until(lambda: not socket_of(obs).exists(), "the socket is still there")
+
+    def test_the_socket_is_this_users_alone_and_readers_cannot_write(self, obs: ObsStage):
+        with scene_with(obs, "color_source_v3", "Alone", **colour_source(64, 64, 0xFF0000FF)):
+            with aimed(obs, "Alone"):
+                mode = socket_of(obs).stat().st_mode
+                assert stat.S_ISSOCK(mode)
+                assert stat.S_IMODE(mode) == 0o600
+
+    def test_aims_come_and_go_and_leave_nothing(self, obs: ObsStage):
+        with scene_with(obs, "color_source_v3", "One", **colour_source(640, 480, 0xFF123456)):
+            with scene_with(obs, "color_source_v3", "Other", **colour_source(320, 200, 0xFF654321)):
+                self.aim_often(obs, 40)  # what OBS and its card's driver keep is kept by then
+                before, files = obs.memory_mb(), self.open_files(obs)
+                self.aim_often(obs, AIMS)
+                after = obs.memory_mb()
+                assert self.open_files(obs) == files
+        sys.stdout.write(f"{AIMS} aims: memory {before:.0f} to {after:.0f} MB\n")
+        assert after - before < GROWTH_MB
+
+    def aim_often(self, obs: ObsStage, times: int) -> None:
+        for number in range(times):
+            aim(obs, ("One", "Other")[number % 2])
+            if number % 4 < 2:
+                with feed_of(obs) as reader:
+                    if number % 8 < 2:
+                        picture_of(reader)
+            if number % 4 != 1:
+                aim(obs, "")
+        aim(obs, "")
+        until(lambda: not socket_of(obs).exists(), "the socket is still there")
+        time.sleep(0.3)
+
+    def open_files(self, obs: ObsStage) -> list[str]:
+        """Of ours."""
+        links = [os.readlink(path) for path in Path(f"/proc/{obs.obs.pid}/fd").iterdir()]
+        return sorted(link for link in links if "streamfx" in link)
+
+    def test_measured_obs_is_held_for_less_than_a_millisecond(self, obs: ObsStage, tmp_path: Path):
+        """The figures are logged at the end of the source; so this is the last but one."""
+        stripes(tmp_path / "still.png", 640, 480)
+        settings = {"feed_name": "timed", "feed_source": "Timed"}
+        with scene_with(obs, "image_source", "Timed", file=str(tmp_path / "still.png")):
+            with scene_with(obs, SOURCE, "Timing", **settings):
+                end = time.monotonic() + SOON_S
+                reader = None
+                while reader is None and time.monotonic() < end:
+                    reader = asked(obs.runtime / "timed.feed")
+                assert reader is not None
+                time.sleep(5.0)
+                reader.close()
+        until(lambda: re.search(FIGURES.format("timed"), obs.log()), "no figures are logged", 10.0)
+        found = re.search(FIGURES.format("timed"), obs.log())
+        calls, first, longest, half, most = map(float, found.groups())
+        sys.stdout.write(
+            f"feed_render, 640 x 480: {calls:.0f} calls, first {first:.2f} ms, longest after it {longest:.2f} ms, "
+            f"p50 {half:.2f} ms, p99 {most:.2f} ms\n"
+        )
+        assert calls > 100
+        assert half < 1.0
+
+    def test_at_its_end_nothing_is_left(self, obs: ObsStage, tmp_path: Path):
+        """No memory beyond what this OBS loses without the plugin, though it was feeding."""
+        obs.add("color_source_v3", "Last", colour_source(320, 200, 0xFF00FF00))
+        aim(obs, "Last")
+        with feed_of(obs) as reader:
+            picture_of(reader)
+            log = obs.quit()
+            assert reader.newest() is None
+        assert not list(obs.runtime.glob("*.feed"))
+        (tmp_path / "none").mkdir()
+        with ObsStage(tmp_path / "none") as bare:
+            lost_anyway = leaks(bare.quit())
+        sys.stdout.write(f"memory leaks: {leaks(log)}, without the plugin {lost_anyway}\n")
+        assert leaks(log) == lost_anyway
+
+
+FIGURES = (
+    r"{}: (\d+) calls of feed_render, first ([\d.]+) ms, longest after it ([\d.]+) ms, half within ([\d.]+) ms, "
+    r"99 of 100 within ([\d.]+) ms"
+)
+
+
+def leaks(log: str) -> int:
+    found = re.search(r"Number of memory leaks: (\d+)", log)
+    assert found, log[-2000:]
+    return int(found[1])

@@ -148,7 +148,7 @@ int feed_server_serve(const struct feed_server *server, int ring)
     for (int i = 0; i < BACKLOG; i++) { // and no more at once, however many come
         const int connection = accept4(server->listener, NULL, NULL, SOCK_CLOEXEC);
         if (connection < 0)
-            break;
+            return handed || errno == EAGAIN || errno == ECONNABORTED || errno == EINTR ? handed : -1;
         if (ring >= 0 && is_known(connection) && hand_over(connection, ring))
             handed++;
         close(connection);

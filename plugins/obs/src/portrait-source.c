@@ -8,11 +8,13 @@
 #include <stdlib.h>
 #include <util/platform.h>
 
+#include "feed.h"
 #include "handover.h"
 #include "plugin.h"
 #include "reader.h"
 
 static const char SESSION[] = "session", FOLDER[] = "runtime_folder";
+static const char FEED_SOURCE[] = "feed_source", FEED_NAME[] = "feed_name";
 
 /// How long OBS's thread was in our hands. The first call counts apart: in it the card's driver makes ready
 /// what is drawn with for the first time.
@@ -26,6 +28,7 @@ struct timing {
 struct portrait_source {
     obs_source_t *source;
     struct reader *reader;
+    struct feed *feed; ///< of the source that drives the portrait
 
     // Of OBS's drawing thread alone:
     gs_texture_t *texture;
@@ -61,18 +64,31 @@ static const char *portrait_source_name(void *unused)
     return obs_module_text("Source.Name");
 }
 
+static void render_feed(void *feed, uint32_t width, uint32_t height)
+{
+    UNUSED_PARAMETER(width);
+    UNUSED_PARAMETER(height);
+    feed_render(feed);
+}
+
 static void *portrait_source_create(obs_data_t *settings, obs_source_t *source)
 {
     struct portrait_source *portrait = bzalloc(sizeof(*portrait));
     portrait->source = source;
     portrait->reader =
         reader_start(obs_data_get_string(settings, FOLDER), obs_data_get_string(settings, SESSION));
+    portrait->feed =
+        feed_create(obs_data_get_string(settings, FOLDER), obs_data_get_string(settings, FEED_NAME));
+    obs_add_main_render_callback(render_feed, portrait->feed);
+    feed_aim(portrait->feed, obs_data_get_string(settings, FEED_SOURCE));
     return portrait;
 }
 
 static void portrait_source_destroy(void *data)
 {
     struct portrait_source *portrait = data;
+    obs_remove_main_render_callback(render_feed, portrait->feed);
+    feed_destroy(portrait->feed);
     reader_stop(portrait->reader);
     obs_enter_graphics();
     gs_texture_destroy(portrait->texture);
@@ -87,6 +103,7 @@ static void portrait_source_update(void *data, obs_data_t *settings)
     struct portrait_source *portrait = data;
     reader_aim(
         portrait->reader, obs_data_get_string(settings, FOLDER), obs_data_get_string(settings, SESSION));
+    feed_aim(portrait->feed, obs_data_get_string(settings, FEED_SOURCE));
 }
 
 static void portrait_source_show(void *data)
