@@ -7,6 +7,7 @@ import ctypes
 import json
 import mmap
 import os
+import re
 import shutil
 import signal
 import socket
@@ -17,6 +18,7 @@ import time
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Self
 
 import cv2
@@ -112,16 +114,29 @@ def build_plugin(folder: Path) -> Path:
     return plugins
 
 
+def leaks(log: str) -> int:
+    """Allocations that OBS counted as lost, by what it said at its end."""
+    found = re.search(r"Number of memory leaks: (\d+)", log)
+    assert found, log[-2000:]
+    return int(found[1])
+
+
 class ObsStage:
     """Use it in a `with` block.
 
     Args:
         plugins: a folder as `build_plugin` makes it.
         size: of the canvas, in px.
+        environment: that OBS has besides.
     """
 
-    def __init__(self, plugins: Path, size: tuple[int, int] = (640, 480)) -> None:
-        self._plugins, self._size = plugins, size
+    def __init__(
+        self,
+        plugins: Path,
+        size: tuple[int, int] = (640, 480),
+        environment: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
+        self._plugins, self._size, self._given = plugins, size, environment
         self._programs: list[subprocess.Popen[bytes]] = []
         self._opened = ExitStack()
 
@@ -133,7 +148,7 @@ class ObsStage:
         self.films.mkdir()
         self._configure(self.folder / "config" / "obs-studio")
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("XDG_", "DBUS_"))}
-        self.environment = kept | {
+        self.environment = {**kept, **self._given} | {
             "HOME": str(self.folder),
             "XDG_CONFIG_HOME": str(self.folder / "config"),
             "XDG_RUNTIME_DIR": str(self.folder / "run"),

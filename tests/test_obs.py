@@ -13,7 +13,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from obs_stage import SCREEN, ObsStage, build_plugin, missing_for_obs
+from obs_stage import SCREEN, ObsStage, build_plugin, leaks, missing_for_obs
 from obs_writer import BLOCK, looked, number_of
 
 REASON = missing_for_obs()
@@ -258,9 +258,3 @@ def test_at_its_end_nothing_is_left(obs: ObsStage, tmp_path: Path):
         calls = sum(int(each[0]) for each in found)
         sys.stdout.write(f"{what}: {calls} calls, first {first:.2f} ms, longest after it {longest:.2f} ms\n")
     assert "[streamfx]" in log
-
-
-def leaks(log: str) -> int:
-    found = re.search(r"Number of memory leaks: (\d+)", log)
-    assert found, log[-2000:]
-    return int(found[1])

@@ -237,7 +237,9 @@ def beats_in(reader: RingReader, seconds: float) -> int:
 
 
 @contextmanager
-def scene_with(obs: ObsStage, kind: str, name: str, scene: str = "Hidden", **settings: object) -> Iterator[None]:
+def scene_with(
+    obs: ObsStage, kind: str, name: str, scene: str = "Hidden", **settings: object
+) -> Iterator[None]:
     """A source; by default where nothing shows it."""
     obs.call("CreateInput", sceneName=scene, inputName=name, inputKind=kind, inputSettings=settings)
     try:
@@ -311,7 +313,9 @@ class TestInObs:
         columns = np.array_split(np.arange(fed[0]), len(PATCHES))
         for index, each in enumerate(columns):
             middle = each[len(each) // 2]
-            assert worst(rgb[:, middle], expected[0, round((middle + 0.5) * size[0] / fed[0])]) <= LEVELS, index
+            assert worst(rgb[:, middle], expected[0, round((middle + 0.5) * size[0] / fed[0])]) <= LEVELS, (
+                index
+            )
 
     def test_small_ones_and_half_transparent_ones_stay_as_they_are(self, obs: ObsStage):
         clear = colour_source(100, 60, 0x80_40_A0_20)  # alpha, blue, green, red

@@ -156,6 +156,7 @@ class Session:
         """
         if self._source.state != SourceState.OPEN or not self._supervisor.tell(Calibrate()):
             raise ResourceUnready(_KIND, self.id, "Nothing drives the portrait now", "Start the camera first")
+        _log.info("%s calibrates", self.id)
 
     def drive(self, motion: MotionNumbers) -> None:
         """Move the portrait by a remote driver's numbers; while the worker is behind they are dropped.

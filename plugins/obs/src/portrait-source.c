@@ -5,63 +5,51 @@
 #include <inttypes.h>
 #include <obs-module.h>
 #include <stdatomic.h>
-#include <stdlib.h>
+#include <stdio.h>
+#include <string.h>
 #include <util/platform.h>
 
 #include "feed.h"
-#include "handover.h"
+#include "hotkeys.h"
 #include "plugin.h"
+#include "properties.h"
 #include "reader.h"
+#include "steering.h"
+#include "stopwatch.h"
 
-static const char SESSION[] = "session", FOLDER[] = "runtime_folder";
-static const char FEED_SOURCE[] = "feed_source", FEED_NAME[] = "feed_name";
-
-/// How long OBS's thread was in our hands. The first call counts apart: in it the card's driver makes ready
-/// what is drawn with for the first time.
-struct timing {
-    uint64_t calls;
-    uint64_t first_ns;
-    uint64_t longest_ns;
-    uint64_t total_ns;
-};
+static const char SOURCE_ID[] = "streamfx_portrait_source";
+/// Of the feed, kept with the source: the daemon knows it by this name when OBS is started again.
+static const char SET_FEED[] = "feed_name";
 
 struct portrait_source {
     obs_source_t *source;
+    struct steering *steering;
     struct reader *reader;
     struct feed *feed; ///< of the source that drives the portrait
+    char *folder;      ///< of the daemon's sockets, as the feed has it
 
     // Of OBS's drawing thread alone:
-    gs_texture_t *texture;
-    bool outdated; ///< the texture, by the exchange's front
-    struct timing tick;
-    struct timing render;
+    gs_texture_t
+        *textures[2]; ///< by turns: one is written while what was drawn of the other may be under way
+    size_t shown;     ///< which of them holds the newest picture
+    bool outdated;    ///< it does not: the exchange's front is newer
+    struct stopwatch tick;
+    struct stopwatch render;
 
     // Written by the drawing thread, read by any:
     atomic_uint width, height;
 };
 
-static void timing_add(struct timing *timing, uint64_t began_ns)
-{
-    const uint64_t took_ns = os_gettime_ns() - began_ns;
-    timing->total_ns += took_ns;
-    if (timing->calls++ == 0)
-        timing->first_ns = took_ns;
-    else if (took_ns > timing->longest_ns)
-        timing->longest_ns = took_ns;
-}
-
-static void timing_log(const struct timing *timing, const obs_source_t *source, const char *what)
-{
-    const double mean_ms = timing->calls ? (double)timing->total_ns / (double)timing->calls / 1e6 : 0.0;
-    plugin_log(LOG_INFO, "%s: %" PRIu64 " calls of %s, first %.3f ms, longest after it %.3f ms, mean %.4f ms",
-        obs_source_get_name(source), timing->calls, what, (double)timing->first_ns / 1e6,
-        (double)timing->longest_ns / 1e6, mean_ms);
-}
-
 static const char *portrait_source_name(void *unused)
 {
     UNUSED_PARAMETER(unused);
     return obs_module_text("Source.Name");
+}
+
+struct steering *portrait_source_steering(obs_source_t *source)
+{
+    const struct portrait_source *portrait = obs_obj_get_data(source);
+    return portrait ? portrait->steering : NULL;
 }
 
 static void render_feed(void *feed, uint32_t width, uint32_t height)
@@ -71,39 +59,88 @@ static void render_feed(void *feed, uint32_t width, uint32_t height)
     feed_render(feed);
 }
 
+static void open_feed(struct portrait_source *portrait, const char *folder, const char *name)
+{
+    portrait->folder = bstrdup(folder);
+    portrait->feed = feed_create(folder, name);
+    obs_add_main_render_callback(render_feed, portrait->feed);
+}
+
+static void close_feed(struct portrait_source *portrait)
+{
+    obs_remove_main_render_callback(render_feed, portrait->feed);
+    feed_destroy(portrait->feed);
+    bfree(portrait->folder);
+}
+
+/// Drive by what the settings name, if it is a source of OBS at all.
+static void aim_feed(struct portrait_source *portrait, obs_data_t *settings)
+{
+    const char *folder = obs_data_get_string(settings, SET_FOLDER);
+    const bool by_obs = strcmp(obs_data_get_string(settings, SET_DRIVER), DRIVER_OBS) == 0;
+    const char *source = obs_data_get_string(settings, SET_DRIVER_SOURCE);
+    if (strcmp(folder, portrait->folder) != 0) {
+        close_feed(portrait);
+        open_feed(portrait, folder, obs_data_get_string(settings, SET_FEED));
+    }
+    if (!feed_aim(portrait->feed, by_obs ? source : NULL))
+        plugin_log(LOG_WARNING, "%s cannot drive itself", source);
+}
+
+/// Do what the settings say; waits for nothing that OBS would notice.
+static void portrait_source_update(void *data, obs_data_t *settings)
+{
+    struct portrait_source *portrait = data;
+    const struct steering_aim aim = {
+        .folder = obs_data_get_string(settings, SET_FOLDER),
+        .session = obs_data_get_string(settings, SET_SESSION),
+        .program = obs_data_get_string(settings, SET_PROGRAM),
+        .start = obs_data_get_bool(settings, SET_START),
+    };
+    aim_feed(portrait, settings);
+    reader_aim(portrait->reader, aim.folder, aim.session);
+    steering_update(portrait->steering, &aim, settings);
+}
+
+/// The feed's name, made up if there is none: it must be another for each source.
+static const char *feed_name(obs_data_t *settings)
+{
+    char name[WORD_ROOM];
+    if (!*obs_data_get_string(settings, SET_FEED)) {
+        snprintf(name, sizeof(name), "obs-%012" PRIx64, os_gettime_ns() & 0xffffffffffff);
+        obs_data_set_string(settings, SET_FEED, name);
+    }
+    return obs_data_get_string(settings, SET_FEED);
+}
+
 static void *portrait_source_create(obs_data_t *settings, obs_source_t *source)
 {
     struct portrait_source *portrait = bzalloc(sizeof(*portrait));
+    const char *folder = obs_data_get_string(settings, SET_FOLDER), *name = feed_name(settings);
+    char driver[TEXT_ROOM];
+    snprintf(driver, sizeof(driver), "feed:%s", name);
     portrait->source = source;
-    portrait->reader =
-        reader_start(obs_data_get_string(settings, FOLDER), obs_data_get_string(settings, SESSION));
-    portrait->feed =
-        feed_create(obs_data_get_string(settings, FOLDER), obs_data_get_string(settings, FEED_NAME));
-    obs_add_main_render_callback(render_feed, portrait->feed);
-    feed_aim(portrait->feed, obs_data_get_string(settings, FEED_SOURCE));
+    portrait->reader = reader_start(folder, obs_data_get_string(settings, SET_SESSION));
+    portrait->steering = steering_create(source, driver);
+    open_feed(portrait, folder, name);
+    hotkeys_register(source, portrait->steering);
+    portrait_source_update(portrait, settings);
     return portrait;
 }
 
 static void portrait_source_destroy(void *data)
 {
     struct portrait_source *portrait = data;
-    obs_remove_main_render_callback(render_feed, portrait->feed);
-    feed_destroy(portrait->feed);
+    steering_destroy(portrait->steering);
+    close_feed(portrait);
     reader_stop(portrait->reader);
     obs_enter_graphics();
-    gs_texture_destroy(portrait->texture);
+    for (size_t i = 0; i < 2; i++)
+        gs_texture_destroy(portrait->textures[i]);
     obs_leave_graphics();
-    timing_log(&portrait->tick, portrait->source, "video_tick");
-    timing_log(&portrait->render, portrait->source, "video_render");
+    stopwatch_log(&portrait->tick, obs_source_get_name(portrait->source), "video_tick");
+    stopwatch_log(&portrait->render, obs_source_get_name(portrait->source), "video_render");
     bfree(portrait);
-}
-
-static void portrait_source_update(void *data, obs_data_t *settings)
-{
-    struct portrait_source *portrait = data;
-    reader_aim(
-        portrait->reader, obs_data_get_string(settings, FOLDER), obs_data_get_string(settings, SESSION));
-    feed_aim(portrait->feed, obs_data_get_string(settings, FEED_SOURCE));
 }
 
 static void portrait_source_show(void *data)
@@ -120,44 +157,17 @@ static void portrait_source_hide(void *data)
 
 static void portrait_source_defaults(obs_data_t *settings)
 {
-    obs_data_set_default_string(settings, SESSION, "");
-    obs_data_set_default_string(settings, FOLDER, "");
+    obs_data_set_default_string(settings, SET_SESSION, "");
+    obs_data_set_default_string(settings, SET_FOLDER, "");
+    obs_data_set_default_string(settings, SET_PROGRAM, "");
+    obs_data_set_default_bool(settings, SET_START, false);
+    choices_default(settings);
 }
 
-static void add_session(void *list, const char *session)
-{
-    obs_property_list_add_string(list, session, session);
-}
-
-/// Which pictures are shown.
-static obs_properties_t *stream_properties(const char *chosen_folder)
-{
-    obs_properties_t *group = obs_properties_create();
-    obs_property_t *sessions = obs_properties_add_list(
-        group, SESSION, obs_module_text("Session"), OBS_COMBO_TYPE_EDITABLE, OBS_COMBO_FORMAT_STRING);
-    obs_property_set_long_description(sessions, obs_module_text("Session.Description"));
-    char *own = handover_folder();
-    const char *folder = *chosen_folder ? chosen_folder : own;
-    if (folder)
-        handover_sessions(folder, add_session, sessions);
-    free(own);
-    obs_property_t *path = obs_properties_add_path(
-        group, FOLDER, obs_module_text("RuntimeFolder"), OBS_PATH_DIRECTORY, NULL, NULL);
-    obs_property_set_long_description(path, obs_module_text("RuntimeFolder.Description"));
-    return group;
-}
-
-/// One group for each thing that can be set; others stand beside it.
 static obs_properties_t *portrait_source_properties(void *data)
 {
     const struct portrait_source *portrait = data;
-    obs_data_t *settings = portrait ? obs_source_get_settings(portrait->source) : NULL;
-    const char *folder = settings ? obs_data_get_string(settings, FOLDER) : "";
-    obs_properties_t *properties = obs_properties_create();
-    obs_properties_add_group(
-        properties, "stream", obs_module_text("Stream"), OBS_GROUP_NORMAL, stream_properties(folder));
-    obs_data_release(settings);
-    return properties;
+    return portrait ? properties_of(portrait->source, portrait->steering) : obs_properties_create();
 }
 
 static uint32_t portrait_source_width(void *data)
@@ -174,31 +184,37 @@ static uint32_t portrait_source_height(void *data)
 
 static void portrait_source_tick(void *data, float seconds)
 {
-    UNUSED_PARAMETER(seconds);
     const uint64_t began_ns = os_gettime_ns();
     struct portrait_source *portrait = data;
     struct exchange *exchange = reader_exchange(portrait->reader);
+    char session[ID_ROOM];
     if (exchange_take(exchange)) {
         portrait->outdated = true;
         atomic_store(&portrait->width, exchange->front->width);
         atomic_store(&portrait->height, exchange->front->height);
     }
-    timing_add(&portrait->tick, began_ns);
+    if (steering_tick(portrait->steering, seconds, session))
+        reader_aim(portrait->reader, portrait->folder, session);
+    stopwatch_add(&portrait->tick, began_ns);
 }
 
 /// Bring the newest picture to the card, if it is not there.
 static void upload(struct portrait_source *portrait)
 {
     const struct picture *picture = reader_exchange(portrait->reader)->front;
-    gs_texture_t *texture = portrait->texture;
+    const size_t next = !portrait->shown;
+    gs_texture_t *texture = portrait->textures[next];
     portrait->outdated = false;
     if (!texture || gs_texture_get_width(texture) != picture->width ||
         gs_texture_get_height(texture) != picture->height) {
         gs_texture_destroy(texture);
-        portrait->texture = gs_texture_create(picture->width, picture->height, GS_BGRA, 1, NULL, GS_DYNAMIC);
+        texture = gs_texture_create(picture->width, picture->height, GS_BGRA, 1, NULL, GS_DYNAMIC);
+        portrait->textures[next] = texture;
     }
-    if (portrait->texture)
-        gs_texture_set_image(portrait->texture, picture->bgra, picture->width * 4, false);
+    if (texture) {
+        gs_texture_set_image(texture, picture->bgra, picture->width * 4, false);
+        portrait->shown = next;
+    }
 }
 
 static void draw(gs_texture_t *texture)
@@ -228,19 +244,18 @@ static void portrait_source_render(void *data, gs_effect_t *unused)
     UNUSED_PARAMETER(unused);
     const uint64_t began_ns = os_gettime_ns();
     struct portrait_source *portrait = data;
-    if (!portrait->outdated && !portrait->texture)
-        return; // nothing came yet
     if (portrait->outdated)
         upload(portrait);
-    if (portrait->texture)
-        draw(portrait->texture);
-    timing_add(&portrait->render, began_ns);
+    if (!portrait->textures[portrait->shown])
+        return; // nothing came yet
+    draw(portrait->textures[portrait->shown]);
+    stopwatch_add(&portrait->render, began_ns);
 }
 
 void portrait_source_register(void)
 {
     const struct obs_source_info info = {
-        .id = "streamfx_portrait_source",
+        .id = SOURCE_ID,
         .type = OBS_SOURCE_TYPE_INPUT,
         .output_flags = OBS_SOURCE_VIDEO | OBS_SOURCE_CUSTOM_DRAW | OBS_SOURCE_SRGB,
         .icon_type = OBS_ICON_TYPE_CAMERA,

@@ -71,6 +71,11 @@ static void aim_set(struct aim *aim, const char *folder, const char *session)
     dstr_copy(&aim->session, session);
 }
 
+static bool is(const struct dstr *text, const char *other)
+{
+    return strcmp(text->array ? text->array : "", other) == 0;
+}
+
 static void aim_free(struct aim *aim)
 {
     dstr_free(&aim->folder);
@@ -328,10 +333,12 @@ struct reader *reader_start(const char *folder, const char *session)
 void reader_aim(struct reader *reader, const char *folder, const char *session)
 {
     pthread_mutex_lock(&reader->mutex); // the thread holds it as shortly
-    aim_set(&reader->wanted, folder, session);
-    reader->aimed = true;
+    const bool another = !is(&reader->wanted.folder, folder) || !is(&reader->wanted.session, session);
+    if (another)
+        aim_set(&reader->wanted, folder, session);
+    reader->aimed |= another;
     pthread_mutex_unlock(&reader->mutex);
-    if (reader->wake >= 0)
+    if (another && reader->wake >= 0)
         wake(reader);
 }
 

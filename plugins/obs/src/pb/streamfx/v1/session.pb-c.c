@@ -1474,23 +1474,25 @@ const ProtobufCMessageDescriptor streamfx__v1__counters__descriptor =
   (ProtobufCMessageInit) streamfx__v1__counters__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCEnumValue streamfx__v1__background_kind__enum_values_by_number[5] =
+static const ProtobufCEnumValue streamfx__v1__background_kind__enum_values_by_number[6] =
 {
   { "BACKGROUND_KIND_UNSPECIFIED", "STREAMFX__V1__BACKGROUND_KIND__BACKGROUND_KIND_UNSPECIFIED", 0 },
   { "BACKGROUND_KIND_KEEP", "STREAMFX__V1__BACKGROUND_KIND__BACKGROUND_KIND_KEEP", 1 },
   { "BACKGROUND_KIND_BLUR", "STREAMFX__V1__BACKGROUND_KIND__BACKGROUND_KIND_BLUR", 2 },
   { "BACKGROUND_KIND_COLOUR", "STREAMFX__V1__BACKGROUND_KIND__BACKGROUND_KIND_COLOUR", 3 },
   { "BACKGROUND_KIND_IMAGE", "STREAMFX__V1__BACKGROUND_KIND__BACKGROUND_KIND_IMAGE", 4 },
+  { "BACKGROUND_KIND_REMOVE", "STREAMFX__V1__BACKGROUND_KIND__BACKGROUND_KIND_REMOVE", 5 },
 };
 static const ProtobufCIntRange streamfx__v1__background_kind__value_ranges[] = {
-{0, 0},{0, 5}
+{0, 0},{0, 6}
 };
-static const ProtobufCEnumValueIndex streamfx__v1__background_kind__enum_values_by_name[5] =
+static const ProtobufCEnumValueIndex streamfx__v1__background_kind__enum_values_by_name[6] =
 {
   { "BACKGROUND_KIND_BLUR", 2 },
   { "BACKGROUND_KIND_COLOUR", 3 },
   { "BACKGROUND_KIND_IMAGE", 4 },
   { "BACKGROUND_KIND_KEEP", 1 },
+  { "BACKGROUND_KIND_REMOVE", 5 },
   { "BACKGROUND_KIND_UNSPECIFIED", 0 },
 };
 const ProtobufCEnumDescriptor streamfx__v1__background_kind__descriptor =
@@ -1500,9 +1502,9 @@ const ProtobufCEnumDescriptor streamfx__v1__background_kind__descriptor =
   "BackgroundKind",
   "Streamfx__V1__BackgroundKind",
   "streamfx.v1",
-  5,
+  6,
   streamfx__v1__background_kind__enum_values_by_number,
-  5,
+  6,
   streamfx__v1__background_kind__enum_values_by_name,
   1,
   streamfx__v1__background_kind__value_ranges,

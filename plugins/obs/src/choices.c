@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+#include "choices.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char *const GAIN_KEYS[GAINS] = {
+    [SFX_GAIN_HEAD] = SET_GAIN_HEAD,
+    [SFX_GAIN_EXPRESSION] = SET_GAIN_EXPRESSION,
+    [SFX_GAIN_GAZE] = SET_GAIN_GAZE,
+};
+
+/// By the daemon's numbers; kinds that this plugin does not know are shown as "keep".
+static const char *const BACKGROUNDS[] = {
+    [STREAMFX__V1__BACKGROUND_KIND__BACKGROUND_KIND_KEEP] = "keep",
+    [STREAMFX__V1__BACKGROUND_KIND__BACKGROUND_KIND_BLUR] = "blur",
+    [STREAMFX__V1__BACKGROUND_KIND__BACKGROUND_KIND_COLOUR] = "colour",
+    [STREAMFX__V1__BACKGROUND_KIND__BACKGROUND_KIND_IMAGE] = "image",
+    [STREAMFX__V1__BACKGROUND_KIND__BACKGROUND_KIND_REMOVE] = "remove",
+};
+enum { BACKGROUND_COUNT = sizeof(BACKGROUNDS) / sizeof(*BACKGROUNDS) };
+
+static const double SAME_GAIN = 1e-6;
+
+enum choice choice_of_gain(enum sfx_gain gain)
+{
+    return (enum choice)(CHOICE_GAIN_HEAD << gain);
+}
+
+void choices_colour(uint32_t colour, char text[8])
+{
+    snprintf(text, 8, "#%06x", (unsigned)(colour & 0xffffff));
+}
+
+/// OBS keeps colours as 0xAABBGGRR.
+static uint32_t swapped(uint32_t colour)
+{
+    return (colour & 0xff) << 16 | (colour & 0xff00) | (colour >> 16 & 0xff);
+}
+
+void choices_default(obs_data_t *settings)
+{
+    obs_data_set_default_string(settings, SET_PORTRAIT, "");
+    obs_data_set_default_string(settings, SET_DRIVER, "auto");
+    obs_data_set_default_string(settings, SET_DRIVER_SOURCE, "");
+    obs_data_set_default_string(settings, SET_BACKGROUND, "keep");
+    obs_data_set_default_int(settings, SET_COLOUR, 0xff40b100); // #00b140
+    obs_data_set_default_string(settings, SET_IMAGE, "");
+    obs_data_set_default_bool(settings, SET_MIRROR, false);
+    obs_data_set_default_bool(settings, SET_HIDDEN, false);
+    for (int gain = 0; gain < GAINS; gain++)
+        obs_data_set_default_double(settings, GAIN_KEYS[gain], 1.0);
+    obs_data_set_default_string(settings, SET_REFINE, "lite");
+    obs_data_set_default_string(settings, SET_MOUTH, "lite");
+}
+
+static Streamfx__V1__BackgroundKind background_named(const char *name)
+{
+    for (int kind = 1; kind < BACKGROUND_COUNT; kind++)
+        if (strcmp(BACKGROUNDS[kind], name) == 0)
+            return (Streamfx__V1__BackgroundKind)kind;
+    return STREAMFX__V1__BACKGROUND_KIND__BACKGROUND_KIND_KEEP;
+}
+
+static unsigned given_in(obs_data_t *settings)
+{
+    const struct {
+        const char *key;
+        enum choice choice;
+    } keys[] = {
+        {SET_PORTRAIT, CHOICE_PORTRAIT},
+        {SET_DRIVER, CHOICE_DRIVER},
+        {SET_BACKGROUND, CHOICE_BACKGROUND},
+        {SET_MIRROR, CHOICE_MIRROR},
+        {SET_HIDDEN, CHOICE_HIDDEN},
+        {SET_GAIN_HEAD, CHOICE_GAIN_HEAD},
+        {SET_GAIN_EXPRESSION, CHOICE_GAIN_EXPRESSION},
+        {SET_GAIN_GAZE, CHOICE_GAIN_GAZE},
+        {SET_REFINE, CHOICE_REFINE},
+        {SET_MOUTH, CHOICE_MOUTH},
+    };
+    unsigned given = 0;
+    for (size_t i = 0; i < sizeof(keys) / sizeof(*keys); i++)
+        if (obs_data_has_user_value(settings, keys[i].key))
+            given |= keys[i].choice;
+    if (!*obs_data_get_string(settings, SET_PORTRAIT))
+        given &= ~(unsigned)CHOICE_PORTRAIT;
+    return given;
+}
+
+static void copy(char *to, size_t room, const char *from)
+{
+    snprintf(to, room, "%s", from ? from : "");
+}
+
+void choices_read(struct choices *choices, obs_data_t *settings, const char *feed)
+{
+    memset(choices, 0, sizeof(*choices)); // texts are compared as they are, and copied whole
+    const char *driver = obs_data_get_string(settings, SET_DRIVER);
+    choices->given = given_in(settings);
+    copy(choices->portrait, ID_ROOM, obs_data_get_string(settings, SET_PORTRAIT));
+    copy(choices->driver, TEXT_ROOM, strcmp(driver, DRIVER_OBS) == 0 ? feed : driver);
+    choices->background = background_named(obs_data_get_string(settings, SET_BACKGROUND));
+    choices->colour = swapped((uint32_t)obs_data_get_int(settings, SET_COLOUR));
+    copy(choices->image, TEXT_ROOM, obs_data_get_string(settings, SET_IMAGE));
+    choices->mirror = obs_data_get_bool(settings, SET_MIRROR);
+    choices->hidden = obs_data_get_bool(settings, SET_HIDDEN);
+    for (int gain = 0; gain < GAINS; gain++)
+        choices->gains[gain] = obs_data_get_double(settings, GAIN_KEYS[gain]);
+    copy(choices->refine, WORD_ROOM, obs_data_get_string(settings, SET_REFINE));
+    copy(choices->mouth, WORD_ROOM, obs_data_get_string(settings, SET_MOUTH));
+}
+
+bool choices_write(const struct choices *choices, obs_data_t *settings, const char *feed)
+{
+    struct choices before;
+    choices_read(&before, settings, feed);
+    const unsigned changed = choices_compare(&before, choices, ~0u) | (~before.given & choices->given);
+    const bool by_obs = strcmp(choices->driver, feed) == 0;
+    obs_data_set_string(settings, SET_PORTRAIT, choices->portrait);
+    obs_data_set_string(settings, SET_DRIVER, by_obs ? DRIVER_OBS : choices->driver);
+    obs_data_set_string(settings, SET_BACKGROUND, BACKGROUNDS[choices->background]);
+    if (choices->background == STREAMFX__V1__BACKGROUND_KIND__BACKGROUND_KIND_COLOUR)
+        obs_data_set_int(settings, SET_COLOUR, 0xff000000 | swapped(choices->colour));
+    if (choices->background == STREAMFX__V1__BACKGROUND_KIND__BACKGROUND_KIND_IMAGE)
+        obs_data_set_string(settings, SET_IMAGE, choices->image);
+    obs_data_set_bool(settings, SET_MIRROR, choices->mirror);
+    obs_data_set_bool(settings, SET_HIDDEN, choices->hidden);
+    for (int gain = 0; gain < GAINS; gain++)
+        obs_data_set_double(settings, GAIN_KEYS[gain], choices->gains[gain]);
+    obs_data_set_string(settings, SET_REFINE, choices->refine);
+    obs_data_set_string(settings, SET_MOUTH, choices->mouth);
+    return changed != 0;
+}
+
+void choices_of_session(struct choices *choices, const Streamfx__V1__Session *session)
+{
+    memset(choices, 0, sizeof(*choices));
+    const Streamfx__V1__SessionSettings *settings = session->settings;
+    const bool names_one = settings->selected && *settings->selected;
+    const char *first = settings->n_portraits ? settings->portraits[0] : "";
+    const int kind = settings->background->kind;
+    choices->given = ~0u;
+    copy(choices->portrait, ID_ROOM, names_one ? settings->selected : first);
+    copy(choices->driver, TEXT_ROOM, settings->source);
+    choices->background = kind > 0 && kind < BACKGROUND_COUNT
+                              ? settings->background->kind
+                              : STREAMFX__V1__BACKGROUND_KIND__BACKGROUND_KIND_KEEP;
+    if (settings->background->colour && settings->background->colour[0] == '#')
+        choices->colour = (uint32_t)strtoul(settings->background->colour + 1, NULL, 16) & 0xffffff;
+    copy(choices->image, TEXT_ROOM, settings->background->image);
+    choices->mirror = settings->mirror;
+    choices->hidden = settings->hidden;
+    choices->gains[SFX_GAIN_HEAD] = settings->gains->head;
+    choices->gains[SFX_GAIN_EXPRESSION] = settings->gains->expression;
+    choices->gains[SFX_GAIN_GAZE] = settings->gains->gaze;
+    copy(choices->refine, WORD_ROOM, settings->refine);
+    copy(choices->mouth, WORD_ROOM, settings->mouth);
+}
+
+static bool same_background(const struct choices *one, const struct choices *other)
+{
+    if (one->background != other->background)
+        return false;
+    if (one->background == STREAMFX__V1__BACKGROUND_KIND__BACKGROUND_KIND_COLOUR)
+        return one->colour == other->colour;
+    if (one->background == STREAMFX__V1__BACKGROUND_KIND__BACKGROUND_KIND_IMAGE)
+        return strcmp(one->image, other->image) == 0;
+    return true;
+}
+
+unsigned choices_compare(const struct choices *one, const struct choices *other, unsigned among)
+{
+    unsigned changed = 0;
+    changed |= strcmp(one->portrait, other->portrait) ? CHOICE_PORTRAIT : 0;
+    changed |= strcmp(one->driver, other->driver) ? CHOICE_DRIVER : 0;
+    changed |= same_background(one, other) ? 0 : CHOICE_BACKGROUND;
+    changed |= one->mirror != other->mirror ? CHOICE_MIRROR : 0;
+    changed |= one->hidden != other->hidden ? CHOICE_HIDDEN : 0;
+    for (int gain = 0; gain < GAINS; gain++) {
+        const double apart = one->gains[gain] - other->gains[gain];
+        if (apart > SAME_GAIN || apart < -SAME_GAIN)
+            changed |= choice_of_gain((enum sfx_gain)gain);
+    }
+    changed |= strcmp(one->refine, other->refine) ? CHOICE_REFINE : 0;
+    changed |= strcmp(one->mouth, other->mouth) ? CHOICE_MOUTH : 0;
+    return changed & among;
+}
+
+void choices_take(struct choices *choices, const struct choices *from, unsigned which)
+{
+    if (which & CHOICE_PORTRAIT)
+        memcpy(choices->portrait, from->portrait, sizeof(choices->portrait));
+    if (which & CHOICE_DRIVER)
+        memcpy(choices->driver, from->driver, sizeof(choices->driver));
+    if (which & CHOICE_BACKGROUND) {
+        choices->background = from->background;
+        choices->colour = from->colour;
+        memcpy(choices->image, from->image, sizeof(choices->image));
+    }
+    if (which & CHOICE_MIRROR)
+        choices->mirror = from->mirror;
+    if (which & CHOICE_HIDDEN)
+        choices->hidden = from->hidden;
+    for (int gain = 0; gain < GAINS; gain++)
+        if (which & choice_of_gain((enum sfx_gain)gain))
+            choices->gains[gain] = from->gains[gain];
+    if (which & CHOICE_REFINE)
+        memcpy(choices->refine, from->refine, sizeof(choices->refine));
+    if (which & CHOICE_MOUTH)
+        memcpy(choices->mouth, from->mouth, sizeof(choices->mouth));
+}

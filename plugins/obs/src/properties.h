@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// The window of a source's properties.
+
+#pragma once
+
+#include <obs-module.h>
+
+struct steering;
+
+// Keys in OBS's settings that choose the daemon; those of the portrait are in choices.h.
+#define SET_SESSION "session"
+#define SET_FOLDER "runtime_folder"
+#define SET_PROGRAM "program"
+#define SET_START "start_daemon"
+
+/// The properties as things stand. `steering`: NULL for a source that is not there yet.
+obs_properties_t *properties_of(obs_source_t *source, struct steering *steering);

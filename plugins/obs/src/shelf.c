@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+#include "shelf.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <util/bmem.h>
+
+static const char JPEG_URI[] = "data:image/jpeg;base64,";
+
+static void free_portraits(struct shelf *shelf)
+{
+    for (size_t i = 0; i < shelf->portrait_count; i++) {
+        bfree(shelf->portraits[i].name);
+        bfree(shelf->portraits[i].thumbnail);
+    }
+    bfree(shelf->portraits);
+    shelf->portraits = NULL;
+    shelf->portrait_count = 0;
+}
+
+static void free_cameras(struct shelf *shelf)
+{
+    for (size_t i = 0; i < shelf->camera_count; i++) {
+        bfree(shelf->cameras[i].spec);
+        bfree(shelf->cameras[i].name);
+    }
+    bfree(shelf->cameras);
+    shelf->cameras = NULL;
+    shelf->camera_count = 0;
+}
+
+void shelf_free(struct shelf *shelf)
+{
+    free_portraits(shelf);
+    free_cameras(shelf);
+}
+
+static struct portrait *find(const struct shelf *shelf, const char *portrait)
+{
+    for (size_t i = 0; i < shelf->portrait_count; i++)
+        if (strcmp(shelf->portraits[i].id, portrait) == 0)
+            return &shelf->portraits[i];
+    return NULL;
+}
+
+const struct portrait *shelf_find(const struct shelf *shelf, const char *portrait)
+{
+    return find(shelf, portrait);
+}
+
+bool shelf_set_portraits(struct shelf *shelf, Streamfx__V1__Portrait *const *portraits, size_t count)
+{
+    bool other = count != shelf->portrait_count;
+    for (size_t i = 0; i < count && !other; i++)
+        other = strcmp(shelf->portraits[i].id, portraits[i]->id) != 0 ||
+                strcmp(shelf->portraits[i].name, portraits[i]->display_name) != 0;
+    if (!other)
+        return false;
+    struct shelf taken = {0};
+    taken.portraits = bzalloc((count + 1) * sizeof(*taken.portraits));
+    taken.portrait_count = count;
+    for (size_t i = 0; i < count; i++) {
+        struct portrait *portrait = &taken.portraits[i], *known = find(shelf, portraits[i]->id);
+        snprintf(portrait->id, ID_ROOM, "%s", portraits[i]->id);
+        portrait->name = bstrdup(portraits[i]->display_name);
+        portrait->thumbnail = known ? known->thumbnail : NULL;
+        if (known)
+            known->thumbnail = NULL; // it has moved
+    }
+    free_portraits(shelf);
+    shelf->portraits = taken.portraits;
+    shelf->portrait_count = count;
+    return true;
+}
+
+static bool can_drive(const Streamfx__V1__Device *device)
+{
+    return device->kind == STREAMFX__V1__DEVICE_KIND__DEVICE_KIND_DRIVING;
+}
+
+bool shelf_set_cameras(struct shelf *shelf, Streamfx__V1__Device *const *devices, size_t count)
+{
+    size_t kept = 0;
+    bool other = false;
+    for (size_t i = 0; i < count; i++) {
+        if (!can_drive(devices[i]))
+            continue;
+        other |= kept >= shelf->camera_count || strcmp(shelf->cameras[kept].spec, devices[i]->spec) != 0 ||
+                 strcmp(shelf->cameras[kept].name, devices[i]->display_name) != 0;
+        kept++;
+    }
+    if (!other && kept == shelf->camera_count)
+        return false;
+    free_cameras(shelf);
+    shelf->cameras = bzalloc((kept + 1) * sizeof(*shelf->cameras));
+    for (size_t i = 0; i < count; i++) {
+        if (!can_drive(devices[i]))
+            continue;
+        struct camera *camera = &shelf->cameras[shelf->camera_count++];
+        camera->spec = bstrdup(devices[i]->spec);
+        camera->name = bstrdup(devices[i]->display_name);
+    }
+    return true;
+}
+
+/// RFC 4648, with padding. `text` has room for 4 characters for each 3 bytes begun, and the end.
+static void encode_base64(const uint8_t *data, size_t size, char *text)
+{
+    static const char DIGITS[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    for (size_t i = 0; i < size; i += 3) {
+        const size_t left = size - i;
+        const uint32_t bits = (uint32_t)data[i] << 16 | (left > 1 ? (uint32_t)data[i + 1] << 8 : 0) |
+                              (left > 2 ? data[i + 2] : 0);
+        *text++ = DIGITS[bits >> 18];
+        *text++ = DIGITS[bits >> 12 & 63];
+        *text++ = left > 1 ? DIGITS[bits >> 6 & 63] : '=';
+        *text++ = left > 2 ? DIGITS[bits & 63] : '=';
+    }
+    *text = 0;
+}
+
+bool shelf_set_thumbnail(struct shelf *shelf, const char *portrait, const uint8_t *jpeg, size_t size)
+{
+    struct portrait *known = find(shelf, portrait);
+    if (!known || !size)
+        return false;
+    bfree(known->thumbnail);
+    known->thumbnail = bmalloc(sizeof(JPEG_URI) + (size + 2) / 3 * 4);
+    memcpy(known->thumbnail, JPEG_URI, sizeof(JPEG_URI));
+    encode_base64(jpeg, size, known->thumbnail + sizeof(JPEG_URI) - 1);
+    return true;
+}

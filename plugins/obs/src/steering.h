@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// One source and one session of the daemon, kept in agreement. What the user chooses in OBS is asked of the
+// daemon at once; what others change there (or a key, or the daemon's own limits) comes back into OBS's
+// settings. When a daemon appears, what was chosen in OBS before is asked of it again, but nothing is ever
+// shown that the daemon was told to hide.
+
+#pragma once
+
+#include "choices.h"
+#include "shelf.h"
+
+enum { SESSION_PORTRAITS = 9 };
+
+/// What the daemon says of the session.
+struct report {
+    Streamfx__V1__SessionState state;
+    double fps;
+    double p50_ms, p95_ms; ///< from capture to publication; 0 while there is nothing to measure
+    char portrait[ID_ROOM];
+    char trouble[512];        ///< one line; empty while all is well
+    char source_trouble[512]; ///< likewise, of what drives
+};
+
+/// All that can be seen of it.
+struct steering_view {
+    bool present;  ///< a daemon serves
+    bool starting; ///< one was started and does not serve yet
+    bool agreed;   ///< there is a session
+    char session[ID_ROOM];
+    char portraits[SESSION_PORTRAITS][ID_ROOM]; ///< of the session, in the order of the keys
+    size_t portrait_count;
+    struct report report;
+    char message[512]; ///< what the last request failed with; empty: it did not
+    struct shelf shelf;
+};
+
+/// Where the daemon is and how it comes.
+struct steering_aim {
+    const char *folder;  ///< of its sockets; empty: the default
+    const char *session; ///< empty: the first there is
+    const char *program; ///< that is started; empty: `streamfx`
+    bool start;          ///< whether to start it when it is absent
+};
+
+struct steering;
+
+/// `feed`: the driver that stands for an OBS source. NULL if there are no threads.
+struct steering *steering_create(obs_source_t *source, const char *feed);
+
+/// Ends what is under way; takes no longer than a cancelled call.
+void steering_destroy(struct steering *steering);
+
+/// Take over what OBS's settings say. Asks the daemon for what changed; waits for nothing but, where `aim`
+/// names another daemon, for the end of the call to the one before.
+void steering_update(struct steering *steering, const struct steering_aim *aim, obs_data_t *settings);
+
+/// Once a frame. True if the session is another one; `session` is its name then.
+bool steering_tick(struct steering *steering, float seconds, char session[ID_ROOM]);
+
+/// Bring what the daemon says into OBS's settings, if the user chose nothing meanwhile. True if any of them,
+/// or what can be seen, changed. On OBS's thread of windows only.
+bool steering_adopt(struct steering *steering, obs_data_t *settings);
+
+/// Look at it; `visit` must not wait.
+typedef void steering_visitor(void *data, const struct steering_view *view);
+void steering_visit(struct steering *steering, steering_visitor *visit, void *data);
+
+/// Ask for the lists again: what is another comes into the window of properties by itself.
+void steering_refresh(struct steering *steering);
+
+void steering_calibrate(struct steering *steering);
+void steering_toggle_hidden(struct steering *steering);
+/// Of the session's portraits, by its place from 1; nothing happens if there is none.
+void steering_select_place(struct steering *steering, size_t place);
+/// The next (1) or the one before (-1).
+void steering_select_step(struct steering *steering, int step);
