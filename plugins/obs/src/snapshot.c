@@ -5,6 +5,8 @@
 #include <string.h>
 #include <util/platform.h>
 
+static const uint64_t WAIT_NS = 1000000;
+enum { MOST_WAITS = 8 };
 enum { MOST_WIDTH = 640, MOST_HEIGHT = 480, LEAST = 2, BILINEAR_REACHES = 2 };
 
 static uint32_t even(double length)
@@ -115,6 +117,19 @@ static bool draw(struct snapshot *snapshot, obs_source_t *source)
            draw_reduced(snapshot->small, gs_texrender_get_texture(snapshot->whole), width, height);
 }
 
+/// Have what was drawn copied to a surface. Two of them in turns: the card need not be through with the one
+/// that was collected from.
+static void copy(struct snapshot *snapshot)
+{
+    const uint64_t began_ns = os_gettime_ns();
+    snapshot->newest = !snapshot->newest;
+    gs_stage_texture(snapshot->surfaces[snapshot->newest], gs_texrender_get_texture(snapshot->small));
+    snapshot->copied = true;
+    snapshot->waits = os_gettime_ns() - began_ns > WAIT_NS ? snapshot->waits + 1 : 0;
+    if (snapshot->waits >= MOST_WAITS)
+        snapshot->late = true;
+}
+
 bool snapshot_take(struct snapshot *snapshot, obs_source_t *source, uint32_t width, uint32_t height)
 {
     if (!prepare(snapshot, width, height))
@@ -122,10 +137,10 @@ bool snapshot_take(struct snapshot *snapshot, obs_source_t *source, uint32_t wid
     const uint64_t now_ns = os_gettime_ns();
     if (!draw(snapshot, source))
         return false;
-    // Two in turns: the card need not be through with the one that was collected from.
-    snapshot->newest = !snapshot->newest;
-    gs_stage_texture(snapshot->surfaces[snapshot->newest], gs_texrender_get_texture(snapshot->small));
     snapshot->captured_ns = now_ns;
+    snapshot->copied = false;
+    if (!snapshot->late)
+        copy(snapshot);
     return true;
 }
 
@@ -135,6 +150,8 @@ bool snapshot_collect(struct snapshot *snapshot, struct picture *picture)
         return false;
     picture->captured_ns = snapshot->captured_ns;
     snapshot->captured_ns = 0;
+    if (!snapshot->copied)
+        copy(snapshot);
     uint8_t *pixels;
     uint32_t pitch;
     if (!gs_stagesurface_map(snapshot->surfaces[snapshot->newest], &pixels, &pitch))

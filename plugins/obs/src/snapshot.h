@@ -16,7 +16,10 @@ struct snapshot {
     gs_texrender_t *whole; ///< NULL unless the source is reduced by much
     gs_stagesurf_t *surfaces[2];
     int newest;           ///< of the surfaces
-    uint64_t captured_ns; ///< of what is on it; 0: nothing that was not collected
+    uint64_t captured_ns; ///< of what was drawn last; 0: nothing that was not collected
+    bool copied;          ///< whether that is on the newest surface
+    int waits;            ///< for the card, one after the other
+    bool late;            ///< to be copied in the next frame only
 };
 
 /// How large pictures of a source are: as it is, but within 640 x 480, and of even numbers. False while it
