@@ -1,4 +1,4 @@
-"""Pictures from OBS to the worker: the ring that the plugin writes, its socket, and all of it in a real OBS."""
+"""Pictures from OBS to the worker: the ring that the plugin writes, its socket, and both in a real OBS."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 import pytest
 from obs_stage import ObsStage, build_plugin, missing_for_obs
-from obs_writer import BLOCK, PATCHES, looked, number_of
+from obs_writer import BLOCK, PATCHES, looked, mark, number_of
 
 from streamfx.frames import Rendered
 from streamfx.session.handover import MAGIC
@@ -42,8 +43,8 @@ def built(folder: Path, sanitizer: str) -> str:
     program = str(folder / "feed-test")
     sources = ["test/feed-test.c", *(f"src/{name}" for name in ALONE)]
     done = subprocess.run(
-        [compiler, *STRICT, *SANITIZERS[sanitizer], f"-isystem{OBS_HEADERS}", "-o", program, *sources, "-lobs",
-         "-pthread"], cwd=PLUGIN, capture_output=True, text=True, check=False,
+        [compiler, *STRICT, *SANITIZERS[sanitizer], f"-isystem{OBS_HEADERS}", "-o", program, *sources,
+         "-lobs", "-pthread"], cwd=PLUGIN, capture_output=True, text=True, check=False,
     )  # fmt: skip
     if "cannot find" in done.stderr and "san" in done.stderr:
         pytest.skip("the compiler has no sanitizers")
@@ -77,8 +78,10 @@ def asked(path: Path) -> RingReader | None:
         return None
     assert packet == MAGIC
     (descriptor,) = descriptors
-    with open(descriptor, "rb", closefd=True):
+    try:
         return RingReader(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager
@@ -314,16 +317,17 @@ class TestInObs:
     ):
         expected = stripes(tmp_path / "large.png", *size)
         name = f"Large {size}"  # a scene that is not shown keeps what was removed, and its name
-        with scene_with(obs, "image_source", name, file=str(tmp_path / "large.png")):
-            with aimed(obs, name) as reader:
-                assert (reader.form.width, reader.form.height) == fed
-                rgb = picture_of(reader).rgb
+        with (
+            scene_with(obs, "image_source", name, file=str(tmp_path / "large.png")),
+            aimed(obs, name) as reader,
+        ):
+            assert (reader.form.width, reader.form.height) == fed
+            rgb = picture_of(reader).rgb
         columns = np.array_split(np.arange(fed[0]), len(PATCHES))
         for index, each in enumerate(columns):
             middle = each[len(each) // 2]
-            assert worst(rgb[:, middle], expected[0, round((middle + 0.5) * size[0] / fed[0])]) <= LEVELS, (
-                index
-            )
+            there = round((middle + 0.5) * size[0] / fed[0])
+            assert worst(rgb[:, middle], expected[0, there]) <= LEVELS, index
 
     def test_small_ones_and_half_transparent_ones_stay_as_they_are(self, obs: ObsStage):
         clear = colour_source(100, 60, 0x80_40_A0_20)  # alpha, blue, green, red
@@ -334,13 +338,15 @@ class TestInObs:
             assert worst(colour, np.array((0x20, 0xA0, 0x40))) <= LEVELS
 
     def test_what_stands_still_beats_and_is_seldom_written(self, obs: ObsStage):
-        with scene_with(obs, "color_source_v3", "Still", **colour_source(64, 64, 0xFF0000FF)):
-            with aimed(obs, "Still") as reader:
-                picture_of(reader)
-                written = reader.written
-                beats = beats_in(reader, STANDS_S)
-                assert beats >= 10 * STANDS_S
-                assert 1 <= reader.written - written <= 2 * STANDS_S + 1
+        with (
+            scene_with(obs, "color_source_v3", "Still", **colour_source(64, 64, 0xFF0000FF)),
+            aimed(obs, "Still") as reader,
+        ):
+            picture_of(reader)
+            written = reader.written
+            beats = beats_in(reader, STANDS_S)
+            assert beats >= 10 * STANDS_S
+            assert 1 <= reader.written - written <= 2 * STANDS_S + 1
 
     def test_a_moving_picture_comes_as_often_as_obs_draws(self, obs: ObsStage):
         """A portrait, in a scene: it moves, and each picture says which it is."""
@@ -359,18 +365,58 @@ class TestInObs:
         assert shown > 60
 
     @contextmanager
-    def moving(self, obs: ObsStage) -> Iterator[None]:
+    def moving(self, obs: ObsStage, *options: str) -> Iterator[None]:
         """The scene "Moving", with another portrait in it, fed by a writer."""
         if "Moving" not in [each["sceneName"] for each in obs.call("GetSceneList")["scenes"]]:
             obs.call("CreateScene", sceneName="Moving")
-        writer = subprocess.Popen([sys.executable, str(WRITER), str(obs.runtime / "moving.ring")])
+        path = str(obs.runtime / "moving.ring")
+        writer = subprocess.Popen([sys.executable, str(WRITER), path, *options])
         try:
-            with scene_with(obs, SOURCE, "Mover", "Moving", session="moving"):
+            with scene_with(obs, SOURCE, f"Mover {options}", "Moving", session="moving"):
                 time.sleep(1.0)
                 yield
         finally:
             writer.kill()
             writer.wait()
+
+    def test_never_more_than_thirty_pictures_a_second_are_taken(self, obs: ObsStage):
+        """And OBS may set up its picture anew meanwhile."""
+        with self.moving(obs, "--fps", "60"), aimed(obs, "Moving") as reader:
+            picture_of(reader)
+            obs.call("SetVideoSettings", fpsNumerator=60, fpsDenominator=1)
+            try:
+                time.sleep(1.0)
+                written, begin = reader.written, time.monotonic()
+                time.sleep(2.0)
+                rate = (reader.written - written) / (time.monotonic() - begin)
+            finally:
+                obs.call("SetVideoSettings", fpsNumerator=30, fpsDenominator=1)
+            time.sleep(0.5)
+            assert beats_in(reader, 0.5) > 3
+        sys.stdout.write(f"{rate:.1f} pictures a second of an OBS that draws 60\n")
+        assert 20 < rate < 31.5
+
+    def test_a_film_comes_as_cameras_do(self, obs: ObsStage, tmp_path: Path):
+        """Sources that give frames, as cameras do, are drawn in another way than those that draw."""
+        rgb, _ = looked("counter", 640, 360)
+        with av.open(str(tmp_path / "film.mkv"), "w") as film:
+            stream = film.add_stream("ffv1", rate=30)
+            stream.width, stream.height, stream.pix_fmt = 640, 360, "bgr0"
+            for number in range(60):
+                mark(rgb, number)
+                film.mux(stream.encode(av.VideoFrame.from_ndarray(rgb, "rgb24")))
+            film.mux(stream.encode())
+        file = {"local_file": str(tmp_path / "film.mkv"), "looping": True, "restart_on_activate": False}
+        with scene_with(obs, "ffmpeg_source", "Film", **file), aimed(obs, "Film") as reader:
+            assert (reader.form.width, reader.form.height) == (640, 360)
+            first, written = picture_of(reader), reader.written
+            time.sleep(1.5)
+            moved = reader.written - written
+            assert number_of(picture_of(reader).rgb) != number_of(first.rgb)
+            off = worst(first.rgb[BLOCK:], rgb[BLOCK:])
+        sys.stdout.write(f"film: {moved} pictures in 1.5 s, colours off by {off}\n")
+        assert off <= LEVELS
+        assert moved > 30
 
     def test_a_portrait_is_not_fed_to_itself_but_a_scene_with_it_does_no_harm(self, obs: ObsStage):
         aim(obs, "Portrait")
@@ -410,22 +456,25 @@ class TestInObs:
             until(lambda: not socket_of(obs).exists(), "the socket is still there")
 
     def test_the_socket_is_this_users_alone_and_readers_cannot_write(self, obs: ObsStage):
-        with scene_with(obs, "color_source_v3", "Alone", **colour_source(64, 64, 0xFF0000FF)):
-            with aimed(obs, "Alone"):
-                mode = socket_of(obs).stat().st_mode
-                assert stat.S_ISSOCK(mode)
-                assert stat.S_IMODE(mode) == 0o600
+        with (
+            scene_with(obs, "color_source_v3", "Alone", **colour_source(64, 64, 0xFF0000FF)),
+            aimed(obs, "Alone"),
+        ):
+            mode = socket_of(obs).stat().st_mode
+            assert stat.S_ISSOCK(mode)
+            assert stat.S_IMODE(mode) == 0o600
 
     def test_aims_come_and_go_and_leave_nothing(self, obs: ObsStage):
-        with scene_with(obs, "color_source_v3", "One", **colour_source(640, 480, 0xFF123456)):
-            with scene_with(obs, "color_source_v3", "Other", **colour_source(320, 200, 0xFF654321)):
-                self.aim_often(obs, 40)  # what OBS and its card's driver keep is kept by then
-                before, files = obs.memory_mb(), self.open_files(obs)
-                self.aim_often(obs, AIMS)
-                after = obs.memory_mb()
-                assert self.open_files(obs) == files
-                assert not shown(obs, "One")
-                assert not shown(obs, "Other")
+        one, other = colour_source(640, 480, 0xFF123456), colour_source(320, 200, 0xFF654321)
+        kind = "color_source_v3"
+        with scene_with(obs, kind, "One", **one), scene_with(obs, kind, "Other", **other):
+            self.aim_often(obs, 40)  # what OBS and its card's driver keep is kept by then
+            before, files = obs.memory_mb(), self.open_files(obs)
+            self.aim_often(obs, AIMS)
+            after = obs.memory_mb()
+            assert self.open_files(obs) == files
+            assert not shown(obs, "One")
+            assert not shown(obs, "Other")
         sys.stdout.write(f"{AIMS} aims: memory {before:.0f} to {after:.0f} MB\n")
         assert after - before < GROWTH_MB
 
@@ -441,7 +490,7 @@ class TestInObs:
         time.sleep(0.3)
 
     def read_one(self, obs: ObsStage) -> None:
-        """A ring that was asked for just before the aim took effect is of the source before, and dead by now."""
+        """One asked for just before the aim took effect is of the source before, and dead by now."""
         end = time.monotonic() + SOON_S
         while time.monotonic() < end:
             with feed_of(obs) as reader:
@@ -453,28 +502,33 @@ class TestInObs:
 
     def open_files(self, obs: ObsStage) -> list[str]:
         """Of ours."""
-        links = [os.readlink(path) for path in Path(f"/proc/{obs.obs.pid}/fd").iterdir()]
+        links = [str(path.readlink()) for path in Path(f"/proc/{obs.obs.pid}/fd").iterdir()]
         return sorted(link for link in links if "streamfx" in link)
+
+    def is_asked(self, path: Path) -> bool:
+        reader = asked(path)
+        if reader is not None:
+            reader.close()
+        return reader is not None
 
     def test_measured_obs_is_held_for_less_than_a_millisecond(self, obs: ObsStage, tmp_path: Path):
         """The figures are logged at the end of the source; so this is the last but one."""
         stripes(tmp_path / "still.png", 640, 480)
         settings = {"feed_name": "timed", "feed_source": "Timed"}
-        with scene_with(obs, "image_source", "Timed", file=str(tmp_path / "still.png")):
-            with scene_with(obs, SOURCE, "Timing", "Scene", **settings):
-                end = time.monotonic() + SOON_S
-                reader = None
-                while reader is None and time.monotonic() < end:
-                    reader = asked(obs.runtime / "timed.feed")
-                assert reader is not None
-                time.sleep(5.0)
-                reader.close()
+        file = str(tmp_path / "still.png")
+        with (
+            scene_with(obs, "image_source", "Timed", file=file),
+            scene_with(obs, SOURCE, "Timing", "Scene", **settings),
+        ):
+            until((obs.runtime / "timed.feed").exists, "no socket")
+            until(lambda: self.is_asked(obs.runtime / "timed.feed"), "no feed")
+            time.sleep(5.0)
         until(lambda: re.search(FIGURES.format("timed"), obs.log()), "no figures are logged", 10.0)
         found = re.search(FIGURES.format("timed"), obs.log())
         calls, first, longest, half, most = map(float, found.groups())
         sys.stdout.write(
-            f"feed_render, 640 x 480: {calls:.0f} calls, first {first:.2f} ms, longest after it {longest:.2f} ms, "
-            f"p50 {half:.2f} ms, p99 {most:.2f} ms\n"
+            f"feed_render, 640 x 480: {calls:.0f} calls, first {first:.2f} ms, "
+            f"longest after it {longest:.2f} ms, p50 {half:.2f} ms, p99 {most:.2f} ms\n"
         )
         assert calls > 100
         assert half < 1.0
@@ -496,8 +550,8 @@ class TestInObs:
 
 
 FIGURES = (
-    r"{}: (\d+) calls of feed_render, first ([\d.]+) ms, longest after it ([\d.]+) ms, half within ([\d.]+) ms, "
-    r"99 of 100 within ([\d.]+) ms"
+    r"{}: (\d+) calls of feed_render, first ([\d.]+) ms, longest after it ([\d.]+) ms, "
+    r"half within ([\d.]+) ms, 99 of 100 within ([\d.]+) ms"
 )
 
 
