@@ -97,6 +97,14 @@ static bool is_portrait(const obs_source_t *source)
     return strcmp(obs_source_get_id(source), PORTRAIT) == 0;
 }
 
+/// Whether it has pictures of its own, or those of a scene; filters, too, can be found by a name.
+static bool has_pictures(const obs_source_t *source)
+{
+    const enum obs_source_type type = obs_source_get_type(source);
+    return (type == OBS_SOURCE_TYPE_INPUT || type == OBS_SOURCE_TYPE_SCENE) &&
+           obs_source_get_output_flags(source) & OBS_SOURCE_VIDEO;
+}
+
 /// A source that is there, by its name or uuid; to be released.
 static obs_source_t *find(const char *name)
 {
@@ -180,7 +188,7 @@ static obs_source_t *attend(struct feed *feed, struct feeding *feeding, uint64_t
     source = find(text(&feeding->name));
     if (!source)
         return NULL;
-    if (is_portrait(source) || !(obs_source_get_output_flags(source) & OBS_SOURCE_VIDEO)) {
+    if (is_portrait(source) || !has_pictures(source)) {
         obs_source_release(source);
         return NULL;
     }
@@ -506,7 +514,7 @@ struct audience {
 static bool tell(void *data, obs_source_t *source)
 {
     const struct audience *audience = data;
-    if (!(obs_source_get_output_flags(source) & OBS_SOURCE_VIDEO) || is_portrait(source))
+    if (is_portrait(source) || !has_pictures(source))
         return true;
     const char *uuid = NULL;
 #if LIBOBS_API_VER >= MAKE_SEMANTIC_VERSION(29, 1, 0)

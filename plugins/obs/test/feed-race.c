@@ -137,6 +137,12 @@ const char *obs_source_get_id(const obs_source_t *source)
     return source == &sources[PORTRAIT] ? "streamfx_portrait_source" : "camera";
 }
 
+enum obs_source_type obs_source_get_type(const obs_source_t *source)
+{
+    (void)source;
+    return OBS_SOURCE_TYPE_INPUT;
+}
+
 uint32_t obs_source_get_output_flags(const obs_source_t *source)
 {
     (void)source;
