@@ -14,6 +14,7 @@ import socket
 import struct
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -100,7 +101,8 @@ class Writer:
         while True:
             reader, _ = self.listener.accept()
             readers.append(reader)
-            socket.send_fds(reader, [f"SFXRING {version}".encode()], [self.read_only])
+            with suppress(OSError):  # it has gone already
+                socket.send_fds(reader, [f"SFXRING {version}".encode()], [self.read_only])
 
     def write(self, rgb: np.ndarray, alpha: np.ndarray | None) -> None:
         start = HEADER + self.written % SLOTS * self.stride

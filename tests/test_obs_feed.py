@@ -204,7 +204,7 @@ def obs(plugins: Path) -> Iterator[ObsStage]:
     """One OBS for all, with a portrait that is in no scene that is shown; the last test ends it."""
     with ObsStage(plugins, CANVAS) as stage:
         stage.call("CreateScene", sceneName="Hidden")
-        settings = {"feed_name": "cam", "feed_source": ""}
+        settings = {"feed_name": "cam", "driver": "obs"}
         stage.call(
             "CreateInput", sceneName="Hidden", inputName="Portrait", inputKind=SOURCE, inputSettings=settings
         )
@@ -212,7 +212,7 @@ def obs(plugins: Path) -> Iterator[ObsStage]:
 
 
 def aim(obs: ObsStage, source: str) -> None:
-    obs.call("SetInputSettings", inputName="Portrait", inputSettings={"feed_source": source})
+    obs.call("SetInputSettings", inputName="Portrait", inputSettings={"driver_source": source})
 
 
 def socket_of(obs: ObsStage) -> Path:
@@ -529,7 +529,7 @@ class TestInObs:
     def test_measured_obs_is_held_for_less_than_a_millisecond(self, obs: ObsStage, tmp_path: Path):
         """The figures are logged at the end of the source; so this is the last but one."""
         stripes(tmp_path / "still.png", 640, 480)
-        settings = {"feed_name": "timed", "feed_source": "Timed"}
+        settings = {"feed_name": "timed", "driver": "obs", "driver_source": "Timed"}
         file = str(tmp_path / "still.png")
         with (
             scene_with(obs, "image_source", "Timed", file=file),

@@ -78,7 +78,15 @@ def test_compilers_have_nothing_to_say(compiler: str, tmp_path: Path):
         name for name in own if not name.startswith(("daemon-", "grpc-"))
     ]  # have headers of their own needs
     for name in own:
-        options = ("-fPIC", f"-isystem{OBS_HEADERS}", '-DPLUGIN_VERSION="0"', "-O2", "-Wshadow")
+        options = (
+            "-fPIC",
+            f"-isystem{OBS_HEADERS}",
+            "-Isrc",
+            "-isystemsrc/pb",
+            '-DPLUGIN_VERSION="0"',
+            "-O2",
+            "-Wshadow",
+        )
         done = run(compiler, *STRICT, *options, "-c", f"src/{name}", "-o", str(tmp_path / "object"))
         assert (done.returncode, done.stderr) == (0, ""), done.stderr
 

@@ -180,7 +180,10 @@ PROPERTIES: list[tuple[dict[str, object], Callable[[Session], object]]] = [
     ),
     ({"refine": "off"}, lambda one: one.settings.refine == "off"),
     ({"mouth": "procedural"}, lambda one: one.settings.mouth == "procedural"),
-    ({"refine": "lite", "mouth": "lite"}, lambda one: (one.settings.refine, one.settings.mouth) == ("lite",) * 2),
+    (
+        {"refine": "lite", "mouth": "lite"},
+        lambda one: (one.settings.refine, one.settings.mouth) == ("lite", "lite"),
+    ),
     ({"hidden": True}, lambda one: one.status.state is State.HIDDEN),
     ({"hidden": False}, lambda one: not one.settings.hidden),
 ]  # fmt: skip

@@ -27,8 +27,8 @@ void picture_resize(struct picture *picture, uint32_t width, uint32_t height);
 void picture_wipe(struct picture *picture);
 
 struct exchange {
-    pthread_mutex_t
-        mutex; ///< guards `middle` and `fresh`; held to exchange two pointers; see `exchange_clear`
+    /// Guards `middle` and `fresh`; held to exchange two pointers; see `exchange_clear`.
+    pthread_mutex_t mutex;
     struct picture pictures[3];
     struct picture *back;   ///< the writer's alone
     struct picture *middle; ///< the newest; may be anybody's next
