@@ -526,23 +526,24 @@ class TestInObs:
             reader.close()
         return reader is not None
 
-    def test_measured_obs_is_held_for_less_than_a_millisecond(self, obs: ObsStage, tmp_path: Path):
-        """The figures are logged at the end of the source; so this is the last but one."""
-        stripes(tmp_path / "still.png", 640, 480)
-        settings = {"feed_name": "timed", "driver": "obs", "driver_source": "Timed"}
-        file = str(tmp_path / "still.png")
+    @pytest.mark.parametrize("size", [(640, 480), (1280, 720), (1920, 1080)])
+    def test_measured_obs_is_held_for_less_than_a_millisecond(
+        self, obs: ObsStage, tmp_path: Path, size: tuple[int, int]
+    ):
+        """Half of the time; the figures are logged at the end of the source that feeds."""
+        file, name = tmp_path / "still.png", f"{size[0]}x{size[1]}"
+        stripes(file, *size)
         with (
-            scene_with(obs, "image_source", "Timed", file=file),
-            scene_with(obs, SOURCE, "Timing", "Scene", **settings),
+            scene_with(obs, "image_source", f"Still {name}", file=str(file)),
+            scene_with(obs, SOURCE, "Timing", "Scene", feed_name=name, feed_source=f"Still {name}"),
         ):
-            until((obs.runtime / "timed.feed").exists, "no socket")
-            until(lambda: self.is_asked(obs.runtime / "timed.feed"), "no feed")
+            until(lambda: self.is_asked(obs.runtime / f"{name}.feed"), "no feed")
             time.sleep(5.0)
-        until(lambda: re.search(FIGURES.format("timed"), obs.log()), "no figures are logged", 10.0)
-        found = re.search(FIGURES.format("timed"), obs.log())
+        until(lambda: re.search(FIGURES.format(name), obs.log()), "no figures are logged", 10.0)
+        found = re.search(FIGURES.format(name), obs.log())
         calls, first, longest, half, most = map(float, found.groups())
         sys.stdout.write(
-            f"feed_render, 640 x 480: {calls:.0f} calls, first {first:.2f} ms, "
+            f"feed_render, {name}: {calls:.0f} calls, first {first:.2f} ms, "
             f"longest after it {longest:.2f} ms, p50 {half:.2f} ms, p99 {most:.2f} ms\n"
         )
         assert calls > 100

@@ -109,7 +109,9 @@ static bool draw(struct snapshot *snapshot, obs_source_t *source)
 {
     const uint32_t width = snapshot->width, height = snapshot->height;
     const uint32_t wide = obs_source_get_width(source), high = obs_source_get_height(source);
-    if (wide <= BILINEAR_REACHES * width && high <= BILINEAR_REACHES * height)
+    // The processor would need 40 ms for all of a large one; rather each pixel from a few of those it covers.
+    const bool near = wide <= BILINEAR_REACHES * width && high <= BILINEAR_REACHES * height;
+    if (near || snapshot->late)
         return draw_source(snapshot->small, source, width, height, (float)wide, (float)high);
     if (!snapshot->whole)
         snapshot->whole = gs_texrender_create(GS_BGRA, GS_ZS_NONE);
@@ -126,8 +128,11 @@ static void copy(struct snapshot *snapshot)
     gs_stage_texture(snapshot->surfaces[snapshot->newest], gs_texrender_get_texture(snapshot->small));
     snapshot->copied = true;
     snapshot->waits = os_gettime_ns() - began_ns > WAIT_NS ? snapshot->waits + 1 : 0;
-    if (snapshot->waits >= MOST_WAITS)
-        snapshot->late = true;
+    if (snapshot->waits < MOST_WAITS)
+        return;
+    snapshot->late = true;
+    gs_texrender_destroy(snapshot->whole);
+    snapshot->whole = NULL;
 }
 
 bool snapshot_take(struct snapshot *snapshot, obs_source_t *source, uint32_t width, uint32_t height)

@@ -21,14 +21,16 @@ void stopwatch_add(struct stopwatch *stopwatch, uint64_t began_ns)
     stopwatch->counts[step < STOPWATCH_STEPS ? step : STOPWATCH_STEPS - 1]++;
 }
 
-/// So many of a hundred calls took no longer, in ms; the first is left out.
+/// So many of a hundred calls took no longer, in ms; the first is left out. The longest, if it is off the
+/// scale.
 static double percentile_ms(const struct stopwatch *stopwatch, uint64_t percent)
 {
     const uint64_t calls = stopwatch->calls ? stopwatch->calls - 1 : 0;
     uint64_t so_far = 0, step = 0;
     while (step < STOPWATCH_STEPS - 1 && 100 * (so_far + stopwatch->counts[step]) < percent * calls)
         so_far += stopwatch->counts[step++];
-    return calls ? (double)((step + 1) * STEP_NS) / 1e6 : 0.0;
+    const uint64_t ns = step < STOPWATCH_STEPS - 1 ? (step + 1) * STEP_NS : stopwatch->longest_ns;
+    return calls ? (double)ns / 1e6 : 0.0;
 }
 
 void stopwatch_log(const struct stopwatch *stopwatch, const char *whose, const char *what)
