@@ -535,7 +535,9 @@ class TestInObs:
         stripes(file, *size)
         with (
             scene_with(obs, "image_source", f"Still {name}", file=str(file)),
-            scene_with(obs, SOURCE, "Timing", "Scene", feed_name=name, feed_source=f"Still {name}"),
+            scene_with(
+                obs, SOURCE, "Timing", "Scene", feed_name=name, driver="obs", driver_source=f"Still {name}"
+            ),
         ):
             until(lambda: self.is_asked(obs.runtime / f"{name}.feed"), "no feed")
             time.sleep(5.0)

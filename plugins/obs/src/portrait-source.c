@@ -4,6 +4,7 @@
 
 #include <inttypes.h>
 #include <obs-module.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
@@ -27,6 +28,8 @@ struct portrait_source {
     struct reader *reader;
     struct feed *feed; ///< of the source that drives the portrait
     char *folder;      ///< of the daemon's sockets, as the feed has it
+    char feed_name[WORD_ROOM];
+    struct portrait_source *next; ///< of all sources of ours; guarded by `all_mutex`
 
     // Of OBS's drawing thread alone:
     gs_texture_t
@@ -39,6 +42,10 @@ struct portrait_source {
     // Written by the drawing thread, read by any:
     atomic_uint width, height;
 };
+
+/// All sources of ours, so that no two have a feed of the same name: one that OBS copies has its settings.
+static struct portrait_source *all;
+static pthread_mutex_t all_mutex = PTHREAD_MUTEX_INITIALIZER; // held to walk the list, never for longer
 
 static const char *portrait_source_name(void *unused)
 {
@@ -59,10 +66,10 @@ static void render_feed(void *feed, uint32_t width, uint32_t height)
     feed_render(feed);
 }
 
-static void open_feed(struct portrait_source *portrait, const char *folder, const char *name)
+static void open_feed(struct portrait_source *portrait, const char *folder)
 {
     portrait->folder = bstrdup(folder);
-    portrait->feed = feed_create(folder, name);
+    portrait->feed = feed_create(folder, portrait->feed_name);
     obs_add_main_render_callback(render_feed, portrait->feed);
 }
 
@@ -81,7 +88,7 @@ static void aim_feed(struct portrait_source *portrait, obs_data_t *settings)
     const char *source = obs_data_get_string(settings, SET_DRIVER_SOURCE);
     if (strcmp(folder, portrait->folder) != 0) {
         close_feed(portrait);
-        open_feed(portrait, folder, obs_data_get_string(settings, SET_FEED));
+        open_feed(portrait, folder);
     }
     if (!feed_aim(portrait->feed, by_obs ? source : NULL))
         plugin_log(LOG_WARNING, "%s cannot drive itself", source);
@@ -102,27 +109,47 @@ static void portrait_source_update(void *data, obs_data_t *settings)
     steering_update(portrait->steering, &aim, settings);
 }
 
-/// The feed's name, made up if there is none: it must be another for each source.
-static const char *feed_name(obs_data_t *settings)
+/// Join all sources, with a name for the feed that none of them has: the one that was kept, if possible.
+static void join(struct portrait_source *portrait, obs_data_t *settings)
 {
-    char name[WORD_ROOM];
-    if (!*obs_data_get_string(settings, SET_FEED)) {
-        snprintf(name, sizeof(name), "obs-%012" PRIx64, os_gettime_ns() & 0xffffffffffff);
-        obs_data_set_string(settings, SET_FEED, name);
-    }
-    return obs_data_get_string(settings, SET_FEED);
+    const char *kept = obs_data_get_string(settings, SET_FEED);
+    pthread_mutex_lock(&all_mutex);
+    bool taken = !*kept || strlen(kept) >= sizeof(portrait->feed_name);
+    for (const struct portrait_source *one = all; one && !taken; one = one->next)
+        taken = strcmp(one->feed_name, kept) == 0;
+    if (taken)
+        snprintf(portrait->feed_name, sizeof(portrait->feed_name), "obs-%012" PRIx64,
+            os_gettime_ns() & 0xffffffffffff);
+    else
+        snprintf(portrait->feed_name, sizeof(portrait->feed_name), "%s", kept);
+    portrait->next = all;
+    all = portrait;
+    pthread_mutex_unlock(&all_mutex);
+    obs_data_set_string(settings, SET_FEED, portrait->feed_name);
+}
+
+static void part(struct portrait_source *portrait)
+{
+    pthread_mutex_lock(&all_mutex);
+    struct portrait_source **place = &all;
+    while (*place && *place != portrait)
+        place = &(*place)->next;
+    if (*place)
+        *place = portrait->next;
+    pthread_mutex_unlock(&all_mutex);
 }
 
 static void *portrait_source_create(obs_data_t *settings, obs_source_t *source)
 {
     struct portrait_source *portrait = bzalloc(sizeof(*portrait));
-    const char *folder = obs_data_get_string(settings, SET_FOLDER), *name = feed_name(settings);
+    const char *folder = obs_data_get_string(settings, SET_FOLDER);
     char driver[TEXT_ROOM];
-    snprintf(driver, sizeof(driver), "feed:%s", name);
+    join(portrait, settings);
+    snprintf(driver, sizeof(driver), "feed:%s", portrait->feed_name);
     portrait->source = source;
     portrait->reader = reader_start(folder, obs_data_get_string(settings, SET_SESSION));
     portrait->steering = steering_create(source, driver);
-    open_feed(portrait, folder, name);
+    open_feed(portrait, folder);
     hotkeys_register(source, portrait->steering);
     portrait_source_update(portrait, settings);
     return portrait;
@@ -131,6 +158,7 @@ static void *portrait_source_create(obs_data_t *settings, obs_source_t *source)
 static void portrait_source_destroy(void *data)
 {
     struct portrait_source *portrait = data;
+    part(portrait);
     steering_destroy(portrait->steering);
     close_feed(portrait);
     reader_stop(portrait->reader);
@@ -141,6 +169,16 @@ static void portrait_source_destroy(void *data)
     stopwatch_log(&portrait->tick, obs_source_get_name(portrait->source), "video_tick");
     stopwatch_log(&portrait->render, obs_source_get_name(portrait->source), "video_render");
     bfree(portrait);
+}
+
+/// Before OBS writes its settings: the driving source may have another name now.
+static void portrait_source_save(void *data, obs_data_t *settings)
+{
+    const struct portrait_source *portrait = data;
+    char *name = feed_target(portrait->feed);
+    if (name)
+        obs_data_set_string(settings, SET_DRIVER_SOURCE, name);
+    bfree(name);
 }
 
 static void portrait_source_show(void *data)
@@ -263,6 +301,7 @@ void portrait_source_register(void)
         .create = portrait_source_create,
         .destroy = portrait_source_destroy,
         .update = portrait_source_update,
+        .save = portrait_source_save,
         .show = portrait_source_show,
         .hide = portrait_source_hide,
         .get_defaults = portrait_source_defaults,
