@@ -1,9 +1,9 @@
 """Handing the ring of a session to programs on this machine: a UNIX socket that gives a descriptor to each.
 
 The OBS plugin connects and receives one packet, `MAGIC`, with the descriptor of the memory (SCM_RIGHTS),
-opened for reading only; it reads pictures from then on without us (sink/ring.py has the layout). For as long
-as it shows them it stays connected, which tells us that somebody looks. When the connection ends, the daemon
-was replaced: the reader connects again.
+opened for reading only; it reads pictures from then on without us (streamfx/ring.py has the layout). For as
+long as it shows them it stays connected, which tells us that somebody looks. When the connection ends, the
+daemon was replaced: the reader connects again.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Final, cast
 
 from streamfx.errors import WorkerFailed
+from streamfx.ring import HANDOVER
 
-MAGIC: Final = b"SFXRING 2"
-"""With the layout's version: a reader of another one is told at once."""
+MAGIC: Final = HANDOVER
 _BACKLOG: Final = 8
 _MOST: Final = 64
 """Readers connected at once; a further one has its descriptor, too, but is not counted."""

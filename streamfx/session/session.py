@@ -127,7 +127,7 @@ class Session:
 
     @property
     def ring(self) -> int:
-        """Descriptor of the ring of published pictures, for readers (sink/ring.py)."""
+        """Descriptor of the ring of published pictures, for readers (streamfx/ring.py)."""
         return self._ring.descriptor
 
     def update(self, settings: SessionSettings) -> None:

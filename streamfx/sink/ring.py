@@ -1,163 +1,33 @@
-"""Pictures in shared memory: the newest of a few slots, read without locks, whatever dies meanwhile.
+"""Rendered pictures in shared memory, written and read (streamfx/ring.py has the layout).
 
-The worker gives its pictures to the daemon this way, and the daemon gives what it publishes to the OBS
-plugin and to recordings. One writer, any number of readers; no reader can hold up the writer or harm it.
-
-Layout, version 2, little-endian; all offsets in bytes:
-
-    0    magic "SFXRING\\0"      8 bytes
-    8    version                u32  = 2
-    12   header                 u32  offset of the first slot, 4096
-    16   slots                  u32  2 to 16
-    20   stride                 u32  from slot to slot, a multiple of 64
-    24   width, height          u32  px
-    32   row                    u32  from pixel row to pixel row, 3 * width
-    36   format                 u32  1 = R8 G8 B8, then a plane of alpha
-    40   rate                   u32  frames per 1,000 seconds; 0 as they come
-    64   beat                   u64  grows while the writer is alive and making progress
-    72   written                u64  pictures so far; the newest lies in slot (written - 1) % slots
-    128                              end of the fields; 0 to `header`
-
-    slot:
-    0    lock                   u64  odd while the slot is being written (seqlock)
-    8    seq                    u64  of the picture
-    16   captured_ns            u64  monotonic clock: when what it shows was captured
-    24   rendered_ns            u64  monotonic clock: when it was finished
-    32   quality                u32  0 FULL, 1 WARP_ONLY, 2 HELD, 3 IDLE
-    36   alpha                  u32  1: the plane of alpha says how much each pixel covers of what is behind,
-                                     255 all of it, and colours are premultiplied by that; 0: the picture is
-                                     opaque, and the plane means nothing
-    64   pixels                 height rows of `row` bytes; after them the plane of alpha, height rows of
-                                `width` bytes
-
-Version 1 had no alpha: a reader of either version refuses the other.
-
-A reader copies the newest slot and looks whether `lock` is even and unchanged; else it takes what is newest
-by then. The memory is a sealed memfd: nobody can shrink it under a reader, and whoever is handed the
-descriptor maps it read-only. Where there are no memfds (macOS, Windows) it is a file in a private folder.
+The worker gives its pictures to the daemon this way, and the daemon gives what it publishes to the OBS plugin
+and to recordings.
 """
 
 from __future__ import annotations
 
-import mmap
 import os
-import struct
-import threading
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Final, Self
 
 import numpy as np
-import numpy.typing as npt
 
-from streamfx.errors import RingUnreadable
-from streamfx.frames import U8, Quality, Rendered
-from streamfx.memory import seal, shared_memory
+from streamfx.frames import Quality, Rendered
+from streamfx.ring import (
+    BEAT,
+    HAS_ALPHA,
+    WRITTEN,
+    RingForm,
+    RingMemory,
+    SlotReader,
+    create_ring,
+    fence,
+    read_form,
+)
 
-MAGIC: Final = b"SFXRING\0"
-VERSION: Final = 2
-SLOTS: Final = 4
-"""Three more than the newest: a reader has that many frame times for its copy."""
+__all__ = ["RingForm", "RingReader", "RingWriter", "create_ring", "read_form"]
 
-_FIELDS: Final = struct.Struct("<8s9I")
-_HEADER: Final = 4096
-_BEAT, _WRITTEN = 8, 9  # in units of 8 bytes
-_PIXELS: Final = 64
-_ALIGNMENT: Final = 64
-_MOST_SLOTS: Final = 16
-_LARGEST_SIDE: Final = 8192
 _QUALITIES: Final = tuple(Quality)
-_ATTEMPTS: Final = 4
-"""Reads of a slot that was overwritten meanwhile, before giving up until the next picture."""
-_ANOTHER: Final = "Restart streamfx and what reads it in the same version"
-
-_RGB: Final = 1
-_CHANNELS: Final = 3
-_HAS_ALPHA: Final = 1 << 32
-"""Of the number that holds quality and alpha: they are read and written as one."""
-
-_FENCE = threading.Lock()
-"""Taking it orders this core's memory accesses: processors other than x86 may otherwise show a slot's lock to
-a reader before its pixels."""
-
-
-@dataclass(frozen=True, slots=True)
-class RingForm:
-    """What a ring holds; constant for its life."""
-
-    width: int
-    """px"""
-    height: int
-    """px"""
-    fps: float = 0.0
-    """Pictures a second; 0 as they come."""
-    slots: int = SLOTS
-
-    @property
-    def row(self) -> int:
-        """Bytes from pixel row to pixel row."""
-        return self.width * _CHANNELS
-
-    @property
-    def stride(self) -> int:
-        """Bytes from slot to slot."""
-        size = _PIXELS + self.height * (self.row + self.width)
-        return -(-size // _ALIGNMENT) * _ALIGNMENT
-
-    @property
-    def size(self) -> int:
-        """Bytes in all."""
-        return _HEADER + self.slots * self.stride
-
-    def packed(self) -> bytes:
-        """The header's fields."""
-        rate = round(1000 * self.fps)
-        return _FIELDS.pack(
-            MAGIC, VERSION, _HEADER, self.slots, self.stride, self.width, self.height, self.row,
-            _RGB, rate,
-        )  # fmt: skip
-
-
-class _Mapping:
-    """The memory, mapped, and views of its parts."""
-
-    def __init__(self, descriptor: int, form: RingForm, *, writable: bool) -> None:
-        access = mmap.ACCESS_WRITE if writable else mmap.ACCESS_READ
-        self.form = form
-        self._memory = mmap.mmap(descriptor, form.size, access=access)
-        self.counters = np.frombuffer(self._memory, np.uint64, _HEADER // 8)
-        self.slots = [self._slot(index) for index in range(form.slots)]
-
-    def _slot(self, index: int) -> _Slot:
-        start, form = _HEADER + index * self.form.stride, self.form
-        size, pixels = form.height * form.row, start + _PIXELS
-        rgb = np.frombuffer(self._memory, np.uint8, size, pixels)
-        alpha = np.frombuffer(self._memory, np.uint8, form.height * form.width, pixels + size)
-        numbers = np.frombuffer(self._memory, np.uint64, 5, start)
-        shape = (form.height, form.width)
-        return _Slot(numbers, rgb.reshape(*shape, _CHANNELS), alpha.reshape(shape))
-
-    def close(self) -> None:
-        """Let go of the memory; it is unmapped when nobody copies from it any more."""
-        self.slots = []
-        self.counters = np.zeros(_HEADER // 8, np.uint64)
-        del self._memory
-
-
-@dataclass(frozen=True, slots=True)
-class _Slot:
-    numbers: npt.NDArray[np.uint64]
-    """[5]: lock, seq, captured_ns, rendered_ns, quality (its upper half: alpha)."""
-    rgb: U8
-    alpha: U8
-
-
-def create_ring(form: RingForm) -> int:
-    """The descriptor of a new, empty ring, the caller's to close. No name of it can be left behind."""
-    descriptor = shared_memory(form.size)
-    os.write(descriptor, form.packed())
-    seal(descriptor)
-    return descriptor
 
 
 class RingWriter:
@@ -173,7 +43,7 @@ class RingWriter:
         self.descriptor = descriptor
         """To be handed to readers; open until `close`."""
         self.form = form
-        self._mapping = _Mapping(descriptor, form, writable=True)
+        self._mapping = RingMemory(descriptor, form, writable=True)
 
     def write(self, picture: Rendered) -> None:
         """Add a picture; the oldest slot is lost. An opaque one leaves the plane of alpha alone.
@@ -181,27 +51,27 @@ class RingWriter:
         Raises:
             ValueError: it, or its alpha, has another size than the ring's.
         """
-        written = int(self._mapping.counters[_WRITTEN])
+        written = int(self._mapping.counters[WRITTEN])
         slot = self._mapping.slots[written % self.form.slots]
         alpha = slot.alpha if picture.alpha is None else picture.alpha
         if (picture.rgb.shape, alpha.shape) != (slot.rgb.shape, slot.alpha.shape):
             raise ValueError(f"the ring holds {slot.rgb.shape}, this is {picture.rgb.shape}, {alpha.shape}")
         lock = int(slot.numbers[0]) | 1  # odd already where a writer died in the middle
         slot.numbers[0] = lock
-        _fence()
+        fence()
         np.copyto(slot.rgb, picture.rgb)
         about = _QUALITIES.index(picture.quality)
         if picture.alpha is not None:
             np.copyto(slot.alpha, picture.alpha)
-            about |= _HAS_ALPHA
+            about |= HAS_ALPHA
         slot.numbers[1:] = picture.seq, picture.captured_ns, picture.rendered_ns, about
-        _fence()
+        fence()
         slot.numbers[0] = lock + 1
-        self._mapping.counters[_WRITTEN] = written + 1
+        self._mapping.counters[WRITTEN] = written + 1
 
     def beat(self) -> None:
         """Show that the writer is making progress."""
-        self._mapping.counters[_BEAT] += np.uint64(1)
+        self._mapping.counters[BEAT] += np.uint64(1)
 
     def close(self) -> None:
         """Let the memory go; it stays as long as a reader has it. May be called twice."""
@@ -229,53 +99,33 @@ class RingReader:
         Raises:
             RingUnreadable: it is no ring, one of another version, or its figures contradict one another.
         """
-        self.form = read_form(descriptor)
-        self._mapping = _Mapping(descriptor, self.form, writable=False)
-        self._seen = 0
+        self._slots = SlotReader(descriptor)
+        self.form = self._slots.form
         self._closed = False
 
     @property
     def beats(self) -> int:
         """Grows while the writer makes progress."""
-        return int(self._mapping.counters[_BEAT])
+        return self._slots.beats
 
     def newest(self) -> Rendered | None:
-        """The newest picture that was not taken yet, copied; None if there is none."""
-        for _ in range(_ATTEMPTS):
-            written = int(self._mapping.counters[_WRITTEN])
-            if written == self._seen:
-                return None
-            picture = self._copied(self._mapping.slots[(written - 1) % self.form.slots])
-            if picture is not None:
-                self._seen = written
-                return picture
-        return None
-
-    def _copied(self, slot: _Slot) -> Rendered | None:
-        """A slot's picture; None if it was being written."""
-        lock = int(slot.numbers[0])
-        _fence()
-        if lock & 1:
+        """The newest picture that was not taken yet, copied; None if there is none, or it makes no sense."""
+        slot = self._slots.newest()
+        if slot is None or slot.quality >= len(_QUALITIES):
             return None
-        rgb = slot.rgb.copy()
-        _, seq, captured_ns, rendered_ns, about = slot.numbers.tolist()
-        alpha = slot.alpha.copy() if about & _HAS_ALPHA else None
-        _fence()
-        quality = about & ~_HAS_ALPHA
-        if int(slot.numbers[0]) != lock or quality >= len(_QUALITIES):
-            return None
-        return Rendered(rgb, captured_ns, rendered_ns, seq, _QUALITIES[quality], alpha)
+        quality = _QUALITIES[slot.quality]
+        return Rendered(slot.rgb, slot.captured_ns, slot.rendered_ns, slot.seq, quality, slot.alpha)
 
     @property
     def written(self) -> int:
         """Pictures written so far."""
-        return int(self._mapping.counters[_WRITTEN])
+        return self._slots.written
 
     def close(self) -> None:
         """Let the memory go. May be called twice."""
         if not self._closed:
             self._closed = True
-            self._mapping.close()
+            self._slots.close()
 
     def __enter__(self) -> Self:
         return self
@@ -284,36 +134,3 @@ class RingReader:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-def read_form(descriptor: int) -> RingForm:
-    """What a ring holds, every figure checked against the others and against the memory's size.
-
-    Raises:
-        RingUnreadable: see RingReader.
-    """
-    size = os.fstat(descriptor).st_size
-    if size < _HEADER:
-        raise RingUnreadable(f"The shared memory has {size} bytes, fewer than a ring's header", _ANOTHER)
-    with mmap.mmap(descriptor, _HEADER, access=mmap.ACCESS_READ) as memory:
-        fields = _FIELDS.unpack(memory[: _FIELDS.size])
-    magic, version, header, slots, stride, width, height, row, form, rate = fields
-    if magic != MAGIC:
-        raise RingUnreadable("The shared memory holds no pictures of streamfx", _ANOTHER)
-    if version != VERSION:
-        raise RingUnreadable(f"The ring is of version {version}, this streamfx reads {VERSION}", _ANOTHER)
-    if form != _RGB or not (1 <= width <= _LARGEST_SIDE and 1 <= height <= _LARGEST_SIDE):
-        raise RingUnreadable(
-            f"The ring's pictures, {width} x {height} of format {form}, make no sense", _ANOTHER
-        )
-    told = RingForm(width, height, rate / 1000, slots)
-    if not 2 <= slots <= _MOST_SLOTS or (header, stride, row) != (_HEADER, told.stride, told.row):
-        raise RingUnreadable("The ring's figures contradict one another", _ANOTHER)
-    if size < told.size:
-        raise RingUnreadable(f"The ring has {size} of {told.size} bytes", _ANOTHER)
-    return told
-
-
-def _fence() -> None:
-    with _FENCE:
-        pass
