@@ -7,10 +7,10 @@ StreamfxError
 │   ├── PhotoUnreadable    not an image, truncated, too large, a format we refuse
 │   └── PhotoUnsuitable    no face, several, too small, turned away, cropped
 ├── SourceError            the driving video or camera
-│   ├── SourceMissing      no such file or device, or no permission
+│   ├── SourceMissing      no such file, device or feed, or no permission
 │   ├── SourceFaceless     plays, but shows no face in any picture: there is no motion to record
 │   ├── SourceUnreadable   not a video, truncated, no picture track, unknown codec
-│   └── SourceLost         it worked, then it stopped (camera unplugged)
+│   └── SourceLost         it worked, then it stopped (camera unplugged, feed ended)
 ├── MotionUnreadable       a motion template that is foreign, damaged or of another version
 ├── OutputError            the file cannot be written: folder, permission, space, encoder
 ├── CameraError            the virtual camera, into which the portrait goes
@@ -103,7 +103,7 @@ class SourceError(StreamfxError):
 
 
 class SourceMissing(SourceError):
-    """No such file or device, or no permission to open it."""
+    """No such file, device or feed, or no permission to open it."""
 
 
 class SourceFaceless(SourceError):

@@ -127,24 +127,23 @@ class RingMemory:
     def __init__(self, descriptor: int, form: RingForm, *, writable: bool) -> None:
         access = mmap.ACCESS_WRITE if writable else mmap.ACCESS_READ
         self.form = form
-        self._memory = mmap.mmap(descriptor, form.size, access=access)
-        self.counters = np.frombuffer(self._memory, np.uint64, _HEADER // 8)
-        self.slots = [self._slot(index) for index in range(form.slots)]
+        memory = mmap.mmap(descriptor, form.size, access=access)
+        self.counters = np.frombuffer(memory, np.uint64, _HEADER // 8)
+        self.slots = [self._slot(memory, index) for index in range(form.slots)]
 
-    def _slot(self, index: int) -> Slot:
+    def _slot(self, memory: mmap.mmap, index: int) -> Slot:
         start, form = _HEADER + index * self.form.stride, self.form
         size, pixels = form.height * form.row, start + _PIXELS
-        rgb = np.frombuffer(self._memory, np.uint8, size, pixels)
-        alpha = np.frombuffer(self._memory, np.uint8, form.height * form.width, pixels + size)
-        numbers = np.frombuffer(self._memory, np.uint64, 5, start)
+        rgb = np.frombuffer(memory, np.uint8, size, pixels)
+        alpha = np.frombuffer(memory, np.uint8, form.height * form.width, pixels + size)
+        numbers = np.frombuffer(memory, np.uint64, 5, start)
         shape = (form.height, form.width)
         return Slot(numbers, rgb.reshape(*shape, _CHANNELS), alpha.reshape(shape))
 
     def close(self) -> None:
-        """Let go of the memory; it is unmapped when nobody copies from it any more."""
+        """Let go of the memory; it is unmapped when nobody copies from it any more. May be called twice."""
         self.slots = []
         self.counters = np.zeros(_HEADER // 8, np.uint64)
-        del self._memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,7 +217,7 @@ class SlotReader:
         return None
 
     def close(self) -> None:
-        """Let the memory go. Once."""
+        """Let the memory go. May be called twice."""
         self._memory.close()
 
 

@@ -46,6 +46,7 @@ LINUX_ONLY = {
         "sink/loopback_camera",
         "session/handover",
         "session/sharing",
+        "source/feed",
         "worker/sharing/studio",
         "worker/sharing/wire",
     )

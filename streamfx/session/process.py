@@ -33,13 +33,16 @@ _REAP_S: Final = 5.0
 class WorkerProcess:
     """A worker and what belongs to it. Made by a thread that outlives it: it dies with that thread."""
 
-    def __init__(self, form: RingForm, hear: Callable[[Message], None], card: str = "") -> None:
+    def __init__(
+        self, form: RingForm, hear: Callable[[Message], None], card: str = "", feeds: str = ""
+    ) -> None:
         """Start it.
 
         Args:
             form: of the pictures that it is to make.
             hear: called with its reports, by a thread of this object.
             card: socket of the card's process (session/sharing.py); empty for none.
+            feeds: folder of the feeds' sockets; empty takes the runtime folder.
 
         Raises:
             WorkerFailed: the system lets no process or no memory be had.
@@ -69,7 +72,7 @@ class WorkerProcess:
         ]
         for thread in self._threads:
             thread.start()
-        self.tell(Begin(form.width, form.height, form.fps, number, card))
+        self.tell(Begin(form.width, form.height, form.fps, number, card, feeds))
 
     @property
     def pid(self) -> int:

@@ -63,7 +63,8 @@ class Session:
             settings: checked; its portraits exist.
             portraits: where they are.
             open_camera: None for no camera.
-            runtime: folder of the socket at which the ring is handed over; None for none.
+            runtime: folder of the socket at which the ring is handed over, and of the feeds'; None for none,
+                and the feeds of the runtime folder.
             card: socket of the card's process (session/sharing.py); empty for none.
 
         Raises:
@@ -87,7 +88,7 @@ class Session:
         self._publisher = Publisher(self._ring, output.fps, open_camera, camera)
         if settings.background.kind is BackgroundKind.REMOVE:
             self._publisher.rest_as(idle.silhouette(output.size, cut_out=True), cut=True)
-        self._supervisor = Supervisor(form, self._hear, self._forget_worker, card)
+        self._supervisor = Supervisor(form, self._hear, self._forget_worker, card, str(runtime or ""))
         self._publisher.feed = self._supervisor.newest
         self._lock = threading.RLock()
         self._source = SourceReport("closed")

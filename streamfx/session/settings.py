@@ -9,7 +9,8 @@ from math import isfinite
 from pathlib import Path
 from typing import Final
 
-from streamfx.errors import SettingRefused
+from streamfx.errors import SettingRefused, UsageError
+from streamfx.feeds import feed_name
 
 SIDES: Final = (64, 1920)
 """px: smallest and largest side of a live picture."""
@@ -93,8 +94,8 @@ class SessionSettings:
 
     output: Output = field(default_factory=Output)
     source: str = AUTO
-    """AUTO, NOTHING, REMOTE, DEMO, a camera (/dev/video0, camera:NAME, 0), a video file or a motion template;
-    files are played in rounds."""
+    """AUTO, NOTHING, REMOTE, DEMO, a camera (/dev/video0, camera:NAME, 0), another program's pictures
+    (feed:NAME, streamfx/feeds.py), a video file or a motion template; files are played in rounds."""
     portraits: tuple[str, ...] = ()
     """Identifiers of the portraits kept loaded, in the order of `next` and `previous`."""
     selected: str = ""
@@ -151,10 +152,18 @@ def check(settings: SessionSettings) -> None:
         raise SettingRefused(
             "selected", f"{settings.selected!r} is not among portraits", "Add it there first"
         )
-    if not settings.source.isprintable() or not settings.source:
+    _check_source(settings.source)
+
+
+def _check_source(source: str) -> None:
+    if not source.isprintable() or not source:
         raise SettingRefused(
-            "source", "it is empty or not printable", "Name a camera, a file, demo, remote or none"
+            "source", "it is empty or not printable", "Name a camera, a feed, a file, demo, remote or none"
         )
+    try:
+        feed_name(source)
+    except UsageError as error:
+        raise SettingRefused("source", error.cause, error.remedy) from error
 
 
 def _check_output(output: Output) -> None:

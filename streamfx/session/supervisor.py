@@ -33,6 +33,7 @@ class Supervisor:
         hear: Callable[[Message], None],
         lost: Callable[[], None] = lambda: None,
         card: str = "",
+        feeds: str = "",
     ) -> None:
         """Nothing is started yet.
 
@@ -41,11 +42,12 @@ class Supervisor:
             hear: called with the worker's reports, by other threads.
             lost: called when a worker had to be ended: what it said of itself holds no more.
             card: socket of the card's process (session/sharing.py); empty for none.
+            feeds: folder of the feeds' sockets; empty takes the runtime folder.
         """
         self.restarts = 0
         self.trouble = ""
         """Why there is no worker; empty while there is one."""
-        self._form, self._hear, self._lost, self._card = form, hear, lost, card
+        self._form, self._hear, self._lost, self._card, self._feeds = form, hear, lost, card, feeds
         self._orders = Orders()
         self._process: WorkerProcess | None = None
         self._failures: deque[int] = deque(maxlen=MOST_FAILURES)
@@ -114,7 +116,7 @@ class Supervisor:
         if now < self._not_before_ns:
             return
         try:
-            process = WorkerProcess(self._form, self._listen, self._card)
+            process = WorkerProcess(self._form, self._listen, self._card, self._feeds)
         except WorkerFailed as error:
             self._note_failure(str(error), now)
             return

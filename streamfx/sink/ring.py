@@ -101,7 +101,6 @@ class RingReader:
         """
         self._slots = SlotReader(descriptor)
         self.form = self._slots.form
-        self._closed = False
 
     @property
     def beats(self) -> int:
@@ -123,9 +122,7 @@ class RingReader:
 
     def close(self) -> None:
         """Let the memory go. May be called twice."""
-        if not self._closed:
-            self._closed = True
-            self._slots.close()
+        self._slots.close()
 
     def __enter__(self) -> Self:
         return self

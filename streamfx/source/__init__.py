@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from streamfx.devices import CameraInfo, camera_device, list_cameras
+from streamfx.feeds import feed_name
 from streamfx.media import TIMEOUT_S
 from streamfx.source.base import Source, SourceInfo, SourceStatistics
 from streamfx.source.camera import CameraSource
 from streamfx.source.capture import CameraOptions
+from streamfx.source.feed import FeedSource
 from streamfx.source.file import FileSource
 
 __all__ = [
@@ -28,19 +30,26 @@ def open_source(
     timeout_s: float = TIMEOUT_S,
     camera: CameraOptions | None = None,
     hardware: bool = False,
+    feeds: Path | None = None,
 ) -> Source:
-    """A video file or a camera, opened, its first picture already decoded.
+    """A video file, a camera or a feed, opened, its first picture already decoded.
 
     Args:
-        spec: a path; or a camera: `/dev/video0`, `camera:0`, or the number alone.
+        spec: a path; a camera: `/dev/video0`, `camera:0`, or the number alone; or `feed:NAME`.
         timeout_s: longest wait for one read of a file.
         camera: size and rate to ask a camera for, and how long to wait for it.
         hardware: whether an NVIDIA card is to decode a file, where it can (SourceStatistics.decoder tells).
+        feeds: folder of the feeds' sockets; None takes the runtime folder.
 
     Raises:
-        SourceMissing: no such file or camera, or no permission.
-        SourceUnreadable: not a video that can be decoded; a camera in use by another program.
+        SourceMissing: no such file, camera or feed, or no permission.
+        SourceUnreadable: not a video that can be decoded; a camera in use by another program; a feed that
+            hands over no pictures.
+        UsageError: a feed's name that is none.
     """
+    feed = feed_name(spec)
+    if feed is not None:
+        return FeedSource(feed, feeds)
     device = camera_device(spec)
     if device is not None:
         return CameraSource(device, camera or CameraOptions())

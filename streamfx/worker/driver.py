@@ -14,6 +14,7 @@ from typing import Final, Protocol
 from streamfx.config import demo_motion_file
 from streamfx.devices import camera_device
 from streamfx.errors import SourceMissing
+from streamfx.feeds import is_feed
 from streamfx.frames import Motion
 from streamfx.models.store import Store
 from streamfx.pipeline import FaceDriver
@@ -69,13 +70,16 @@ class LiveDriver(Protocol):
         ...
 
 
-def open_live(spec: str, store: Store, timer: StageTimer, hardware: bool) -> LiveDriver:
+def open_live(
+    spec: str, store: Store, timer: StageTimer, hardware: bool, feeds: Path | None = None
+) -> LiveDriver:
     """Open what drives.
 
     Args:
-        spec: `auto`, `demo`, a camera, a video file or a motion template (SessionSettings.source).
+        spec: `auto`, `demo`, a camera, a feed, a video file or a motion template (SessionSettings.source).
         store, timer: for the tracker.
         hardware: whether an NVIDIA card is to decode a video, where it can.
+        feeds: folder of the feeds' sockets; None takes the runtime folder.
 
     Raises:
         SourceError, MotionUnreadable: it cannot be opened.
@@ -84,16 +88,20 @@ def open_live(spec: str, store: Store, timer: StageTimer, hardware: bool) -> Liv
         return TemplateLoop(demo_motion_file().resolve())
     if Path(spec).suffix.lower() == SUFFIX:
         return TemplateLoop(Path(spec))
-    source = _open(_first_camera() if spec == "auto" else spec, hardware)
-    if hardware and not camera_device(spec):
+    source = _open(_first_camera() if spec == "auto" else spec, hardware, feeds)
+    if hardware and not _is_camera(spec):
         _log.info("the driver is decoded by %s", source.statistics.decoder)
     return FaceFollower(source, store, timer)
 
 
-def _open(spec: str, hardware: bool) -> Source:
-    if camera_device(spec):
-        return open_source(spec)
+def _open(spec: str, hardware: bool, feeds: Path | None) -> Source:
+    if _is_camera(spec):
+        return open_source(spec, feeds=feeds)
     return PacedSource(LoopedSource(Path(spec), hardware=hardware))
+
+
+def _is_camera(spec: str) -> bool:
+    return camera_device(spec) is not None or is_feed(spec)
 
 
 def _first_camera() -> str:
@@ -105,7 +113,7 @@ def _first_camera() -> str:
 
 
 class FaceFollower:
-    """A camera, or a video as if it were one, tracked in the thread that takes the motions."""
+    """A camera or feed, or a video as if it were one, tracked in the thread that takes the motions."""
 
     def __init__(self, source: Source, store: Store, timer: StageTimer) -> None:
         self._source = source

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager, closing
+from pathlib import Path
 from time import monotonic_ns
 from typing import Final
 
@@ -33,7 +34,12 @@ class Driving:
     """Motions from whatever drives now; at most one source is open."""
 
     def __init__(
-        self, store: Store, timer: StageTimer, report: Report, patience: AbstractContextManager[None]
+        self,
+        store: Store,
+        timer: StageTimer,
+        report: Report,
+        patience: AbstractContextManager[None],
+        feeds: Path | None = None,
     ) -> None:
         """Nothing drives yet.
 
@@ -41,9 +47,11 @@ class Driving:
             store, timer: for the tracker.
             report: told of every change of the source, and twice a second how it goes; called by any thread.
             patience: entered while a source is opened.
+            feeds: folder of the feeds' sockets; None takes the runtime folder.
         """
         self.motions: Latest[Motion] = Latest()
         self._store, self._timer, self._report, self._patience = store, timer, report, patience
+        self._feeds = feeds
         self._spec, self._hardware = "", False
         self._current: _Drive | None = None
 
@@ -131,7 +139,7 @@ class _Drive(threading.Thread):
         self._tell("opening")
         with self._driving._patience:
             driving = self._driving
-            driver = open_live(self._spec, driving._store, driving._timer, driving._hardware)
+            driver = open_live(self._spec, driving._store, driving._timer, driving._hardware, driving._feeds)
         self._driver, self._dropped_before = driver, driver.dropped
         try:
             if self._leaving.is_set():

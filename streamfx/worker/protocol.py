@@ -23,6 +23,8 @@ class Begin:
     """Descriptor of the ring's memory, inherited."""
     card: str = ""
     """Socket of the process that draws on the card for all (worker/sharing/wire.py); empty: this one does."""
+    feeds: str = ""
+    """Folder of the feeds' sockets (source/feed.py), the daemon's own; empty: the runtime folder."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from functools import partial
+from pathlib import Path
 from queue import Empty, SimpleQueue
 from time import monotonic_ns
 from typing import Final
@@ -88,7 +89,8 @@ class _Worker:
         self._tell(Phase("starting", 60.0))
         store = Store.default()
         self._patience = _Patience(self._tell)
-        self._driving = Driving(store, StageTimer(), self._tell, self._patience)
+        feeds = Path(begin.feeds) if begin.feeds else None
+        self._driving = Driving(store, StageTimer(), self._tell, self._patience, feeds)
         self._cast = Cast((begin.width, begin.height), store, self._tell, self._patience, begin.card)
         self._ladder = Ladder(begin.fps)
         self._period_ns = 1e9 / begin.fps

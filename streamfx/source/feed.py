@@ -1,0 +1,248 @@
+"""A feed as a live source: another program's pictures, read from its ring in shared memory.
+
+It listens at a SEQPACKET socket `NAME.feed` in the runtime folder and gives whoever connects one packet,
+`streamfx.ring.HANDOVER`, with the descriptor of its ring (SCM_RIGHTS): session/handover.py the other way
+round. Only programs of the same user are listened to; still nothing in the memory is believed: it must be
+sealed, its figures are checked, it is mapped read-only, and pictures that were overwritten while they were
+copied are not taken. The ring's beat grows while the program is alive. When it stands, the socket is asked
+again: the ring may have been replaced, by one of another size or by a program that was started anew.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import struct
+import threading
+from contextlib import suppress
+from pathlib import Path
+from time import monotonic, monotonic_ns
+from typing import Final
+
+from streamfx.errors import RingUnreadable, SourceError, SourceLost, SourceMissing, SourceUnreadable
+from streamfx.feeds import feed_socket, is_possible
+from streamfx.frames import Frame
+from streamfx.memory import is_sealed
+from streamfx.ring import HANDOVER, SlotPicture, SlotReader
+from streamfx.source.base import Source, SourceInfo, SourceStatistics
+from streamfx.source.capture import DEFAULT_FPS
+
+SILENCE_S: Final = 3.0
+"""Longest without a picture, at the start or later, before a feed counts as lost."""
+STANDING_S: Final = 0.5
+"""A beat that stood for that long: the ring may have been replaced."""
+_AGAIN_S: Final = 0.25
+"""Between two looks for another ring."""
+_HANDOVER_S: Final = 1.0
+_LOOK_S: Final = 0.002
+"""Between two looks for a picture."""
+_OLDEST_NS: Final = 1_000_000_000
+"""A picture said to be older is timed by its arrival."""
+_FASTEST: Final = 240.0
+"""Pictures a second; who claims more is not believed."""
+_MOST_DROPPED: Final = 1000
+"""Between two pictures; a writer's counter may leap."""
+_MOST_DESCRIPTORS: Final = 2
+"""One more than is allowed, so that it is seen."""
+_START: Final = "Start what feeds it: OBS, with a StreamFX Portrait source that is driven by an OBS source"
+
+
+class FeedSource(Source):
+    """`next()` gives the newest picture, timed by its program on the monotonic clock.
+
+    `epoch` grows when the program replaced its ring. Needs no thread: the ring keeps the newest.
+
+    Raises:
+        SourceMissing: nobody feeds under that name, or another user does; this is not Linux.
+        SourceUnreadable: nothing is handed over, no ring of this version, or it shows no pictures.
+        SourceLost: (from `next()`) no picture came for too long.
+    """
+
+    def __init__(self, name: str, folder: Path | None = None, silence_s: float = SILENCE_S) -> None:
+        """Connect and wait for the first picture.
+
+        Args:
+            name: of the feed (streamfx.feeds.feed_name).
+            folder: of its socket; None takes the runtime folder.
+            silence_s: longest wait for a picture.
+        """
+        self._spec, self._path, self._silence_s = f"feed:{name}", feed_socket(name, folder), silence_s
+        if not is_possible():
+            raise SourceMissing(
+                f"{self._spec} cannot be read: feeds need Linux", "Choose a webcam or a video"
+            )
+        self._stopping = threading.Event()
+        self._seq = self._epoch = self._dropped = self._last_ns = 0
+        self._beats, self._moved_s = (0, 0), monotonic()
+        self._inode, self._ring = self._handed_over()
+        try:
+            self._waiting: Frame | None = self._take()
+        except SourceError:
+            self.close()
+            raise
+
+    @property
+    def info(self) -> SourceInfo:
+        form = self._ring.form
+        return SourceInfo(
+            name=self._spec,
+            width=form.width,
+            height=form.height,
+            fps=form.fps if 1 <= form.fps <= _FASTEST else DEFAULT_FPS,
+            frames=None,
+            duration_s=None,
+            codec="rawvideo",
+            rotation=0,
+            live=True,
+            has_audio=False,
+        )
+
+    @property
+    def statistics(self) -> SourceStatistics:
+        ring = self._ring
+        overtaken = _overtaken(ring.written, ring.seen)
+        return SourceStatistics(self._seq, dropped=self._dropped + overtaken, reopened=self._epoch)
+
+    def __next__(self) -> Frame:
+        frame, self._waiting = self._waiting or self._take(), None
+        return frame
+
+    def close(self) -> None:
+        self._stopping.set()
+        self._waiting = None
+        self._ring.close()
+
+    def interrupt(self) -> None:
+        self._stopping.set()
+
+    def _take(self) -> Frame:
+        """The newest picture, waited for."""
+        began_s = asked_s = monotonic()
+        failure: SourceError | None = None
+        while not self._stopping.is_set():
+            before = self._ring.seen
+            picture = self._ring.newest()
+            if picture is not None:
+                self._dropped += _overtaken(self._ring.seen, before)
+                return self._framed(picture)
+            now_s = monotonic()
+            stands = self._stands(now_s)
+            if now_s - began_s > self._silence_s:
+                raise self._silence(stands, failure) from failure
+            if stands and now_s - asked_s > _AGAIN_S:
+                asked_s, failure = now_s, self._replace()
+            self._stopping.wait(_LOOK_S)
+        raise StopIteration
+
+    def _framed(self, picture: SlotPicture) -> Frame:
+        now_ns, told_ns = monotonic_ns(), picture.captured_ns
+        believed = self._last_ns < told_ns <= now_ns and now_ns - told_ns < _OLDEST_NS
+        self._last_ns = told_ns if believed else now_ns
+        self._seq += 1
+        return Frame(picture.rgb, captured_ns=self._last_ns, seq=self._seq - 1, epoch=self._epoch)
+
+    def _stands(self, now_s: float) -> bool:
+        """Whether the writer has shown no progress for a while."""
+        beats = (self._ring.beats, self._ring.written)
+        if beats != self._beats:
+            self._beats, self._moved_s = beats, now_s
+        return now_s - self._moved_s > STANDING_S
+
+    def _replace(self) -> SourceError | None:
+        """Take the ring that is handed over now, if it is another one; why there is none."""
+        try:
+            inode, ring = self._handed_over()
+        except SourceError as error:
+            return error
+        if inode == self._inode:
+            ring.close()
+            return None
+        last, self._ring, self._inode = self._ring, ring, inode
+        last.close()
+        self._epoch += 1
+        return None
+
+    def _handed_over(self) -> tuple[int, SlotReader]:
+        """The feed's ring and the number of its memory. Pictures of before we came are not taken."""
+        descriptor = _received(self._path, self._spec)
+        try:
+            if not is_sealed(descriptor):
+                cause = f"{self._spec} hands over memory that it could take away while it is read"
+                raise SourceUnreadable(cause, "It must seal its ring against shrinking")
+            ring = SlotReader(descriptor)
+            ring.seen = ring.written
+            return os.fstat(descriptor).st_ino, ring
+        except RingUnreadable as error:
+            raise SourceUnreadable(f"{self._spec} hands over no ring: {error.cause}", error.remedy) from error
+        except (OSError, ValueError) as error:  # it may be a descriptor of anything
+            raise SourceUnreadable(f"{self._spec} hands over no memory: {error}", _START) from error
+        finally:
+            os.close(descriptor)
+
+    def _silence(self, stands: bool, failure: SourceError | None) -> SourceError:
+        kind = SourceLost if self._seq else SourceUnreadable
+        if failure is not None:
+            return kind(failure.cause, failure.remedy)
+        how = "stands still" if stands else "shows no pictures"
+        return kind(f"{self._spec} {how} (for {self._silence_s:g} s)", _START)
+
+
+def _overtaken(written: int, seen: int) -> int:
+    """Pictures between the one that was seen and the newest, as far as they can be believed."""
+    return min(max(0, written - seen - 1), _MOST_DROPPED)
+
+
+def _received(path: Path, spec: str) -> int:
+    """The descriptor that the feed hands over, the caller's to close."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as client:
+        client.settimeout(_HANDOVER_S)
+        try:
+            client.connect(str(path))
+            _check_peer(client, spec)
+            flags = socket.MSG_CMSG_CLOEXEC
+            told, descriptors, _, _ = socket.recv_fds(client, len(HANDOVER) + 16, _MOST_DESCRIPTORS, flags)
+        except TimeoutError as error:
+            raise SourceUnreadable(f"{spec} hands nothing over", _START) from error
+        except OSError as error:
+            raise _refusal(spec, error) from error
+    try:
+        _check_packet(told, len(descriptors), spec)
+    except SourceError:
+        for one in descriptors:
+            with suppress(OSError):
+                os.close(one)
+        raise
+    return descriptors[0]
+
+
+def _check_peer(client: socket.socket, spec: str) -> None:
+    """The socket's folder is this user's own; so must be who listens there."""
+    credentials = client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    _, user, _ = _CREDENTIALS.unpack(credentials)
+    if user != os.geteuid():
+        raise SourceMissing(
+            f"{spec} is fed by another user", "Run that program as the user who runs streamfx"
+        )
+
+
+_CREDENTIALS: Final = struct.Struct("3i")
+"""pid, uid and gid: struct ucred."""
+
+
+def _check_packet(told: bytes, descriptors: int, spec: str) -> None:
+    if told != HANDOVER and told.startswith(HANDOVER.split()[0]):
+        version = told.decode("ascii", "replace").partition(" ")[2]
+        cause = f"{spec} hands over a ring of version {version!r}, this streamfx reads {HANDOVER.decode()!r}"
+        raise SourceUnreadable(cause, "Install streamfx and the program that feeds it in the same release")
+    if told != HANDOVER or descriptors != 1:
+        raise SourceUnreadable(f"{spec} hands nothing over that is a ring", _START)
+
+
+def _refusal(spec: str, error: OSError) -> SourceError:
+    """Why there is no connection, in words, by the system's error number."""
+    if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ECONNREFUSED):
+        return SourceMissing(f"No program feeds pictures as {spec}", _START)
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return SourceMissing(f"{spec} may not be opened by this user", "Run its program as the same user")
+    return SourceUnreadable(f"{spec} cannot be connected to: {error.strerror or error}", _START)
