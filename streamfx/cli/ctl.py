@@ -106,7 +106,12 @@ def _add_sessions(actions: Subparsers) -> None:
     add = create.add_argument
     add("--id", default="", metavar="ID", help="1 to 40 of a-z, 0-9 and - (made)")
     add("--portrait", action="append", default=[], metavar="ID", help="portrait; may be repeated, 9 at most")
-    add("--source", default="auto", metavar="WHAT", help="auto, none, remote, demo, camera or file (auto)")
+    add(
+        "--source",
+        default="auto",
+        metavar="WHAT",
+        help="auto, none, remote, demo, camera, feed:NAME or file (auto)",
+    )
     add("--camera", default="auto", metavar="WHAT", help="auto, none, pipewire or a device (auto)")
     add("--size", type=options.frame_size, default=(640, 480), metavar="WxH", help="px (640x480)")
     add("--fps", type=options.number(5, 60), default=30.0, metavar="N", help="pictures a second (30)")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from streamfx.cli import ctl_show
 from streamfx.cli.show import print_json
 from streamfx.errors import ResourceMissing, UsageError
+from streamfx.feeds import is_feed
 from streamfx.files import PHOTO, read_bytes
 from streamfx.session.settings import Background, BackgroundKind, Output, SessionSettings
 
@@ -131,7 +132,7 @@ def show_session(client: Client, arguments: argparse.Namespace) -> None:
 def create_session(client: Client, arguments: argparse.Namespace) -> None:
     """Begin one."""
     source = arguments.source
-    if Path(source).is_file():
+    if not is_feed(source) and Path(source).is_file():
         source = named_file(arguments, source)
     settings = SessionSettings(
         output=Output(arguments.camera, arguments.size, arguments.fps),

@@ -11,6 +11,7 @@ from typing import Final, Protocol
 
 from streamfx.devices import camera_device
 from streamfx.errors import StreamfxError, UsageError
+from streamfx.feeds import feed_name
 from streamfx.files import DRIVER, TEMPLATE, check_readable, open_regular
 from streamfx.frames import Motion
 from streamfx.models.store import Store
@@ -30,6 +31,7 @@ class Kind(StrEnum):
 
     VIDEO = "video"
     CAMERA = "camera"
+    """Or a feed, another program as a camera."""
     TEMPLATE = "template"
 
 
@@ -70,8 +72,12 @@ class Driver(Protocol):
 
 
 def kind_of(spec: str) -> Kind:
-    """What a DRIVER on the command line is, by its form, its suffix or its first bytes; it need not exist."""
-    if camera_device(spec) is not None:
+    """What a DRIVER on the command line is, by its form, its suffix or its first bytes; it need not exist.
+
+    Raises:
+        UsageError: it begins as a feed and names none.
+    """
+    if camera_device(spec) is not None or feed_name(spec) is not None:
         return Kind.CAMERA
     path = Path(spec)
     if path.suffix.lower() == SUFFIX:
@@ -108,7 +114,7 @@ def open_driver(
     """The driver named on the command line.
 
     Args:
-        spec: a video file, a motion template, or a camera (`0`, `camera:0`, `/dev/video0`).
+        spec: a video file, a motion template, a camera (`0`, `camera:0`, `/dev/video0`) or `feed:NAME`.
         store, timer: for the tracker.
         fps: of the motions; by default the driver's own.
         duration_s: where to end.

@@ -35,7 +35,9 @@ def add_parser(subparsers: Subparsers) -> None:
     add = parser.add_argument
     what = "photo to animate; may be repeated: `streamfx ctl select N` switches"
     add("--portrait", type=Path, action="append", required=True, metavar="PHOTO", help=what)
-    what = "what drives it: a webcam (0, /dev/video0), a video, a motion template, demo, remote or none"
+    what = (
+        "what drives it: a webcam (0, /dev/video0), feed:NAME, a video, a motion template, demo, remote, none"
+    )
     add("--source", default="auto", help=f"{what} (the first webcam)")
     add("--camera", default="auto", help="virtual camera: /dev/video10, pipewire, or none (the best at hand)")
     add("--size", type=options.frame_size, default=(640, 480), metavar="WxH", help="of the picture (640x480)")
@@ -99,10 +101,11 @@ def _source(spec: str) -> str:
         SourceMissing, SourceUnreadable, MotionUnreadable: there is no such file.
     """
     from streamfx.devices import camera_device
+    from streamfx.feeds import is_feed
     from streamfx.files import DRIVER, TEMPLATE, check_readable
     from streamfx.session.settings import AUTO, DEMO, NOTHING, REMOTE
 
-    if spec in (AUTO, DEMO, NOTHING, REMOTE) or camera_device(spec) is not None:
+    if spec in (AUTO, DEMO, NOTHING, REMOTE) or camera_device(spec) is not None or is_feed(spec):
         return spec
     path = Path(spec)
     return str(check_readable(path, TEMPLATE if path.suffix.lower() == ".sfxm" else DRIVER))

@@ -31,7 +31,7 @@ def add_parser(subparsers: Subparsers) -> None:
         "record", help=text, description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
-    add("driver", metavar="DRIVER", help="video, or webcam (0, /dev/video0)")
+    add("driver", metavar="DRIVER", help="video, webcam (0, /dev/video0) or feed:NAME")
     add("-o", "--output", metavar="MOTION", type=Path, required=True, help="motion template: .sfxm")
     add("--fps", type=options.fps, metavar="N", help="frames per second (the driver's own)")
     add("--duration", type=options.seconds, metavar="SECONDS", help="where to end; needed for a webcam")

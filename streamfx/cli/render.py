@@ -45,7 +45,11 @@ def add_parser(subparsers: Subparsers) -> None:
     )
     add = parser.add_argument
     add("portrait", metavar="PORTRAIT", type=Path, help="photo of one face turned to the camera")
-    add("driver", metavar="DRIVER", help="video, motion template (.sfxm), or webcam (0, /dev/video0)")
+    add(
+        "driver",
+        metavar="DRIVER",
+        help="video, motion template (.sfxm), webcam (0, /dev/video0) or feed:NAME",
+    )
     add("-o", "--output", metavar="FILM", type=Path, required=True, help="film: .mp4 .mov .mkv .webm")
     add("--size", type=options.frame_size, default=(640, 480), metavar="WxH", help="px (640x480)")
     add("--fps", type=options.fps, metavar="N", help="frames per second (the driver's own)")

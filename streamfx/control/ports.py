@@ -19,7 +19,7 @@ class DeviceKind(StrEnum):
     """What a device is for."""
 
     DRIVING = "driving"
-    """A real camera: what it sees can drive a portrait."""
+    """A real camera or a feed: what it shows can drive a portrait."""
     VIRTUAL = "virtual"
     """Call apps see the portrait in it."""
 

@@ -12,6 +12,7 @@ from typing import Final, TypeVar
 
 from streamfx.confine import LONGEST, PathRefused, new_beneath, resolve_beneath
 from streamfx.errors import SettingRefused
+from streamfx.feeds import is_feed
 from streamfx.session.settings import (
     AUTO,
     DEMO,
@@ -113,7 +114,7 @@ def _start(token: str) -> int:
 
 
 def _source(source: str, roots: Sequence[Path]) -> str:
-    if source in _SOURCES or _CAMERA_SPEC.fullmatch(source):
+    if source in _SOURCES or _CAMERA_SPEC.fullmatch(source) or is_feed(source):
         return source
     return str(_existing("source", source, roots))
 

@@ -48,6 +48,7 @@ from typing import Any, Final
 
 from streamfx.devices import camera_device
 from streamfx.errors import SettingRefused, UsageError
+from streamfx.feeds import is_feed
 from streamfx.files import ANY_FILE, read_bytes
 from streamfx.session.settings import (
     AUTO,
@@ -211,7 +212,7 @@ def background(text: str) -> Background:
 
 def source(text: str) -> str:
     """What drives, a file by its resolved path: who opens it follows no link."""
-    if text in (AUTO, NOTHING, REMOTE, DEMO) or camera_device(text) is not None:
+    if text in (AUTO, NOTHING, REMOTE, DEMO) or camera_device(text) is not None or is_feed(text):
         return text
     return str(Path(text).expanduser().resolve())
 
