@@ -16,23 +16,27 @@ if TYPE_CHECKING:
 
 def add_parser(subparsers: Subparsers) -> None:
     """Describe `devices list`."""
-    text = "list the cameras of this machine"
+    text = "list the cameras of this machine, and programs that feed pictures"
     parser = subparsers.add_parser("devices", help=text, description="The cameras of this machine.")
     actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
-    one = actions.add_parser("list", help=text, description="List the cameras, without opening any of them.")
+    one = actions.add_parser(
+        "list", help=text, description="List the cameras and feeds, without opening any of them."
+    )
     add_json(one)
     one.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """List the cameras; none is no failure."""
+    """List the cameras and feeds; none is no failure."""
+    from streamfx.feeds import list_feeds
     from streamfx.source import list_cameras
 
-    cameras = list_cameras()
+    cameras, feeds = list_cameras(), list_feeds()
     if arguments.json:
-        print_json({"cameras": [asdict(camera) for camera in cameras]})
-    elif cameras:
+        print_json({"cameras": [asdict(camera) for camera in cameras], "feeds": feeds})
+    elif cameras or feeds:
         rows = [(camera.spec, _kind(camera), camera.name) for camera in cameras]
+        rows += [(spec, "feed", "fed by another program") for spec in feeds]
         print_columns([("CAMERA", "STATE", "NAME"), *rows])
     else:
         print("no camera found; a video file can drive the portrait as well")

@@ -9,6 +9,7 @@ import logging
 import os
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -88,7 +89,9 @@ class Daemon:
                 self.portraits, most=options.most_sessions, runtime=options.runtime, camera=self._camera
             )
             stack.callback(self.sessions.close)
-            self.control = ControlServer(self.sessions, list_devices, options.control)
+            self.control = ControlServer(
+                self.sessions, partial(list_devices, options.runtime), options.control
+            )
             stack.callback(self.control.stop)
             self.control.start()
             if options.metrics:

@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 from typing import Final
 
 from streamfx.control.ports import DeviceInfo, DeviceKind
 from streamfx.devices import list_cameras
 from streamfx.errors import CameraUnavailable
+from streamfx.feeds import feed_name, list_feeds
 from streamfx.sink.camera import PIPEWIRE
 
 _PIPEWIRE_NAME: Final = "PipeWire camera"
+_FEED_NAME: Final = "{} (fed by another program)"
 
 
-def list_devices() -> list[DeviceInfo]:
-    """Real cameras first. None is opened."""
+def list_devices(feeds: Path | None = None) -> list[DeviceInfo]:
+    """Real cameras first, then feeds, then virtual cameras. None is opened.
+
+    Args:
+        feeds: folder of the feeds' sockets; None takes the runtime folder.
+    """
     driving = [
         DeviceInfo(
             DeviceKind.DRIVING, camera.spec, camera.name, camera.permitted,
@@ -24,7 +31,10 @@ def list_devices() -> list[DeviceInfo]:
         for camera in list_cameras()
         if not camera.virtual
     ]  # fmt: skip
-    return [*driving, *_virtual()]
+    fed = [
+        DeviceInfo(DeviceKind.DRIVING, spec, _FEED_NAME.format(feed_name(spec))) for spec in list_feeds(feeds)
+    ]
+    return [*driving, *fed, *_virtual()]
 
 
 def _virtual() -> list[DeviceInfo]:
