@@ -369,6 +369,15 @@ def test_a_feed_that_nobody_serves_is_missing(short_folder: Path):
             FeedSource("stream", short_folder)
 
 
+def test_a_feed_that_hangs_is_told_apart_from_none(short_folder: Path):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
+        listener.bind(str(short_folder / "obs.feed"))
+        listener.listen(0)
+        for _ in range(3):  # the last find no place in its queue
+            with pytest.raises(SourceUnreadable, match="hands nothing over"):
+                FeedSource("obs", short_folder)
+
+
 def test_another_users_feed_is_refused(feed: Feed, short_folder: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(os, "geteuid", lambda: 12345)
     with pytest.raises(SourceMissing, match="fed by another user"):

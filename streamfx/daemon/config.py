@@ -3,7 +3,7 @@
 [session]                      the session that begins with the daemon
 autostart = true
 portraits = ["me"]             by default all that there are, the newest first
-source = "auto"                see SessionSettings for these and their defaults
+source = "auto"                see SessionSettings for these ("feed:NAME" among them) and their defaults
 camera = "auto"
 size = "640x480"
 fps = 30

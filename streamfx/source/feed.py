@@ -202,7 +202,7 @@ def _received(path: Path, spec: str) -> int:
             _check_peer(client, spec)
             flags = socket.MSG_CMSG_CLOEXEC
             told, descriptors, _, _ = socket.recv_fds(client, len(HANDOVER) + 16, _MOST_DESCRIPTORS, flags)
-        except TimeoutError as error:
+        except (TimeoutError, BlockingIOError) as error:  # the latter where too many wait already
             raise SourceUnreadable(f"{spec} hands nothing over", _START) from error
         except OSError as error:
             raise _refusal(spec, error) from error
