@@ -192,6 +192,14 @@ def test_pictures_for_sinks_are_made_where_it_is_said_and_nowhere_else():
     assert sorted(place.partition(":")[0] for place in found) == sorted(RENDERED_AT)
 
 
+def test_rings_are_written_by_the_sink_alone():
+    """What takes nothing but a Rendered: whoever reads camera pictures from a ring cannot write into one."""
+    named = {place.partition(":")[0] for place, node in nodes(ast.Name) if dotted(node) == "RingMemory"}
+    for place, node in nodes(ast.ImportFrom):
+        named |= {place.partition(":")[0] for alias in node.names if alias.name == "RingMemory"}
+    assert named == {"streamfx/ring.py", "streamfx/sink/ring.py"}
+
+
 def test_no_broad_except():
     """Foreign errors are translated by name; what nobody expected must be seen."""
     found: Counter[str] = Counter()
