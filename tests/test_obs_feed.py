@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
 import av
@@ -65,21 +65,34 @@ def said(*command: str) -> str:
     return done.stdout
 
 
-def asked(path: Path) -> RingReader | None:
+class ConnectedReader(RingReader):
+    """Stays connected for as long as it reads, as the worker does."""
+
+    def __init__(self, descriptor: int, connection: socket.socket) -> None:
+        self.connection = connection
+        super().__init__(descriptor)
+
+    def close(self) -> None:
+        super().close()
+        self.connection.close()
+
+
+def asked(path: Path) -> ConnectedReader | None:
     """The ring that is handed over there, as the worker asks for it; None if there is none."""
-    with closing(socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)) as caller:
-        caller.settimeout(2.0)
-        try:
-            caller.connect(str(path))
-            packet, descriptors, _, _ = socket.recv_fds(caller, 64, 4)
-        except OSError:  # nobody listens, or did not any more when we came to our turn
-            return None
+    caller = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    caller.settimeout(2.0)
+    try:
+        caller.connect(str(path))
+        packet, descriptors, _, _ = socket.recv_fds(caller, 64, 4)
+    except OSError:  # nobody listens, or did not any more when we came to our turn
+        packet = b""
     if not packet:
+        caller.close()
         return None
     assert packet == MAGIC
     (descriptor,) = descriptors
     try:
-        return RingReader(descriptor)
+        return ConnectedReader(descriptor, caller)
     finally:
         os.close(descriptor)
 
@@ -479,6 +492,18 @@ class TestInObs:
             assert stat.S_ISSOCK(mode)
             assert stat.S_IMODE(mode) == 0o600
 
+    def test_nothing_is_drawn_or_kept_when_nobody_reads_any_more(self, obs: ObsStage):
+        with scene_with(obs, "color_source_v3", "Seen", **colour_source(320, 240, 0xFF80FF40)):
+            with aimed(obs, "Seen") as reader:
+                picture_of(reader)
+                slots = reader._memory.slots
+                assert any(slot.rgb.any() for slot in slots)
+                reader.connection.close()
+                until(lambda: not any(slot.rgb.any() for slot in slots), "the pictures are not wiped")
+                another = feed_of(obs)
+                with another:
+                    picture_of(another)
+
     def test_aims_come_and_go_and_leave_nothing(self, obs: ObsStage):
         one, other = colour_source(640, 480, 0xFF123456), colour_source(320, 200, 0xFF654321)
         kind = "color_source_v3"
@@ -520,12 +545,6 @@ class TestInObs:
         links = [str(path.readlink()) for path in Path(f"/proc/{obs.obs.pid}/fd").iterdir()]
         return sorted(link for link in links if "streamfx" in link)
 
-    def is_asked(self, path: Path) -> bool:
-        reader = asked(path)
-        if reader is not None:
-            reader.close()
-        return reader is not None
-
     @pytest.mark.parametrize("size", [(640, 480), (1280, 720), (1920, 1080)])
     def test_measured_obs_is_held_for_less_than_a_millisecond(
         self, obs: ObsStage, tmp_path: Path, size: tuple[int, int]
@@ -539,8 +558,11 @@ class TestInObs:
                 obs, SOURCE, "Timing", "Scene", feed_name=name, driver="obs", driver_source=f"Still {name}"
             ),
         ):
-            until(lambda: self.is_asked(obs.runtime / f"{name}.feed"), "no feed")
-            time.sleep(5.0)
+            readers: list[RingReader] = []
+            path = obs.runtime / f"{name}.feed"
+            until(lambda: readers.extend(filter(None, [asked(path)])) or readers, "no feed")
+            with readers[0]:
+                time.sleep(5.0)
         until(lambda: re.search(FIGURES.format(name), obs.log()), "no figures are logged", 10.0)
         found = re.search(FIGURES.format(name), obs.log())
         calls, first, longest, half, most = map(float, found.groups())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
@@ -22,7 +23,7 @@ from scenes import face_clip, photo, store
 from streamfx.client import Client, Session
 from streamfx.client.errors import DaemonUnreachable
 from streamfx.session.settings import BackgroundKind, Gains
-from streamfx.session.status import State
+from streamfx.session.status import SourceState, State
 from streamfx.sink.ring import RingReader
 
 REASON = missing_for_obs()
@@ -295,6 +296,45 @@ def test_what_others_change_comes_into_obs(studio: Studio):
     found = studio.settings()
     assert found["portrait"] == "turned"
     assert [round(found[f"gain_{name}"], 6) for name in ("head", "expression", "gaze")] == [0.7, 0.8, 0.9]
+
+
+def test_a_source_of_obs_drives_the_portrait_and_its_pictures_go_to_the_worker_alone(studio: Studio):
+    """A film of a real face, as a webcam would be: in no scene that is shown."""
+    obs = studio.obs
+    obs.call("CreateScene", sceneName="Elsewhere")
+    film = {"local_file": str(studio.clip), "looping": True, "restart_on_activate": False}
+    obs.call(
+        "CreateInput",
+        sceneName="Elsewhere",
+        inputName="Webcam",
+        inputKind="ffmpeg_source",
+        inputSettings=film,
+    )
+    assert "Webcam" in {item["itemValue"] for item in studio.items("driver_source")}
+    assert NAME not in {item["itemValue"] for item in studio.items("driver_source")}
+    studio.set(driver="obs", driver_source="Webcam")
+    studio.until_daemon(lambda one: one.settings.source.startswith("feed:obs-"))
+    studio.until_daemon(lambda one: one.status.state is State.LIVE and one.status.source.tracked > 0.8)
+    status = studio.session().status
+    feeds = [process for process in (studio.serve.pid, status.worker_pid) if holds_feed(process)]
+    assert feeds == [status.worker_pid]
+    sys.stdout.write(f"driven by OBS: {status.fps:.1f} pictures a second, {status.latency_ms}\n")
+    studio.set(driver_source="")
+    studio.until_daemon(lambda one: one.status.source.state is SourceState.LOST)
+    studio.set(driver_source="Webcam")
+    studio.until_daemon(lambda one: one.status.state is State.LIVE)
+    obs.call("RemoveInput", inputName="Webcam")
+    studio.until_daemon(lambda one: one.status.source.state is SourceState.LOST)
+    studio.set(driver=str(studio.clip))
+    studio.until_daemon(lambda one: one.status.state is State.LIVE)
+
+
+def holds_feed(process: int) -> bool:
+    """Whether the memory that OBS feeds is mapped there, or held by a descriptor."""
+    opened = [os.readlink(entry) for entry in Path(f"/proc/{process}/fd").iterdir()]  # noqa: PTH115 - of no file
+    return "streamfx-feed" in Path(f"/proc/{process}/maps").read_text() or any(
+        "streamfx-feed" in one for one in opened
+    )
 
 
 # -- a daemon that dies, and one that is not there -----------------------------------------------------------

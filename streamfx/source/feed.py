@@ -4,8 +4,9 @@ It listens at a SEQPACKET socket `NAME.feed` in the runtime folder and gives who
 `streamfx.ring.HANDOVER`, with the descriptor of its ring (SCM_RIGHTS): session/handover.py the other way
 round. Only programs of the same user are listened to; still nothing in the memory is believed: it must be
 sealed, its figures are checked, it is mapped read-only, and pictures that were overwritten while they were
-copied are not taken. The ring's beat grows while the program is alive. When it stands, the socket is asked
-again: the ring may have been replaced, by one of another size or by a program that was started anew.
+copied are not taken. We stay connected for as long as we read, so that nobody feeds for nobody. The ring's
+beat grows while the program is alive. When it stands, or the connection ends, the socket is asked again: the
+ring may have been replaced, by one of another size or by a program that was started anew.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import os
 import socket
 import struct
 import threading
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from time import monotonic, monotonic_ns
 from typing import Final
@@ -75,7 +76,7 @@ class FeedSource(Source):
         self._stopping = threading.Event()
         self._seq = self._epoch = self._dropped = self._last_ns = 0
         self._beats, self._moved_s = (0, 0), monotonic()
-        self._inode, self._ring = self._handed_over()
+        self._inode, self._ring, self._connection = self._handed_over()
         try:
             self._waiting: Frame | None = self._take()
         except SourceError:
@@ -112,6 +113,7 @@ class FeedSource(Source):
         self._stopping.set()
         self._waiting = None
         self._ring.close()
+        self._connection.close()
 
     def interrupt(self) -> None:
         self._stopping.set()
@@ -143,18 +145,20 @@ class FeedSource(Source):
         return Frame(picture.rgb, captured_ns=self._last_ns, seq=self._seq - 1, epoch=self._epoch)
 
     def _stands(self, now_s: float) -> bool:
-        """Whether the writer has shown no progress for a while."""
+        """Whether the writer has shown no progress for a while, or has hung up."""
         beats = (self._ring.beats, self._ring.written)
         if beats != self._beats:
             self._beats, self._moved_s = beats, now_s
-        return now_s - self._moved_s > STANDING_S
+        return now_s - self._moved_s > STANDING_S or _has_ended(self._connection)
 
     def _replace(self) -> SourceError | None:
         """Take the ring that is handed over now, if it is another one; why there is none."""
         try:
-            inode, ring = self._handed_over()
+            inode, ring, connection = self._handed_over()
         except SourceError as error:
             return error
+        self._connection.close()
+        self._connection = connection
         if inode == self._inode:
             ring.close()
             return None
@@ -163,9 +167,20 @@ class FeedSource(Source):
         self._epoch += 1
         return None
 
-    def _handed_over(self) -> tuple[int, SlotReader]:
-        """The feed's ring and the number of its memory. Pictures of before we came are not taken."""
-        descriptor = _received(self._path, self._spec)
+    def _handed_over(self) -> tuple[int, SlotReader, socket.socket]:
+        """The number of the feed's memory, the ring in it, and the connection that is kept while it is read.
+
+        Pictures of before we came are not taken.
+        """
+        connection, descriptor = _received(self._path, self._spec)
+        with ExitStack() as undo:
+            undo.callback(connection.close)
+            inode, ring = self._opened(descriptor)
+            undo.pop_all()
+        return inode, ring, connection
+
+    def _opened(self, descriptor: int) -> tuple[int, SlotReader]:
+        """The ring in the memory, whose descriptor is closed."""
         try:
             if not is_sealed(descriptor):
                 cause = f"{self._spec} hands over memory that it could take away while it is read"
@@ -193,9 +208,10 @@ def _overtaken(written: int, seen: int) -> int:
     return min(max(0, written - seen - 1), _MOST_DROPPED)
 
 
-def _received(path: Path, spec: str) -> int:
-    """The descriptor that the feed hands over, the caller's to close."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as client:
+def _received(path: Path, spec: str) -> tuple[socket.socket, int]:
+    """The connection and the descriptor that the feed hands over by it, both the caller's to close."""
+    with ExitStack() as undo:
+        client = undo.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET))
         client.settimeout(_HANDOVER_S)
         try:
             client.connect(str(path))
@@ -206,14 +222,27 @@ def _received(path: Path, spec: str) -> int:
             raise SourceUnreadable(f"{spec} hands nothing over", _START) from error
         except OSError as error:
             raise _refusal(spec, error) from error
+        try:
+            _check_packet(told, len(descriptors), spec)
+        except SourceError:
+            for one in descriptors:
+                with suppress(OSError):
+                    os.close(one)
+            raise
+        client.setblocking(False)
+        undo.pop_all()
+    return client, descriptors[0]
+
+
+def _has_ended(connection: socket.socket) -> bool:
+    """Whether the feed hung up: it has no more to say than that."""
     try:
-        _check_packet(told, len(descriptors), spec)
-    except SourceError:
-        for one in descriptors:
-            with suppress(OSError):
-                os.close(one)
-        raise
-    return descriptors[0]
+        connection.recv(1)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def _check_peer(client: socket.socket, spec: str) -> None:

@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -142,22 +143,43 @@ static bool hand_over(int connection, int ring)
     return sendmsg(connection, &message, MSG_NOSIGNAL | MSG_DONTWAIT) == (ssize_t)data.iov_len;
 }
 
-int feed_server_serve(const struct feed_server *server, int ring)
+bool feed_server_serve(struct feed_server *server, int ring)
 {
-    int handed = 0;
     for (int i = 0; i < BACKLOG; i++) { // and no more at once, however many come
-        const int connection = accept4(server->listener, NULL, NULL, SOCK_CLOEXEC);
+        const int connection = accept4(server->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
         if (connection < 0)
-            return handed || errno == EAGAIN || errno == ECONNABORTED || errno == EINTR ? handed : -1;
-        if (ring >= 0 && is_known(connection) && hand_over(connection, ring))
-            handed++;
-        close(connection);
+            return errno == EAGAIN || errno == ECONNABORTED || errno == EINTR;
+        const bool room = server->reader_count < FEED_READERS;
+        if (room && ring >= 0 && is_known(connection) && hand_over(connection, ring))
+            server->readers[server->reader_count++] = connection;
+        else
+            close(connection);
     }
-    return handed;
+    return true;
+}
+
+size_t feed_server_readers(struct feed_server *server)
+{
+    for (size_t i = server->reader_count; i-- > 0;) {
+        struct pollfd reader = {
+            .fd = server->readers[i], .events = POLLIN}; // it has nothing to say but its end
+        if (poll(&reader, 1, 0) == 0)
+            continue;
+        close(server->readers[i]);
+        server->readers[i] = server->readers[--server->reader_count];
+    }
+    return server->reader_count;
+}
+
+void feed_server_hang_up(struct feed_server *server)
+{
+    while (server->reader_count > 0)
+        close(server->readers[--server->reader_count]);
 }
 
 void feed_server_close(struct feed_server *server)
 {
+    feed_server_hang_up(server);
     if (server->listener < 0)
         return;
     struct stat about;

@@ -20,9 +20,13 @@ enum feed_server_status {
     FEED_SERVER_REFUSED,    ///< by the system
 };
 
+enum { FEED_READERS = 8 };
+
 /// One thread at a time.
 struct feed_server {
-    int listener; ///< readable when somebody connects; -1 while nobody is listened to
+    int listener;              ///< readable when somebody connects; -1 while nobody is listened to
+    int readers[FEED_READERS]; ///< who was handed the ring and stays connected: for as long as it reads
+    size_t reader_count;
     struct sockaddr_un address;
     dev_t device; ///< with `inode`: of our socket's file; another at that path is not ours to remove
     ino_t inode;
@@ -32,9 +36,15 @@ struct feed_server {
 /// died is replaced. `listener` is -1 if this fails.
 enum feed_server_status feed_server_open(struct feed_server *server, const char *folder, const char *name);
 
-/// Hand a ring to everybody who waits. `ring`: as `ring_writer_read_only` gives it, the caller's; -1: there
-/// is none. How many received it.
-int feed_server_serve(const struct feed_server *server, int ring);
+/// Hand a ring to everybody who waits; who receives it stays connected. `ring`: as `ring_writer_read_only`
+/// gives it, the caller's; -1: there is none. False if nobody can connect any more.
+bool feed_server_serve(struct feed_server *server, int ring);
+
+/// How many are connected still.
+size_t feed_server_readers(struct feed_server *server);
+
+/// Part with all of them: the ring is no more.
+void feed_server_hang_up(struct feed_server *server);
 
 /// Listen no more. May be called twice.
 void feed_server_close(struct feed_server *server);

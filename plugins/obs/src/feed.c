@@ -46,7 +46,7 @@ struct feeding {
     obs_weak_source_t *target; ///< NULL while it is not found; else it is told that it is shown
     struct ring_writer ring;
     int given;           ///< the ring's descriptor for readers; -1 if there is none
-    bool handed;         ///< whether anybody has it
+    bool read;           ///< whether anybody reads it
     uint32_t serial;     ///< of the ring
     uint64_t written_ns; ///< when the newest picture was captured
     struct feed_server server;
@@ -141,10 +141,11 @@ static void retire(struct feed *feed, struct feeding *feeding)
         return;
     commit(feed, (struct commission){0});
     exchange_clear(&feed->exchange);
+    feed_server_hang_up(&feeding->server);
     ring_writer_close(&feeding->ring);
     close(feeding->given);
     feeding->given = -1;
-    feeding->handed = false;
+    feeding->read = false;
 }
 
 /// Let the source go.
@@ -258,17 +259,19 @@ static void look(struct feed *feed, struct feeding *feeding, uint64_t now_ns)
         ring_writer_beat(&feeding->ring);
 }
 
-/// Hand the ring to who asks for it; the first one begins it all.
+/// Hand the ring to who asks for it; the first one begins it all, and with the last one it ends.
 static void serve(struct feed *feed, struct feeding *feeding)
 {
     if (feeding->server.listener < 0)
         return;
-    const int handed = feed_server_serve(&feeding->server, feeding->given);
-    if (handed < 0)
+    if (!feed_server_serve(&feeding->server, feeding->given))
         feed_server_close(&feeding->server); // and again in a moment
-    if (handed <= 0 || feeding->handed)
+    const bool read = feed_server_readers(&feeding->server) > 0;
+    if (feeding->read && !read)
+        retire(feed, feeding);
+    if (!read || feeding->read)
         return;
-    feeding->handed = true;
+    feeding->read = true;
     obs_weak_source_addref(feeding->target);
     commit(feed,
         (struct commission){feeding->target, feeding->serial, feeding->ring.width, feeding->ring.height});

@@ -7,7 +7,8 @@
 //   beats
 //     no more: its readers ask for another. There is none while the source has no size, as a camera before
 //     its first picture; who asks then is sent away, and may ask again.
-//   - Nothing is drawn, copied or kept before somebody was handed the ring that there is.
+//   - Nothing is drawn, copied or kept but while somebody who was handed the ring is connected still. With
+//   the last of them the ring goes, and there is another one for who comes next.
 //   - While the source is there and OBS draws, the ring beats every 50 ms. A source that stands still beats,
 //   but
 //     the same picture is not written again, except twice a second. There are never more than 30 a second.

@@ -232,9 +232,9 @@ static void *draw(void *data)
 }
 
 /// A ring of the feed; -1 if there is none.
-static int ask(const char *folder)
+static int ask(const char *folder, int *connection)
 {
-    const int caller = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+    const int caller = *connection = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     snprintf(address.sun_path, sizeof(address.sun_path), "%s/race.feed", folder);
     char packet[16];
@@ -250,7 +250,6 @@ static int ask(const char *folder)
     if (connect(caller, (const struct sockaddr *)&address, sizeof(address)) == 0 &&
         recvmsg(caller, &message, MSG_CMSG_CLOEXEC) == 9 && CMSG_FIRSTHDR(&message))
         memcpy(&ring, CMSG_DATA(CMSG_FIRSTHDR(&message)), sizeof(ring));
-    close(caller);
     return ring;
 }
 
@@ -285,8 +284,10 @@ static void *ask_again_and_again(void *data)
 {
     const struct asking *asking = data;
     while (!atomic_load(&stopping)) {
-        const int ring = ask(asking->folder);
+        int connection;
+        const int ring = ask(asking->folder, &connection);
         if (ring < 0) {
+            close(connection);
             pause_us(2000);
             continue;
         }
@@ -296,6 +297,7 @@ static void *ask_again_and_again(void *data)
         else
             pause_us(20000);
         close(ring);
+        close(connection);
     }
     return NULL;
 }

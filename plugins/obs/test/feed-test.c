@@ -197,20 +197,22 @@ static void check_handing_over(const char *folder)
     struct ring_writer writer;
     check(feed_server_open(&server, folder, "x") == FEED_SERVER_LISTENING, "it listens");
     check(ring_writer_open(&writer, WIDTH, HEIGHT, 0), "there is a ring");
-    check(feed_server_serve(&server, -1) == 0, "nobody waits");
+    check(feed_server_serve(&server, -1) && feed_server_readers(&server) == 0, "nobody waits");
     char packet[16] = {0};
     int caller = called(&server);
-    check(feed_server_serve(&server, -1) == 0 && recv(caller, packet, 16, 0) == 0, "no ring: the end");
+    check(feed_server_serve(&server, -1) && recv(caller, packet, 16, 0) == 0, "no ring: the end");
     close(caller);
     const int ring = ring_writer_read_only(&writer);
     caller = called(&server);
     const int another = called(&server), gone = called(&server);
     close(gone);
-    check(feed_server_serve(&server, ring) == 2, "two receive it, who went does not count");
+    check(feed_server_serve(&server, ring) && feed_server_readers(&server) == 2, "who went does not count");
     check(recv(caller, packet, 16, 0) == 9 && strcmp(packet, "SFXRING 2") == 0, "the packet is the greeting");
+    close(another);
+    check(feed_server_readers(&server) == 1, "one is left");
+    feed_server_hang_up(&server);
     check(recv(caller, packet, 16, 0) == 0, "and then there is no more");
     close(caller);
-    close(another);
     close(ring);
     ring_writer_close(&writer);
     feed_server_close(&server);
@@ -236,7 +238,7 @@ static int checks(const char *folder)
 }
 
 /// Wait, or serve whoever connects; false at the end of the input.
-static bool wait_and_serve(const struct feed_server *server, int ring, int ms)
+static bool wait_and_serve(struct feed_server *server, int ring, int ms)
 {
     struct pollfd awaited[2] = {
         {.fd = server->listener, .events = POLLIN}, {.fd = STDIN_FILENO, .events = POLLIN}};
