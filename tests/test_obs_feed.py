@@ -493,16 +493,15 @@ class TestInObs:
             assert stat.S_IMODE(mode) == 0o600
 
     def test_nothing_is_drawn_or_kept_when_nobody_reads_any_more(self, obs: ObsStage):
-        with scene_with(obs, "color_source_v3", "Seen", **colour_source(320, 240, 0xFF80FF40)):
-            with aimed(obs, "Seen") as reader:
-                picture_of(reader)
-                slots = reader._memory.slots
-                assert any(slot.rgb.any() for slot in slots)
-                reader.connection.close()
-                until(lambda: not any(slot.rgb.any() for slot in slots), "the pictures are not wiped")
-                another = feed_of(obs)
-                with another:
-                    picture_of(another)
+        colour = colour_source(320, 240, 0xFF80FF40)
+        with scene_with(obs, "color_source_v3", "Seen", **colour), aimed(obs, "Seen") as reader:
+            picture_of(reader)
+            slots = reader._memory.slots
+            assert any(slot.rgb.any() for slot in slots)
+            reader.connection.close()
+            until(lambda: not any(slot.rgb.any() for slot in slots), "the pictures are not wiped")
+            with feed_of(obs) as another:
+                picture_of(another)
 
     def test_aims_come_and_go_and_leave_nothing(self, obs: ObsStage):
         one, other = colour_source(640, 480, 0xFF123456), colour_source(320, 200, 0xFF654321)
