@@ -110,6 +110,17 @@ def test_cppcheck_finds_nothing():
     assert done.returncode == 0, done.stderr
 
 
+def test_clang_tidy_finds_nothing(tmp_path: Path):
+    if not shutil.which("clang-tidy"):
+        pytest.skip("not installed: clang-tidy")
+    if not OBS_HEADERS.exists():
+        pytest.skip("not installed: libobs-dev")
+    run("cmake", "-S", ".", "-B", str(tmp_path))
+    files = [str(path) for path in sorted((PLUGIN / "src").glob("*.c"))]
+    done = run("clang-tidy", "-p", str(tmp_path), "--quiet", *files)
+    assert done.returncode == 0, done.stdout
+
+
 def test_every_file_names_its_licence():
     files = [*PLUGIN.glob("src/*.[ch]"), *PLUGIN.glob("test/*.[ch]"), PLUGIN / "CMakeLists.txt"]
     for path in files:

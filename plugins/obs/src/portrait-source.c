@@ -236,23 +236,27 @@ static void portrait_source_tick(void *data, float seconds)
     stopwatch_add(&portrait->tick, began_ns);
 }
 
-/// Bring the newest picture to the card, if it is not there.
+static bool fits(const gs_texture_t *texture, const struct picture *picture)
+{
+    return texture && gs_texture_get_width(texture) == picture->width &&
+           gs_texture_get_height(texture) == picture->height;
+}
+
+/// Bring the newest picture to the card, if it is not there. Where that needs a texture of another size, it
+/// is made in this frame and filled in the next: either takes a millisecond or two.
 static void upload(struct portrait_source *portrait)
 {
     const struct picture *picture = reader_exchange(portrait->reader)->front;
     const size_t next = !portrait->shown;
-    gs_texture_t *texture = portrait->textures[next];
+    gs_texture_t **texture = &portrait->textures[next];
+    if (!fits(*texture, picture)) {
+        gs_texture_destroy(*texture);
+        *texture = gs_texture_create(picture->width, picture->height, GS_BGRA, 1, NULL, GS_DYNAMIC);
+        return;
+    }
+    gs_texture_set_image(*texture, picture->bgra, picture->width * 4, false);
+    portrait->shown = next;
     portrait->outdated = false;
-    if (!texture || gs_texture_get_width(texture) != picture->width ||
-        gs_texture_get_height(texture) != picture->height) {
-        gs_texture_destroy(texture);
-        texture = gs_texture_create(picture->width, picture->height, GS_BGRA, 1, NULL, GS_DYNAMIC);
-        portrait->textures[next] = texture;
-    }
-    if (texture) {
-        gs_texture_set_image(texture, picture->bgra, picture->width * 4, false);
-        portrait->shown = next;
-    }
 }
 
 static void draw(gs_texture_t *texture)

@@ -25,7 +25,7 @@
 #include "ring.h"
 
 static const uint64_t MS = 1000000, RETRY_NS = 500000000, PATIENCE_NS = 1000000000, LOOK_NS = 1000000;
-enum { FIRST_WIDTH = 640, FIRST_HEIGHT = 360 };
+enum { FIRST_WIDTH = 640, FIRST_HEIGHT = 480 }; // as sessions have by default: scenes keep their layout
 
 /// What is wanted.
 struct aim {

@@ -13,7 +13,7 @@
 
 static const float LOOK_S = 1.0f;
 static const uint64_t START_AGAIN_NS = 20000000000;
-enum { WATCH_MS = 1000, MOST_PENDING = 64, PATH_ROOM = 512 };
+enum { WATCH_MS = 1000, MOST_PENDING = 64, PATH_ROOM = 512, MOST_THUMBNAILS = 24 };
 
 struct steering {
     obs_weak_source_t *source;
@@ -285,7 +285,7 @@ static void take_portraits(struct steering *steering, const struct sfx_result *r
     }
     if (shelf_set_portraits(shelf, result->portraits, result->count))
         show_change(steering);
-    for (size_t i = 0; i < shelf->portrait_count && i < 2 * SESSION_PORTRAITS && steering->control; i++)
+    for (size_t i = 0; i < shelf->portrait_count && i < MOST_THUMBNAILS && steering->control; i++)
         if (!shelf->portraits[i].thumbnail)
             sfx_control_get_thumbnail(steering->control, shelf->portraits[i].id);
     if (!steering->view.agreed)
