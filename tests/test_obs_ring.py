@@ -135,8 +135,13 @@ def test_every_language_has_every_text():
     }
     assert set(texts) == {"en-US", "de-DE", "fr-FR"}
     assert texts["de-DE"] == texts["en-US"] == texts["fr-FR"]
-    used = re.findall(r'"(Notice\.\w+)"', (PLUGIN / "src" / "reader.c").read_text("utf-8"))
-    assert set(used) <= texts["en-US"]
+    code = "".join(path.read_text("utf-8") for path in (PLUGIN / "src").glob("*.c"))
+    literals = set(re.findall(r'"([^"\\\n]*)"', code))
+    assert texts["en-US"] <= literals, "a text that nothing shows"
+    named = {text for text in literals if re.fullmatch(r"[A-Z][a-zA-Z]+\.[A-Z][a-zA-Z]+", text)}
+    titles = set(re.findall(r'\b(?:T|obs_module_text)\("([\w.]+)"\)', code))
+    keys = {text for text in named if not text.startswith("StreamFX.")}
+    assert keys | titles <= texts["en-US"], "a text that is missing"
 
 
 def test_the_script_installs_for_one_user_and_makes_a_package(tmp_path: Path):

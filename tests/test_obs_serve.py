@@ -16,9 +16,9 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from live_stage import receive_ring, until
+from live_stage import canary_clip, receive_ring, sings, until
 from obs_stage import ObsStage, build_plugin, leaks, missing_for_obs
-from scenes import face_clip, photo, store
+from scenes import photo, store
 
 from streamfx.client import Client, Session
 from streamfx.client.errors import DaemonUnreachable
@@ -104,8 +104,9 @@ def serving(obs: ObsStage) -> Iterator[subprocess.Popen[bytes]]:
 
 
 @pytest.fixture(scope="module")
-def clip() -> Path:
-    return face_clip()
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A real face, and a canary on every picture."""
+    return canary_clip(tmp_path_factory.mktemp("clip"))
 
 
 @pytest.fixture(scope="module")
@@ -318,6 +319,9 @@ def test_a_source_of_obs_drives_the_portrait_and_its_pictures_go_to_the_worker_a
     status = studio.session().status
     feeds = [process for process in (studio.serve.pid, status.worker_pid) if holds_feed(process)]
     assert feeds == [status.worker_pid]
+    assert sings(studio.obs.shot("Webcam")[..., :3]), "the source that drives has the canary"
+    for _ in range(20):
+        assert not sings(studio.obs.shot(NAME)[..., :3])
     sys.stdout.write(f"driven by OBS: {status.fps:.1f} pictures a second, {status.latency_ms}\n")
     studio.set(driver_source="")
     studio.until_daemon(lambda one: one.status.source.state is SourceState.LOST)

@@ -73,28 +73,24 @@ static void open_feed(struct portrait_source *portrait, const char *folder)
     obs_add_main_render_callback(render_feed, portrait->feed);
 }
 
-static void close_feed(struct portrait_source *portrait)
+static void destroy_feed(void *feed)
+{
+    feed_destroy(feed);
+}
+
+/// Move to the sockets of another folder. The feed's thread may be looking for a source in OBS's list, which
+/// OBS may hold for us just now: so its end is waited for elsewhere.
+static void move(struct portrait_source *portrait, const char *folder, const char *session)
 {
     obs_remove_main_render_callback(render_feed, portrait->feed);
-    feed_destroy(portrait->feed);
+    obs_queue_task(OBS_TASK_DESTROY, destroy_feed, portrait->feed, false);
     bfree(portrait->folder);
+    open_feed(portrait, folder);
+    reader_aim(portrait->reader, folder, session);
 }
 
-/// Drive by what the settings name, if it is a source of OBS at all.
-static void aim_feed(struct portrait_source *portrait, obs_data_t *settings)
-{
-    const char *folder = obs_data_get_string(settings, SET_FOLDER);
-    const bool by_obs = strcmp(obs_data_get_string(settings, SET_DRIVER), DRIVER_OBS) == 0;
-    const char *source = obs_data_get_string(settings, SET_DRIVER_SOURCE);
-    if (strcmp(folder, portrait->folder) != 0) {
-        close_feed(portrait);
-        open_feed(portrait, folder);
-    }
-    if (!feed_aim(portrait->feed, by_obs ? source : NULL))
-        plugin_log(LOG_WARNING, "%s cannot drive itself", source);
-}
-
-/// Do what the settings say; waits for nothing that OBS would notice.
+/// Do what the settings say; waits for nothing that OBS would notice. Which session is read is told by the
+/// steering, which knows it.
 static void portrait_source_update(void *data, obs_data_t *settings)
 {
     struct portrait_source *portrait = data;
@@ -104,8 +100,10 @@ static void portrait_source_update(void *data, obs_data_t *settings)
         .program = obs_data_get_string(settings, SET_PROGRAM),
         .start = obs_data_get_bool(settings, SET_START),
     };
-    aim_feed(portrait, settings);
-    reader_aim(portrait->reader, aim.folder, aim.session);
+    const bool by_obs = strcmp(obs_data_get_string(settings, SET_DRIVER), DRIVER_OBS) == 0;
+    if (strcmp(aim.folder, portrait->folder) != 0)
+        move(portrait, aim.folder, aim.session);
+    feed_aim(portrait->feed, by_obs ? obs_data_get_string(settings, SET_DRIVER_SOURCE) : NULL);
     steering_update(portrait->steering, &aim, settings);
 }
 
@@ -160,7 +158,9 @@ static void portrait_source_destroy(void *data)
     struct portrait_source *portrait = data;
     part(portrait);
     steering_destroy(portrait->steering);
-    close_feed(portrait);
+    obs_remove_main_render_callback(render_feed, portrait->feed);
+    feed_destroy(portrait->feed);
+    bfree(portrait->folder);
     reader_stop(portrait->reader);
     obs_enter_graphics();
     for (size_t i = 0; i < 2; i++)

@@ -216,11 +216,15 @@ static void add_drivers(obs_properties_t *properties, const struct steering_view
     if (!has_item(list, now))
         obs_property_list_add_string(list, now, now);
     obs_property_set_modified_callback(list, on_driver);
+}
+
+static void add_driving_sources(obs_properties_t *properties, obs_data_t *settings)
+{
     obs_property_t *sources = obs_properties_add_list(
         properties, SET_DRIVER_SOURCE, T("DriverSource"), OBS_COMBO_TYPE_LIST, OBS_COMBO_FORMAT_STRING);
     obs_property_list_add_string(sources, T("DriverSource.Choose"), "");
     feed_list_sources(add_source_name, sources);
-    now = obs_data_get_string(settings, SET_DRIVER_SOURCE);
+    const char *now = obs_data_get_string(settings, SET_DRIVER_SOURCE);
     if (!has_item(sources, now))
         obs_property_list_add_string(sources, now, now);
     obs_property_set_long_description(sources, T("DriverSource.Description"));
@@ -341,7 +345,6 @@ static void add_choices(void *data, const struct steering_view *view)
     add_status(made->properties, view);
     add_portraits(made->properties, view);
     add_drivers(made->properties, view, made->settings);
-    add_backgrounds(made->properties);
 }
 
 obs_properties_t *properties_of(obs_source_t *source, struct steering *steering)
@@ -351,6 +354,10 @@ obs_properties_t *properties_of(obs_source_t *source, struct steering *steering)
     struct made made = {properties, settings};
     steering_refresh(steering);
     steering_visit(steering, add_choices, &made);
+    // Not in the visit: OBS holds its list of sources while it tells them of new settings, and that waits for
+    // the visit's end.
+    add_driving_sources(properties, settings);
+    add_backgrounds(properties);
     obs_properties_add_bool(properties, SET_MIRROR, T("Mirror"));
     obs_property_t *hidden = obs_properties_add_bool(properties, SET_HIDDEN, T("Hidden"));
     obs_property_set_long_description(hidden, T("Hidden.Description"));

@@ -62,7 +62,7 @@ bool steering_tick(struct steering *steering, float seconds, char session[ID_ROO
 /// or what can be seen, changed. On OBS's thread of windows only.
 bool steering_adopt(struct steering *steering, obs_data_t *settings);
 
-/// Look at it; `visit` must not wait.
+/// Look at it; `visit` must not wait, nor look at OBS's sources.
 typedef void steering_visitor(void *data, const struct steering_view *view);
 void steering_visit(struct steering *steering, steering_visitor *visit, void *data);
 
