@@ -298,6 +298,10 @@ class ObsStage:
         fields = Path(f"/proc/{self.obs.pid}/statm").read_text().split()
         return int(fields[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
 
+    def start_again(self) -> None:
+        """After `quit`, with the scenes as OBS kept them."""
+        self._open_obs()
+
     def quit(self) -> str:
         """End OBS as a user would, with the whole log as the result."""
         self._opened.close()

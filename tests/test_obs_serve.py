@@ -37,6 +37,7 @@ SOURCE, NAME = "streamfx_portrait_source", "Portrait"
 PROGRAM = Path(sys.executable).with_name("streamfx")
 LEVELS = 3
 """By which a colour may differ."""
+BACK_S, RESTARTS = 2.0, 5
 CONFIG = """[session]
 autostart = false
 
@@ -360,6 +361,28 @@ def test_a_new_daemon_is_told_what_was_chosen_and_shows_nothing_that_was_hidden(
         studio.until_daemon(lambda one: one.status.state is State.LIVE)
 
 
+def test_the_portrait_is_back_soon_after_the_daemon_is(studio: Studio):
+    """From the moment at which the new daemon can be asked for pictures to the source's own pixels."""
+    waited = []
+    for _ in range(RESTARTS):
+        (studio.obs.runtime / "control.sock").unlink(missing_ok=True)
+        for ring in studio.obs.runtime.glob("*.ring"):
+            ring.unlink()
+        until(lambda: not is_portrait(studio), 10, "no message came")
+        with serving(studio.obs):
+            until(lambda: list(studio.obs.runtime.glob("*.ring")), 30)
+            began = time.monotonic()
+            until(lambda: is_portrait(studio), 10, studio.obs.log()[-1500:])
+            waited.append(time.monotonic() - began)
+    sys.stdout.write(f"back after {RESTARTS} deaths of a real daemon: at most {max(waited):.2f} s\n")
+    assert max(waited) <= BACK_S
+
+
+def is_portrait(studio: Studio) -> bool:
+    """A message is letters on a plain ground; the photo is light nearly everywhere."""
+    return float(np.median(studio.obs.shot(NAME)[..., :3])) > 60
+
+
 def test_the_daemon_is_started_if_asked(studio: Studio):
     socket = studio.obs.runtime / "control.sock"
     socket.unlink(missing_ok=True)
@@ -373,6 +396,23 @@ def test_the_daemon_is_started_if_asked(studio: Studio):
     finally:
         studio.set(start_daemon=False)
         subprocess.run(["pkill", "-f", f"{PROGRAM} serve"], check=False)
+
+
+def test_obs_keeps_what_was_chosen(studio: Studio):
+    """OBS ends and is started again, before a daemon that knows nothing of it."""
+    kept = {"gain_gaze": 0.4, "mirror": False, "background": "blur", "portrait": "turned"}
+    with serving(studio.obs):
+        studio.set(**kept)
+        studio.until_daemon(lambda one: one.settings.gains.gaze == 0.4 and one.settings.shown() == "turned")
+        until(lambda: studio.settings()["background"] == "blur", 10)
+        feed = studio.settings()["feed_name"]
+        studio.obs.quit()
+    studio.obs.start_again()
+    with serving(studio.obs):
+        studio.until_daemon(lambda one: one.settings.gains.gaze == 0.4)
+        found = studio.session().settings
+        assert (found.shown(), found.mirror, found.background.kind) == ("turned", False, BackgroundKind.BLUR)
+        assert studio.settings()["feed_name"] == feed
 
 
 def test_obs_loses_no_more_than_without_the_plugin(studio: Studio, tmp_path: Path):
