@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import random
@@ -165,6 +166,36 @@ def driver(program: Path, stage: Stage) -> Iterator[Driver]:
 
 
 # -- the real server ---------------------------------------------------------------------------------------
+
+
+def test_a_photo_becomes_a_portrait_that_is_named_after_it(driver: Driver, stage: Stage, tmp_path: Path):
+    file = tmp_path / "Me_today.v2.png"
+    file.write_bytes(photo())
+    added = driver.ask(f"add {file}")
+    assert (added["code"], added["message"]) == (OK, "")
+    portrait = stage.sessions.portraits.get(added["subject"])
+    assert portrait.name == "Me_today.v2"
+    assert portrait.sha256 == hashlib.sha256(photo()).hexdigest()
+
+
+def test_what_is_no_photo_is_refused_with_the_reason(driver: Driver, stage: Stage, tmp_path: Path):
+    before = stage.sessions.portraits.list()
+    (tmp_path / "text.jpg").write_text("no photo")
+    (tmp_path / "large.jpg").touch()
+    os.truncate(tmp_path / "large.jpg", 20_000_001)
+    os.mkfifo(tmp_path / "pipe.jpg")
+    for name, said in {
+        "text.jpg": "not an image",
+        "large.jpg": "more than 20 MB",
+        "pipe.jpg": "cannot be read",
+        "none.jpg": "cannot be read",
+        ".": "cannot be read",
+    }.items():
+        refused = driver.ask(f"add {tmp_path / name}")
+        assert refused["code"] != OK
+        assert said in refused["message"]
+        assert refused["subject"] == ""
+    assert stage.sessions.portraits.list() == before
 
 
 def test_it_sees_what_the_daemon_has(driver: Driver, stage: Stage):

@@ -218,6 +218,27 @@ def test_what_the_daemon_refuses_is_told_and_taken_back(studio: Studio):
     assert studio.session().settings.background.kind is BackgroundKind.KEEP
 
 
+def test_a_photo_that_is_added_is_made_a_portrait_and_shown(studio: Studio, tmp_path: Path):
+    sepia = (cv2.imread(str(photo())).mean(2, keepdims=True) * (0.7, 0.85, 1.0)).clip(0, 255)
+    cv2.imwrite(str(tmp_path / "Sepia.jpg"), sepia.astype(np.uint8))
+    studio.set(add_photo=str(tmp_path / "Sepia.jpg"))
+    until(
+        lambda: "Sepia" in {one.name for one in studio.client.list_portraits()}, 60, studio.obs.log()[-1500:]
+    )
+    made = next(one for one in studio.client.list_portraits() if one.name == "Sepia")
+    studio.until_daemon(lambda one: one.settings.shown() == made.id)
+    until(lambda: studio.settings().get("add_photo") == "", 20)
+    studio.set(add_photo=str(studio.backdrop))  # there is no face in it
+    until(lambda: studio.settings().get("add_photo") == "", 60)
+    assert "face" in studio.obs.log().splitlines()[-1], studio.obs.log()[-500:]
+    assert studio.session().settings.shown() == made.id
+    session = studio.session()
+    restored = replace(session.settings, portraits=("astro", "turned"), selected="astro")
+    studio.client.update_session(session.id, restored, ["portraits", "selected"])
+    studio.client.delete_portrait(made.id)
+    until(lambda: studio.settings()["portrait"] == "astro", 20)
+
+
 def test_keys_are_found_in_the_daemon(studio: Studio):
     keys: list[tuple[str, Callable[[Session], object]]] = [
         ("Portrait2", lambda one: one.settings.shown() == "turned"),

@@ -43,6 +43,7 @@ static uint32_t swapped(uint32_t colour)
 void choices_default(obs_data_t *settings)
 {
     obs_data_set_default_string(settings, SET_PORTRAIT, "");
+    obs_data_set_default_string(settings, SET_PHOTO, "");
     obs_data_set_default_string(settings, SET_DRIVER, "auto");
     obs_data_set_default_string(settings, SET_DRIVER_SOURCE, "");
     obs_data_set_default_string(settings, SET_BACKGROUND, "keep");

@@ -13,6 +13,7 @@
 
 // Keys in OBS's settings.
 #define SET_PORTRAIT "portrait"
+#define SET_PHOTO "add_photo" // a file of which a portrait is to be made; empty again when it was
 #define SET_DRIVER "driver"
 #define SET_DRIVER_SOURCE "driver_source"
 #define SET_BACKGROUND "background"

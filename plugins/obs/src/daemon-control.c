@@ -2,13 +2,16 @@
 #include "daemon-control.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "daemon-start.h"
 #include "health.pb-c.h"
@@ -18,6 +21,9 @@
 #define MOST_PAGES 50            // of portraits: 10,000 of them
 #define PAGE 200
 #define START_MS 60000
+#define MOST_PHOTO_BYTES 20000000
+#define PHOTO_MS 120000
+#define LONGEST_NAME 60 // of a portrait; in UTF-8, so that it has no more characters than the daemon takes
 #define LONGEST_KEY 256
 #define LONGEST_ID 40
 
@@ -53,8 +59,7 @@ struct sfx_control {
     uint64_t last_ticket;
 };
 
-// -- the queue
-// -------------------------------------------------------------------------------------------------
+// --- the queue
 
 // Ask for a call. A setting goes to the end of the queue in place of the waiting one of its key; a question
 // stays.
@@ -115,8 +120,7 @@ static bool dequeue(struct sfx_control *control, struct request *request)
     return !atomic_load(&control->stop);
 }
 
-// -- requests
-// --------------------------------------------------------------------------------------------------
+// --- requests
 
 static bool is_id(const char *text)
 {
@@ -162,6 +166,15 @@ uint64_t sfx_control_list_portraits(struct sfx_control *control)
     Streamfx__V1__ListPortraitsRequest message = STREAMFX__V1__LIST_PORTRAITS_REQUEST__INIT;
     message.page_size = PAGE;
     return ask(control, SFX_PORTRAITS, PORTRAITS "ListPortraits", "", "", false, &message.base);
+}
+
+uint64_t sfx_control_add_portrait(struct sfx_control *control, const char *path)
+{
+    struct request request = {.kind = SFX_PORTRAIT, .method = PORTRAITS "CreatePortrait"};
+    if (!path || !*path)
+        return 0;
+    request.data = (uint8_t *)strdup(path);
+    return request.data ? enqueue(control, &request, false) : 0;
 }
 
 uint64_t sfx_control_get_thumbnail(struct sfx_control *control, const char *portrait)
@@ -408,8 +421,7 @@ uint64_t sfx_control_select_step(struct sfx_control *control, const char *sessio
     return ask_to_select(control, &message);
 }
 
-// -- answers
-// ---------------------------------------------------------------------------------------------------
+// --- answers
 
 // Make every text in a message printable: the daemon's is, but what answers may be something else.
 static void tidy(const ProtobufCMessage *message)
@@ -476,8 +488,7 @@ static void call(struct sfx_control *control, const char *method, const uint8_t 
     sfx_grpc_call(control->grpc, method, data, size, control->options.timeout_ms, MOST_BYTES, answer);
 }
 
-// -- the worker
-// ------------------------------------------------------------------------------------------------
+// --- the worker
 
 static void tell(struct sfx_control *control, const struct request *request, const struct sfx_answer *answer,
     struct sfx_result *result)
@@ -628,6 +639,72 @@ static void tell_portraits(
     free(album.all);
 }
 
+// The file's bytes, to be freed; NULL and why in the answer, if it is no photo's.
+static uint8_t *read_photo(const char *path, size_t *size, struct sfx_answer *answer)
+{
+    struct stat facts;
+    uint8_t *bytes = NULL;
+    const int file = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    if (file < 0 || fstat(file, &facts) != 0 || !S_ISREG(facts.st_mode)) {
+        fail(answer, SFX_NOT_FOUND,
+            "The photo cannot be read: there is no such file, or it is not yours to read");
+    } else if (facts.st_size > MOST_PHOTO_BYTES) {
+        fail(answer, SFX_INVALID_ARGUMENT, "The photo has more than 20 MB: make it smaller");
+    } else if ((bytes = malloc((size_t)facts.st_size + 1))) {
+        ssize_t got = 1;
+        for (*size = 0; got > 0 && *size<(size_t)facts.st_size; *size += got> 0 ? (size_t)got : 0)
+            got = read(file, bytes + *size, (size_t)facts.st_size - *size);
+    } else {
+        fail(answer, SFX_RESOURCE_EXHAUSTED, "The photo cannot be read: memory is out");
+    }
+    if (file >= 0)
+        close(file);
+    return bytes;
+}
+
+// What a person would call a file: its name without folders and ending, as far as it fits.
+static void name_after(const char *path, char name[LONGEST_NAME + 1])
+{
+    const char *slash = strrchr(path, '/');
+    snprintf(name, LONGEST_NAME + 1, "%s", slash ? slash + 1 : path);
+    char *dot = strrchr(name, '.');
+    if (dot && dot != name)
+        *dot = 0;
+    sfx_make_printable(name); // also where it was cut within a letter
+}
+
+static void tell_portrait(struct sfx_control *control, struct request *request, struct sfx_answer *answer)
+{
+    const char *path = (const char *)request->data;
+    struct sfx_result result = {0};
+    Streamfx__V1__CreatePortraitResponse *made = NULL;
+    char name[LONGEST_NAME + 1];
+    size_t size = 0;
+    name_after(path, name);
+    uint8_t *bytes = read_photo(path, &size, answer);
+    if (bytes) {
+        Streamfx__V1__CreatePortraitRequest message = STREAMFX__V1__CREATE_PORTRAIT_REQUEST__INIT;
+        Streamfx__V1__Photo photo;
+        streamfx__v1__photo__init(&photo);
+        photo.source_case = STREAMFX__V1__PHOTO__SOURCE_CONTENT;
+        photo.content = (ProtobufCBinaryData){size, bytes};
+        message.photo = &photo, message.display_name = name;
+        uint8_t *packed = malloc(streamfx__v1__create_portrait_request__get_packed_size(&message));
+        const size_t length = packed ? streamfx__v1__create_portrait_request__pack(&message, packed) : 0;
+        if (packed)
+            sfx_grpc_call(control->grpc, request->method, packed, length, PHOTO_MS, MOST_BYTES, answer);
+        else
+            fail(answer, SFX_RESOURCE_EXHAUSTED, "The photo cannot be sent: memory is out");
+        free(packed);
+        made = unpacked(answer, &streamfx__v1__create_portrait_response__descriptor);
+    }
+    free(bytes);
+    if (made && made->portrait)
+        snprintf(request->subject, sizeof request->subject, "%s", made->portrait->id);
+    tell(control, request, answer, &result);
+    release(made);
+}
+
 static void tell_thumbnail(
     struct sfx_control *control, const struct request *request, struct sfx_answer *answer)
 {
@@ -689,10 +766,13 @@ static void start(struct sfx_control *control, struct sfx_answer *answer)
 }
 
 // Do what was asked, and tell what came of it.
-static void serve(struct sfx_control *control, const struct request *request, struct sfx_answer *answer)
+static void serve(struct sfx_control *control, struct request *request, struct sfx_answer *answer)
 {
     struct sfx_result result = {0};
     switch (request->kind) {
+    case SFX_PORTRAIT:
+        tell_portrait(control, request, answer);
+        return;
     case SFX_PORTRAITS:
         tell_portraits(control, request, answer);
         return;
@@ -758,8 +838,7 @@ static void *work(void *data)
     return NULL;
 }
 
-// -- beginning and end
-// -----------------------------------------------------------------------------------------
+// --- beginning and end
 
 static bool copy(char **to, const char *from)
 {

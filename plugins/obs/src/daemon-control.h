@@ -13,6 +13,7 @@ enum sfx_kind {
     SFX_PRESENCE,      // code SFX_OK: a daemon serves; anything else: why none does
     SFX_STARTED,       // of sfx_control_start: code and message alone
     SFX_PORTRAITS,     // portraits
+    SFX_PORTRAIT,      // subject: the portrait that was made of a photo; empty if none was
     SFX_THUMBNAIL,     // subject: the portrait; jpeg
     SFX_SESSIONS,      // sessions: the first 200
     SFX_SESSION,       // session: asked for, begun, changed, or with another portrait
@@ -69,6 +70,8 @@ uint64_t sfx_control_ask_presence(struct sfx_control *control);
 // Start the daemon of this machine, if none runs; see daemon-start.h.
 uint64_t sfx_control_start(struct sfx_control *control);
 uint64_t sfx_control_list_portraits(struct sfx_control *control);
+// Make a portrait of a photo, a file of at most 20 MB; it is named after it. Takes a few seconds.
+uint64_t sfx_control_add_portrait(struct sfx_control *control, const char *path);
 uint64_t sfx_control_get_thumbnail(struct sfx_control *control, const char *portrait);
 uint64_t sfx_control_list_devices(struct sfx_control *control);
 uint64_t sfx_control_list_sessions(struct sfx_control *control);

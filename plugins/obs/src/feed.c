@@ -122,7 +122,6 @@ static obs_source_t *find(const char *name)
 }
 
 // --- The feed's thread
-// ----------------------------------------------------------------------------------------
 
 /// Tell the drawing thread what to do. The source is taken over; what it had is let go.
 static void commit(struct feed *feed, struct commission commission)
@@ -351,7 +350,6 @@ static void *run(void *data)
 }
 
 // --- OBS's drawing thread
-// -------------------------------------------------------------------------------------
 
 /// What to take pictures of, with its source, to be released; serial 0: nothing. False if that cannot be
 /// known without waiting.
@@ -423,7 +421,6 @@ void feed_render(struct feed *feed)
 }
 
 // --- Anybody's
-// ------------------------------------------------------------------------------------------------
 
 struct feed *feed_create(const char *folder, const char *name)
 {

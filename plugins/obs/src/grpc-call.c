@@ -35,8 +35,7 @@ struct inflow {
     bool cut_off; // the stream ended before the request was sent, and why is not known
 };
 
-// -- text
-// ------------------------------------------------------------------------------------------------------
+// --- text
 
 // Bytes of the UTF-8 character at the front of a text; 0 if there is none.
 static size_t character(const unsigned char *text)
@@ -105,8 +104,7 @@ static void decode_percent(const char *from, size_t size, char *to, size_t room)
     sfx_make_printable(to);
 }
 
-// -- the answer
-// ------------------------------------------------------------------------------------------------
+// --- the answer
 
 // The value of a header line, if it is the named one.
 static const char *value_of(const char *line, size_t size, const char *name, size_t *length)
@@ -262,8 +260,7 @@ static void conclude(struct inflow *in, CURL *easy, CURLcode result, const char 
     }
 }
 
-// -- the call
-// --------------------------------------------------------------------------------------------------
+// --- the call
 
 // The header that bears the token; NULL after an answer was given that says why there is none.
 static struct curl_slist *with_token(struct curl_slist *headers, const char *file, struct sfx_answer *answer)
@@ -459,8 +456,7 @@ void sfx_answer_release(struct sfx_answer *answer)
     answer->data = NULL, answer->size = 0;
 }
 
-// -- beginning and end
-// -----------------------------------------------------------------------------------------
+// --- beginning and end
 
 static void initialise(void)
 {

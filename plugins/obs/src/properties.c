@@ -16,8 +16,7 @@ static const char *T(const char *key)
     return obs_module_text(key);
 }
 
-// -- the line of status
-// ---------------------------------------------------------------------------------------
+// --- the line of status
 
 static const char *state_key(Streamfx__V1__SessionState state)
 {
@@ -84,6 +83,8 @@ static void add_status(obs_properties_t *properties, const struct steering_view 
     struct dstr text = {0};
     if (view->starting)
         dstr_copy(&text, T("Status.Starting"));
+    else if (view->adding)
+        dstr_copy(&text, T("Status.Adding"));
     else if (!view->present)
         dstr_copy(&text, T("Status.Absent"));
     else if (!view->agreed)
@@ -98,8 +99,7 @@ static void add_status(obs_properties_t *properties, const struct steering_view 
     dstr_free(&text);
 }
 
-// -- the portrait
-// ---------------------------------------------------------------------------------------------
+// --- the portrait
 
 static void cat_escaped(struct dstr *text, const char *plain)
 {
@@ -166,10 +166,12 @@ static void add_portraits(obs_properties_t *properties, const struct steering_vi
         obs_property_list_add_string(list, T("Portrait.None"), "");
     obs_property_set_long_description(list, T("Portrait.Description"));
     add_thumbnails(properties, view);
+    obs_property_t *photo = obs_properties_add_path(properties, SET_PHOTO, T("AddPhoto"), OBS_PATH_FILE,
+        "(*.jpg *.jpeg *.png *.webp *.avif *.tif *.tiff *.bmp)", NULL);
+    obs_property_set_long_description(photo, T("AddPhoto.Description"));
 }
 
-// -- what drives, and what is behind
-// --------------------------------------------------------------------------
+// --- what drives, and what is behind
 
 static bool on_driver(obs_properties_t *properties, obs_property_t *property, obs_data_t *settings)
 {
@@ -252,8 +254,7 @@ static void add_backgrounds(obs_properties_t *properties)
     obs_property_set_long_description(image, T("BackgroundImage.Description"));
 }
 
-// -- how it follows
-// -------------------------------------------------------------------------------------------
+// --- how it follows
 
 static bool on_calibrate(obs_properties_t *properties, obs_property_t *property, void *data)
 {
@@ -296,8 +297,7 @@ static obs_properties_t *quality(void)
     return group;
 }
 
-// -- the daemon
-// -----------------------------------------------------------------------------------------------
+// --- the daemon
 
 static void add_session(void *list, const char *session)
 {

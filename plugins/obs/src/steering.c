@@ -13,7 +13,7 @@
 
 static const float LOOK_S = 1.0f;
 static const uint64_t START_AGAIN_NS = 20000000000;
-enum { WATCH_MS = 1000, MOST_PENDING = 64, PATH_ROOM = 512, MOST_THUMBNAILS = 24 };
+enum { WATCH_MS = 1000, MOST_PENDING = 64, PATH_ROOM = 512, PHOTO_ROOM = 4097, MOST_THUMBNAILS = 24 };
 
 struct steering {
     obs_weak_source_t *source;
@@ -34,14 +34,15 @@ struct steering {
     bool plainly;          ///< the session could not be begun as wished: begin it with what is safe only
     uint64_t pending[MOST_PENDING]; ///< tickets of settings that were asked for
     size_t pending_count;
-    char aimed[ID_ROOM]; ///< the session that `steering_tick` told last
+    char photo[PHOTO_ROOM]; ///< of which a portrait is being made, or was last
+    bool added;             ///< it is done with: OBS's settings are to forget it
+    char aimed[ID_ROOM];    ///< the session that `steering_tick` told last
     float since_look_s;
     bool changed; ///< something that can be seen, since `steering_adopt`
     bool posted;  ///< `steering_adopt` is on its way
 };
 
-// -- telling OBS
-// ----------------------------------------------------------------------------------------------
+// --- telling OBS
 
 static void adopt_in_window_thread(void *data)
 {
@@ -84,8 +85,7 @@ static void say(struct steering *steering, const char *message)
     show_change(steering);
 }
 
-// -- asking the daemon
-// ----------------------------------------------------------------------------------------
+// --- asking the daemon
 
 static void expect(struct steering *steering, uint64_t ticket)
 {
@@ -244,8 +244,20 @@ static void start_if_wanted(struct steering *steering)
     show_change(steering);
 }
 
-// -- what comes back
-// ------------------------------------------------------------------------------------------
+// --- what comes back
+
+/// Make a portrait of a photo that was named just now.
+static void add_photo(struct steering *steering, const char *path)
+{
+    if (strcmp(steering->photo, path) == 0 || !steering->control)
+        return;
+    snprintf(steering->photo, sizeof(steering->photo), "%s", path);
+    if (!*path)
+        return;
+    steering->added = !sfx_control_add_portrait(steering->control, path);
+    steering->view.adding = !steering->added;
+    show_change(steering);
+}
 
 static void forget_session(struct steering *steering)
 {
@@ -274,6 +286,21 @@ static void take_start(struct steering *steering, const struct sfx_result *resul
     show_change(steering);
     if (steering->control)
         sfx_control_ask_presence(steering->control);
+}
+
+/// Show what was made of a photo; that it was not is told.
+static void take_portrait(struct steering *steering, const struct sfx_result *result)
+{
+    steering->view.adding = false;
+    steering->added = true;
+    say(steering, result->message);
+    show_change(steering);
+    if (result->code != SFX_OK)
+        return;
+    struct choices wanted = steering->known;
+    snprintf(wanted.portrait, ID_ROOM, "%s", result->subject);
+    ask_for(steering, &wanted);
+    ask_lists(steering);
 }
 
 static void take_portraits(struct steering *steering, const struct sfx_result *result)
@@ -377,6 +404,9 @@ static void take(struct steering *steering, const struct sfx_result *result)
     case SFX_STARTED:
         take_start(steering, result);
         break;
+    case SFX_PORTRAIT:
+        take_portrait(steering, result);
+        break;
     case SFX_PORTRAITS:
         take_portraits(steering, result);
         break;
@@ -410,8 +440,7 @@ static void on_result(void *param, const struct sfx_result *result)
     pthread_mutex_unlock(&steering->mutex);
 }
 
-// -- beginning and end
-// ----------------------------------------------------------------------------------------
+// --- beginning and end
 
 struct steering *steering_create(obs_source_t *source, const char *feed)
 {
@@ -490,6 +519,9 @@ void steering_update(struct steering *steering, const struct steering_aim *aim, 
     pthread_mutex_unlock(&steering->mutex);
     if (elsewhere)
         begin_control(steering);
+    pthread_mutex_lock(&steering->mutex);
+    add_photo(steering, obs_data_get_string(settings, SET_PHOTO));
+    pthread_mutex_unlock(&steering->mutex);
 }
 
 static void look(struct steering *steering)
@@ -529,6 +561,11 @@ bool steering_adopt(struct steering *steering, obs_data_t *settings)
     bool changed = steering->changed;
     steering->changed = false;
     choices_read(&chosen, settings, steering->feed);
+    if (steering->added) {
+        obs_data_set_string(settings, SET_PHOTO, "");
+        steering->photo[0] = 0;
+        steering->added = false;
+    }
     // The user's newest choice may be on its way here still, or on its way to the daemon.
     const bool settled = steering->view.agreed && !steering->pending_count &&
                          !choices_compare(&chosen, &steering->wished, ~0u) && !is_incomplete(&chosen);
@@ -540,8 +577,7 @@ bool steering_adopt(struct steering *steering, obs_data_t *settings)
     return changed;
 }
 
-// -- what users do
-// --------------------------------------------------------------------------------------------
+// --- what users do
 
 void steering_visit(struct steering *steering, steering_visitor *visit, void *data)
 {

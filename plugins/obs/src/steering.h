@@ -27,6 +27,7 @@ struct steering_view {
     bool present;  ///< a daemon serves
     bool starting; ///< one was started and does not serve yet
     bool agreed;   ///< there is a session
+    bool adding;   ///< a portrait is being made of a photo
     char session[ID_ROOM];
     char portraits[SESSION_PORTRAITS][ID_ROOM]; ///< of the session, in the order of the keys
     size_t portrait_count;

@@ -40,7 +40,6 @@ static void check(bool holds, const char *what)
 }
 
 // --- What the feed uses of OBS
-// --------------------------------------------------------------------------------
 
 /// Of the kind that OBS has; never freed, but gone.
 struct obs_source {
@@ -176,7 +175,6 @@ void blog(int level, const char *format, ...)
 }
 
 // --- What it draws with
-// ---------------------------------------------------------------------------------------
 
 static uint8_t drawn; ///< tone of the source that was drawn last; of the drawing thread alone
 
@@ -212,7 +210,6 @@ void snapshot_free(struct snapshot *snapshot)
 }
 
 // --- The threads
-// ----------------------------------------------------------------------------------------------
 
 static atomic_bool stopping;
 static atomic_uint_least64_t asked, given, pictures;

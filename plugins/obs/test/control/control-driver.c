@@ -113,6 +113,8 @@ static uint64_t request(struct sfx_control *control, char **words)
         return sfx_control_start(control);
     if (strcmp(what, "portraits") == 0)
         return sfx_control_list_portraits(control);
+    if (strcmp(what, "add") == 0)
+        return sfx_control_add_portrait(control, name);
     if (strcmp(what, "thumbnail") == 0)
         return sfx_control_get_thumbnail(control, name);
     if (strcmp(what, "devices") == 0)

@@ -52,6 +52,51 @@ void   streamfx__v1__portrait__free_unpacked
   assert(message->base.descriptor == &streamfx__v1__portrait__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
+void   streamfx__v1__photo__init
+                     (Streamfx__V1__Photo         *message)
+{
+  static const Streamfx__V1__Photo init_value = STREAMFX__V1__PHOTO__INIT;
+  *message = init_value;
+}
+size_t streamfx__v1__photo__get_packed_size
+                     (const Streamfx__V1__Photo *message)
+{
+  assert(message->base.descriptor == &streamfx__v1__photo__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t streamfx__v1__photo__pack
+                     (const Streamfx__V1__Photo *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &streamfx__v1__photo__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t streamfx__v1__photo__pack_to_buffer
+                     (const Streamfx__V1__Photo *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &streamfx__v1__photo__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Streamfx__V1__Photo *
+       streamfx__v1__photo__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Streamfx__V1__Photo *)
+     protobuf_c_message_unpack (&streamfx__v1__photo__descriptor,
+                                allocator, len, data);
+}
+void   streamfx__v1__photo__free_unpacked
+                     (Streamfx__V1__Photo *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &streamfx__v1__photo__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
 static const ProtobufCFieldDescriptor streamfx__v1__portrait__field_descriptors[8] =
 {
   {
@@ -179,5 +224,56 @@ const ProtobufCMessageDescriptor streamfx__v1__portrait__descriptor =
   streamfx__v1__portrait__field_indices_by_name,
   1,  streamfx__v1__portrait__number_ranges,
   (ProtobufCMessageInit) streamfx__v1__portrait__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor streamfx__v1__photo__field_descriptors[2] =
+{
+  {
+    "content",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    offsetof(Streamfx__V1__Photo, source_case),
+    offsetof(Streamfx__V1__Photo, content),
+    NULL,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "path",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    offsetof(Streamfx__V1__Photo, source_case),
+    offsetof(Streamfx__V1__Photo, path),
+    NULL,
+    &protobuf_c_empty_string,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned streamfx__v1__photo__field_indices_by_name[] = {
+  0,   /* field[0] = content */
+  1,   /* field[1] = path */
+};
+static const ProtobufCIntRange streamfx__v1__photo__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 2 }
+};
+const ProtobufCMessageDescriptor streamfx__v1__photo__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "streamfx.v1.Photo",
+  "Photo",
+  "Streamfx__V1__Photo",
+  "streamfx.v1",
+  sizeof(Streamfx__V1__Photo),
+  2,
+  streamfx__v1__photo__field_descriptors,
+  streamfx__v1__photo__field_indices_by_name,
+  1,  streamfx__v1__photo__number_ranges,
+  (ProtobufCMessageInit) streamfx__v1__photo__init,
   NULL,NULL,NULL    /* reserved[123] */
 };

@@ -17,6 +17,7 @@ PROTOBUF_C__BEGIN_DECLS
 #include "google/protobuf/timestamp.pb-c.h"
 
 typedef struct Streamfx__V1__Portrait Streamfx__V1__Portrait;
+typedef struct Streamfx__V1__Photo Streamfx__V1__Photo;
 
 
 /* --- enums --- */
@@ -42,6 +43,27 @@ struct  Streamfx__V1__Portrait
     , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0, 0, (char *)protobuf_c_empty_string, 0, 0,NULL, NULL }
 
 
+typedef enum {
+  STREAMFX__V1__PHOTO__SOURCE__NOT_SET = 0,
+  STREAMFX__V1__PHOTO__SOURCE_CONTENT = 1,
+  STREAMFX__V1__PHOTO__SOURCE_PATH = 2
+    PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(STREAMFX__V1__PHOTO__SOURCE__CASE)
+} Streamfx__V1__Photo__SourceCase;
+
+struct  Streamfx__V1__Photo
+{
+  ProtobufCMessage base;
+  Streamfx__V1__Photo__SourceCase source_case;
+  union {
+    ProtobufCBinaryData content;
+    char *path;
+  };
+};
+#define STREAMFX__V1__PHOTO__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&streamfx__v1__photo__descriptor) \
+    , STREAMFX__V1__PHOTO__SOURCE__NOT_SET, {0} }
+
+
 /* Streamfx__V1__Portrait methods */
 void   streamfx__v1__portrait__init
                      (Streamfx__V1__Portrait         *message);
@@ -61,10 +83,32 @@ Streamfx__V1__Portrait *
 void   streamfx__v1__portrait__free_unpacked
                      (Streamfx__V1__Portrait *message,
                       ProtobufCAllocator *allocator);
+/* Streamfx__V1__Photo methods */
+void   streamfx__v1__photo__init
+                     (Streamfx__V1__Photo         *message);
+size_t streamfx__v1__photo__get_packed_size
+                     (const Streamfx__V1__Photo   *message);
+size_t streamfx__v1__photo__pack
+                     (const Streamfx__V1__Photo   *message,
+                      uint8_t             *out);
+size_t streamfx__v1__photo__pack_to_buffer
+                     (const Streamfx__V1__Photo   *message,
+                      ProtobufCBuffer     *buffer);
+Streamfx__V1__Photo *
+       streamfx__v1__photo__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   streamfx__v1__photo__free_unpacked
+                     (Streamfx__V1__Photo *message,
+                      ProtobufCAllocator *allocator);
 /* --- per-message closures --- */
 
 typedef void (*Streamfx__V1__Portrait_Closure)
                  (const Streamfx__V1__Portrait *message,
+                  void *closure_data);
+typedef void (*Streamfx__V1__Photo_Closure)
+                 (const Streamfx__V1__Photo *message,
                   void *closure_data);
 
 /* --- services --- */
@@ -73,6 +117,7 @@ typedef void (*Streamfx__V1__Portrait_Closure)
 /* --- descriptors --- */
 
 extern const ProtobufCMessageDescriptor streamfx__v1__portrait__descriptor;
+extern const ProtobufCMessageDescriptor streamfx__v1__photo__descriptor;
 
 PROTOBUF_C__END_DECLS
 

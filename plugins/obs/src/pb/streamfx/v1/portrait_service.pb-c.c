@@ -7,6 +7,96 @@
 #endif
 
 #include "streamfx/v1/portrait_service.pb-c.h"
+void   streamfx__v1__create_portrait_request__init
+                     (Streamfx__V1__CreatePortraitRequest         *message)
+{
+  static const Streamfx__V1__CreatePortraitRequest init_value = STREAMFX__V1__CREATE_PORTRAIT_REQUEST__INIT;
+  *message = init_value;
+}
+size_t streamfx__v1__create_portrait_request__get_packed_size
+                     (const Streamfx__V1__CreatePortraitRequest *message)
+{
+  assert(message->base.descriptor == &streamfx__v1__create_portrait_request__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t streamfx__v1__create_portrait_request__pack
+                     (const Streamfx__V1__CreatePortraitRequest *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &streamfx__v1__create_portrait_request__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t streamfx__v1__create_portrait_request__pack_to_buffer
+                     (const Streamfx__V1__CreatePortraitRequest *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &streamfx__v1__create_portrait_request__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Streamfx__V1__CreatePortraitRequest *
+       streamfx__v1__create_portrait_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Streamfx__V1__CreatePortraitRequest *)
+     protobuf_c_message_unpack (&streamfx__v1__create_portrait_request__descriptor,
+                                allocator, len, data);
+}
+void   streamfx__v1__create_portrait_request__free_unpacked
+                     (Streamfx__V1__CreatePortraitRequest *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &streamfx__v1__create_portrait_request__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   streamfx__v1__create_portrait_response__init
+                     (Streamfx__V1__CreatePortraitResponse         *message)
+{
+  static const Streamfx__V1__CreatePortraitResponse init_value = STREAMFX__V1__CREATE_PORTRAIT_RESPONSE__INIT;
+  *message = init_value;
+}
+size_t streamfx__v1__create_portrait_response__get_packed_size
+                     (const Streamfx__V1__CreatePortraitResponse *message)
+{
+  assert(message->base.descriptor == &streamfx__v1__create_portrait_response__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t streamfx__v1__create_portrait_response__pack
+                     (const Streamfx__V1__CreatePortraitResponse *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &streamfx__v1__create_portrait_response__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t streamfx__v1__create_portrait_response__pack_to_buffer
+                     (const Streamfx__V1__CreatePortraitResponse *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &streamfx__v1__create_portrait_response__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Streamfx__V1__CreatePortraitResponse *
+       streamfx__v1__create_portrait_response__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Streamfx__V1__CreatePortraitResponse *)
+     protobuf_c_message_unpack (&streamfx__v1__create_portrait_response__descriptor,
+                                allocator, len, data);
+}
+void   streamfx__v1__create_portrait_response__free_unpacked
+                     (Streamfx__V1__CreatePortraitResponse *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &streamfx__v1__create_portrait_response__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
 void   streamfx__v1__list_portraits_request__init
                      (Streamfx__V1__ListPortraitsRequest         *message)
 {
@@ -187,6 +277,121 @@ void   streamfx__v1__get_portrait_thumbnail_response__free_unpacked
   assert(message->base.descriptor == &streamfx__v1__get_portrait_thumbnail_response__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
+static const ProtobufCFieldDescriptor streamfx__v1__create_portrait_request__field_descriptors[4] =
+{
+  {
+    "photo",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Streamfx__V1__CreatePortraitRequest, photo),
+    &streamfx__v1__photo__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "display_name",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Streamfx__V1__CreatePortraitRequest, display_name),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "id",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Streamfx__V1__CreatePortraitRequest, id),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "references",
+    4,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Streamfx__V1__CreatePortraitRequest, n_references),
+    offsetof(Streamfx__V1__CreatePortraitRequest, references),
+    &streamfx__v1__photo__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned streamfx__v1__create_portrait_request__field_indices_by_name[] = {
+  1,   /* field[1] = display_name */
+  2,   /* field[2] = id */
+  0,   /* field[0] = photo */
+  3,   /* field[3] = references */
+};
+static const ProtobufCIntRange streamfx__v1__create_portrait_request__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 4 }
+};
+const ProtobufCMessageDescriptor streamfx__v1__create_portrait_request__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "streamfx.v1.CreatePortraitRequest",
+  "CreatePortraitRequest",
+  "Streamfx__V1__CreatePortraitRequest",
+  "streamfx.v1",
+  sizeof(Streamfx__V1__CreatePortraitRequest),
+  4,
+  streamfx__v1__create_portrait_request__field_descriptors,
+  streamfx__v1__create_portrait_request__field_indices_by_name,
+  1,  streamfx__v1__create_portrait_request__number_ranges,
+  (ProtobufCMessageInit) streamfx__v1__create_portrait_request__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor streamfx__v1__create_portrait_response__field_descriptors[1] =
+{
+  {
+    "portrait",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Streamfx__V1__CreatePortraitResponse, portrait),
+    &streamfx__v1__portrait__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned streamfx__v1__create_portrait_response__field_indices_by_name[] = {
+  0,   /* field[0] = portrait */
+};
+static const ProtobufCIntRange streamfx__v1__create_portrait_response__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 1 }
+};
+const ProtobufCMessageDescriptor streamfx__v1__create_portrait_response__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "streamfx.v1.CreatePortraitResponse",
+  "CreatePortraitResponse",
+  "Streamfx__V1__CreatePortraitResponse",
+  "streamfx.v1",
+  sizeof(Streamfx__V1__CreatePortraitResponse),
+  1,
+  streamfx__v1__create_portrait_response__field_descriptors,
+  streamfx__v1__create_portrait_response__field_indices_by_name,
+  1,  streamfx__v1__create_portrait_response__number_ranges,
+  (ProtobufCMessageInit) streamfx__v1__create_portrait_response__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
 static const ProtobufCFieldDescriptor streamfx__v1__list_portraits_request__field_descriptors[2] =
 {
   {

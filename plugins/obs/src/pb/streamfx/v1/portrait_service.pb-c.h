@@ -16,6 +16,8 @@ PROTOBUF_C__BEGIN_DECLS
 
 #include "streamfx/v1/portrait.pb-c.h"
 
+typedef struct Streamfx__V1__CreatePortraitRequest Streamfx__V1__CreatePortraitRequest;
+typedef struct Streamfx__V1__CreatePortraitResponse Streamfx__V1__CreatePortraitResponse;
 typedef struct Streamfx__V1__ListPortraitsRequest Streamfx__V1__ListPortraitsRequest;
 typedef struct Streamfx__V1__ListPortraitsResponse Streamfx__V1__ListPortraitsResponse;
 typedef struct Streamfx__V1__GetPortraitThumbnailRequest Streamfx__V1__GetPortraitThumbnailRequest;
@@ -26,6 +28,30 @@ typedef struct Streamfx__V1__GetPortraitThumbnailResponse Streamfx__V1__GetPortr
 
 
 /* --- messages --- */
+
+struct  Streamfx__V1__CreatePortraitRequest
+{
+  ProtobufCMessage base;
+  Streamfx__V1__Photo *photo;
+  char *display_name;
+  char *id;
+  size_t n_references;
+  Streamfx__V1__Photo **references;
+};
+#define STREAMFX__V1__CREATE_PORTRAIT_REQUEST__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&streamfx__v1__create_portrait_request__descriptor) \
+    , NULL, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0,NULL }
+
+
+struct  Streamfx__V1__CreatePortraitResponse
+{
+  ProtobufCMessage base;
+  Streamfx__V1__Portrait *portrait;
+};
+#define STREAMFX__V1__CREATE_PORTRAIT_RESPONSE__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&streamfx__v1__create_portrait_response__descriptor) \
+    , NULL }
+
 
 struct  Streamfx__V1__ListPortraitsRequest
 {
@@ -70,6 +96,44 @@ struct  Streamfx__V1__GetPortraitThumbnailResponse
     , {0,NULL} }
 
 
+/* Streamfx__V1__CreatePortraitRequest methods */
+void   streamfx__v1__create_portrait_request__init
+                     (Streamfx__V1__CreatePortraitRequest         *message);
+size_t streamfx__v1__create_portrait_request__get_packed_size
+                     (const Streamfx__V1__CreatePortraitRequest   *message);
+size_t streamfx__v1__create_portrait_request__pack
+                     (const Streamfx__V1__CreatePortraitRequest   *message,
+                      uint8_t             *out);
+size_t streamfx__v1__create_portrait_request__pack_to_buffer
+                     (const Streamfx__V1__CreatePortraitRequest   *message,
+                      ProtobufCBuffer     *buffer);
+Streamfx__V1__CreatePortraitRequest *
+       streamfx__v1__create_portrait_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   streamfx__v1__create_portrait_request__free_unpacked
+                     (Streamfx__V1__CreatePortraitRequest *message,
+                      ProtobufCAllocator *allocator);
+/* Streamfx__V1__CreatePortraitResponse methods */
+void   streamfx__v1__create_portrait_response__init
+                     (Streamfx__V1__CreatePortraitResponse         *message);
+size_t streamfx__v1__create_portrait_response__get_packed_size
+                     (const Streamfx__V1__CreatePortraitResponse   *message);
+size_t streamfx__v1__create_portrait_response__pack
+                     (const Streamfx__V1__CreatePortraitResponse   *message,
+                      uint8_t             *out);
+size_t streamfx__v1__create_portrait_response__pack_to_buffer
+                     (const Streamfx__V1__CreatePortraitResponse   *message,
+                      ProtobufCBuffer     *buffer);
+Streamfx__V1__CreatePortraitResponse *
+       streamfx__v1__create_portrait_response__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   streamfx__v1__create_portrait_response__free_unpacked
+                     (Streamfx__V1__CreatePortraitResponse *message,
+                      ProtobufCAllocator *allocator);
 /* Streamfx__V1__ListPortraitsRequest methods */
 void   streamfx__v1__list_portraits_request__init
                      (Streamfx__V1__ListPortraitsRequest         *message);
@@ -148,6 +212,12 @@ void   streamfx__v1__get_portrait_thumbnail_response__free_unpacked
                       ProtobufCAllocator *allocator);
 /* --- per-message closures --- */
 
+typedef void (*Streamfx__V1__CreatePortraitRequest_Closure)
+                 (const Streamfx__V1__CreatePortraitRequest *message,
+                  void *closure_data);
+typedef void (*Streamfx__V1__CreatePortraitResponse_Closure)
+                 (const Streamfx__V1__CreatePortraitResponse *message,
+                  void *closure_data);
 typedef void (*Streamfx__V1__ListPortraitsRequest_Closure)
                  (const Streamfx__V1__ListPortraitsRequest *message,
                   void *closure_data);
@@ -166,6 +236,8 @@ typedef void (*Streamfx__V1__GetPortraitThumbnailResponse_Closure)
 
 /* --- descriptors --- */
 
+extern const ProtobufCMessageDescriptor streamfx__v1__create_portrait_request__descriptor;
+extern const ProtobufCMessageDescriptor streamfx__v1__create_portrait_response__descriptor;
 extern const ProtobufCMessageDescriptor streamfx__v1__list_portraits_request__descriptor;
 extern const ProtobufCMessageDescriptor streamfx__v1__list_portraits_response__descriptor;
 extern const ProtobufCMessageDescriptor streamfx__v1__get_portrait_thumbnail_request__descriptor;
