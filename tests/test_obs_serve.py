@@ -341,6 +341,7 @@ def test_a_source_of_obs_drives_the_portrait_and_its_pictures_go_to_the_worker_a
     status = studio.session().status
     feeds = [process for process in (studio.serve.pid, status.worker_pid) if holds_feed(process)]
     assert feeds == [status.worker_pid]
+    assert not [item for item in studio.items("driver") if item["itemValue"].startswith("feed:")]
     assert sings(studio.obs.shot("Webcam")[..., :3]), "the source that drives has the canary"
     for _ in range(20):
         assert not sings(studio.obs.shot(NAME)[..., :3])

@@ -6,7 +6,7 @@
 #include <string.h>
 #include <util/bmem.h>
 
-static const char JPEG_URI[] = "data:image/jpeg;base64,";
+static const char OUR_FEEDS[] = "feed:obs-", JPEG_URI[] = "data:image/jpeg;base64,";
 
 static void free_portraits(struct shelf *shelf)
 {
@@ -74,9 +74,11 @@ bool shelf_set_portraits(struct shelf *shelf, Streamfx__V1__Portrait *const *por
     return true;
 }
 
+/// Feeds of ours are chosen as sources of OBS.
 static bool can_drive(const Streamfx__V1__Device *device)
 {
-    return device->kind == STREAMFX__V1__DEVICE_KIND__DEVICE_KIND_DRIVING;
+    return device->kind == STREAMFX__V1__DEVICE_KIND__DEVICE_KIND_DRIVING &&
+           strncmp(device->spec, OUR_FEEDS, sizeof(OUR_FEEDS) - 1) != 0;
 }
 
 bool shelf_set_cameras(struct shelf *shelf, Streamfx__V1__Device *const *devices, size_t count)
