@@ -496,7 +496,7 @@ class TestInObs:
         colour = colour_source(320, 240, 0xFF80FF40)
         with scene_with(obs, "color_source_v3", "Seen", **colour), aimed(obs, "Seen") as reader:
             picture_of(reader)
-            slots = reader._memory.slots
+            slots = reader._slots._memory.slots
             assert any(slot.rgb.any() for slot in slots)
             reader.connection.close()
             until(lambda: not any(slot.rgb.any() for slot in slots), "the pictures are not wiped")
