@@ -114,25 +114,39 @@ void choices_read(struct choices *choices, obs_data_t *settings, const char *fee
     copy(choices->mouth, WORD_ROOM, obs_data_get_string(settings, SET_MOUTH));
 }
 
-bool choices_write(const struct choices *choices, obs_data_t *settings, const char *feed)
+static void write_background(const struct choices *choices, obs_data_t *settings)
 {
-    struct choices before;
-    choices_read(&before, settings, feed);
-    const unsigned changed = choices_compare(&before, choices, ~0u) | (~before.given & choices->given);
-    const bool by_obs = strcmp(choices->driver, feed) == 0;
-    obs_data_set_string(settings, SET_PORTRAIT, choices->portrait);
-    obs_data_set_string(settings, SET_DRIVER, by_obs ? DRIVER_OBS : choices->driver);
     obs_data_set_string(settings, SET_BACKGROUND, BACKGROUNDS[choices->background]);
     if (choices->background == STREAMFX__V1__BACKGROUND_KIND__BACKGROUND_KIND_COLOUR)
         obs_data_set_int(settings, SET_COLOUR, 0xff000000 | swapped(choices->colour));
     if (choices->background == STREAMFX__V1__BACKGROUND_KIND__BACKGROUND_KIND_IMAGE)
         obs_data_set_string(settings, SET_IMAGE, choices->image);
-    obs_data_set_bool(settings, SET_MIRROR, choices->mirror);
-    obs_data_set_bool(settings, SET_HIDDEN, choices->hidden);
+}
+
+bool choices_write(const struct choices *choices, obs_data_t *settings, const char *feed)
+{
+    struct choices before;
+    choices_read(&before, settings, feed);
+    const unsigned changed = choices_compare(&before, choices, CHOICE_ALL) | (~before.given & choices->given);
+    const bool by_obs = strcmp(choices->driver, feed) == 0;
+    // Nothing else is touched: another thread of OBS may be setting it.
+    if (changed & CHOICE_PORTRAIT)
+        obs_data_set_string(settings, SET_PORTRAIT, choices->portrait);
+    if (changed & CHOICE_DRIVER)
+        obs_data_set_string(settings, SET_DRIVER, by_obs ? DRIVER_OBS : choices->driver);
+    if (changed & CHOICE_BACKGROUND)
+        write_background(choices, settings);
+    if (changed & CHOICE_MIRROR)
+        obs_data_set_bool(settings, SET_MIRROR, choices->mirror);
+    if (changed & CHOICE_HIDDEN)
+        obs_data_set_bool(settings, SET_HIDDEN, choices->hidden);
     for (int gain = 0; gain < GAINS; gain++)
-        obs_data_set_double(settings, GAIN_KEYS[gain], choices->gains[gain]);
-    obs_data_set_string(settings, SET_REFINE, choices->refine);
-    obs_data_set_string(settings, SET_MOUTH, choices->mouth);
+        if (changed & choice_of_gain((enum sfx_gain)gain))
+            obs_data_set_double(settings, GAIN_KEYS[gain], choices->gains[gain]);
+    if (changed & CHOICE_REFINE)
+        obs_data_set_string(settings, SET_REFINE, choices->refine);
+    if (changed & CHOICE_MOUTH)
+        obs_data_set_string(settings, SET_MOUTH, choices->mouth);
     return changed != 0;
 }
 
@@ -143,8 +157,8 @@ void choices_of_session(struct choices *choices, const Streamfx__V1__Session *se
     const bool names_one = settings->selected && *settings->selected;
     const char *first = settings->n_portraits ? settings->portraits[0] : "";
     const int kind = settings->background->kind;
-    choices->given = ~0u;
     copy(choices->portrait, ID_ROOM, names_one ? settings->selected : first);
+    choices->given = *choices->portrait ? CHOICE_ALL : CHOICE_ALL & ~CHOICE_PORTRAIT;
     copy(choices->driver, TEXT_ROOM, settings->source);
     choices->background = kind > 0 && kind < BACKGROUND_COUNT
                               ? settings->background->kind

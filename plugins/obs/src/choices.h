@@ -41,6 +41,7 @@ enum choice {
     CHOICE_GAIN_GAZE = 1 << 7,
     CHOICE_REFINE = 1 << 8,
     CHOICE_MOUTH = 1 << 9,
+    CHOICE_ALL = (1 << 10) - 1,
 };
 
 enum { ID_ROOM = 41, TEXT_ROOM = 1100, WORD_ROOM = 24, GAINS = 3 };
@@ -65,7 +66,7 @@ void choices_default(obs_data_t *settings);
 /// Read OBS's settings. `feed`: the driver that stands for DRIVER_OBS ("feed:NAME").
 void choices_read(struct choices *choices, obs_data_t *settings, const char *feed);
 
-/// Write OBS's settings, all of them as chosen by the user. True if any of them changed.
+/// Write those of OBS's settings that differ, as chosen by the user. True if any did.
 bool choices_write(const struct choices *choices, obs_data_t *settings, const char *feed);
 
 /// Read a session of the daemon; everything in it counts as chosen.

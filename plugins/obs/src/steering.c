@@ -161,7 +161,7 @@ static void ask_for(struct steering *steering, const struct choices *wanted)
 {
     struct sfx_control *control = steering->control;
     const char *session = steering->view.session;
-    unsigned changed = choices_compare(&steering->known, wanted, ~0u);
+    unsigned changed = choices_compare(&steering->known, wanted, CHOICE_ALL);
     if (!control || !steering->view.agreed)
         return;
     if (is_incomplete(wanted))
@@ -358,9 +358,8 @@ static void agree(struct steering *steering)
 
 static void refuse(struct steering *steering, const struct sfx_result *result, bool setting)
 {
-    if (setting) { // what was wished is not to be had: OBS's settings will say what is
+    if (setting) { // refused, or there is another daemon by now: the session tells, or that it is no more
         say(steering, result->message);
-        steering->wished.given = 0;
         sfx_control_get_session(steering->control, steering->view.session);
     } else if (!steering->view.agreed) {
         say(steering, result->message);
@@ -391,7 +390,7 @@ static void take_session(struct steering *steering, const struct sfx_result *res
     steering->known = truth;
     if (!steering->view.agreed)
         agree(steering);
-    if (!steering->pending_count && choices_compare(&steering->wished, &steering->known, ~0u))
+    if (!steering->pending_count && choices_compare(&steering->wished, &steering->known, CHOICE_ALL))
         post(steering);
 }
 
@@ -511,7 +510,7 @@ void steering_update(struct steering *steering, const struct steering_aim *aim, 
     }
     if (steering->view.agreed) { // what the user did not touch may have changed in the daemon meanwhile
         struct choices wanted = steering->known;
-        choices_take(&wanted, &steering->wished, choices_compare(&before, &steering->wished, ~0u));
+        choices_take(&wanted, &steering->wished, choices_compare(&before, &steering->wished, CHOICE_ALL));
         ask_for(steering, &wanted);
     } else if (another && steering->view.present) {
         ensure(steering);
@@ -568,7 +567,7 @@ bool steering_adopt(struct steering *steering, obs_data_t *settings)
     }
     // The user's newest choice may be on its way here still, or on its way to the daemon.
     const bool settled = steering->view.agreed && !steering->pending_count &&
-                         !choices_compare(&chosen, &steering->wished, ~0u) && !is_incomplete(&chosen);
+                         !choices_compare(&chosen, &steering->wished, CHOICE_ALL) && !is_incomplete(&chosen);
     if (settled) {
         changed |= choices_write(&steering->known, settings, steering->feed);
         choices_read(&steering->wished, settings, steering->feed);
