@@ -383,6 +383,17 @@ def test_a_new_daemon_is_told_what_was_chosen_and_shows_nothing_that_was_hidden(
         studio.until_daemon(lambda one: one.status.state is State.LIVE)
 
 
+def test_what_is_chosen_while_no_daemon_is_there_is_asked_of_the_next(studio: Studio):
+    studio.serve.kill()
+    studio.serve.wait()
+    with serving(studio.obs):
+        studio.until_daemon(lambda one: one.status.state is State.LIVE)
+    studio.set(gain_head=0.9, portrait="astro")  # it has just been killed: nobody has noticed yet
+    with serving(studio.obs):
+        studio.until_daemon(lambda one: one.settings.gains.head == 0.9 and one.settings.shown() == "astro")
+        until(lambda: studio.settings()["gain_head"] == 0.9, 10)
+
+
 def test_the_portrait_is_back_soon_after_the_daemon_is(studio: Studio):
     """From the moment at which the new daemon can be asked for pictures to the source's own pixels."""
     waited = []
