@@ -61,7 +61,9 @@ class StreamfxError(Exception):
 
     def __str__(self) -> str:
         """One line: the cause, then the remedy. What is not printable (in a file's name) shows as "?"."""
-        line = f"{self.cause}. {self.remedy}." if self.remedy else f"{self.cause}."
+        line = " ".join(
+            part if part.endswith("?") else f"{part}." for part in (self.cause, self.remedy) if part
+        )
         # An escape code in a name must not steer the terminal.
         return "".join(c if c.isprintable() else "?" for c in " ".join(line.split()))
 

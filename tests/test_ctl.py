@@ -107,8 +107,10 @@ def test_settings(stage: Stage, ctl: Person):
     assert ctl("gains", "--head", "0.5", "--gaze", "0") == "gains of one: head 0.5, expression 1, gaze 0\n"
     assert session.settings.gains == Gains(0.5, 1.0, 0.0)
     assert "head 0.5" in ctl("gains")
-    ctl("background", "colour", "#112233")
-    assert session.settings.background == Background(BackgroundKind.COLOUR, "#112233")
+    for written in (["colour", "#112233"], ["color", "#123"], ["rgb(17, 34, 51)"]):
+        ctl("background", "keep")
+        ctl("background", *written)
+        assert session.settings.background == Background(BackgroundKind.COLOUR, "#112233")
     ctl("background", "image", str(stage.root / "room.png"))
     assert session.settings.background.image == stage.root / "room.png"
     ctl("background", "blur")
@@ -130,7 +132,9 @@ def test_settings(stage: Stage, ctl: Person):
     ("words", "code"),
     [
         (["background", "colour"], 2),
-        (["background", "colour", "red"], 2),
+        (["background", "colour", "redd"], 2),
+        (["background", "blurr"], 2),
+        (["background", "red", "red"], 2),
         (["background", "keep", "what"], 2),
         (["background", "remove", "what"], 2),
         (["background", "image", "/etc/passwd"], 2),

@@ -132,9 +132,9 @@ def _add_settings(actions: Subparsers) -> None:
     for name in ("head", "expression", "gaze"):
         gains.add_argument(f"--{name}", type=options.gain, metavar="N", help="0 to 1.5")
     background = _leaf(actions, "background", ctl_actions.background, "what is seen behind the person")
-    what = "remove: clear in OBS's plugin, black in cameras, previews and recordings"
-    background.add_argument("kind", choices=("keep", "blur", "colour", "image", "remove"), help=what)
-    background.add_argument("value", nargs="?", metavar="VALUE", help="'#rrggbb', or an image file")
+    background.add_argument("what", metavar="WHAT", help=options.BACKGROUNDS)
+    what = "after the words colour (or color) and image: which one"
+    background.add_argument("value", nargs="?", metavar="VALUE", help=what)
     badge = _leaf(actions, "badge", ctl_actions.badge, "a line of text in the picture's corner")
     badge.add_argument("text", metavar="TEXT", help="at most 40 characters; '' for none")
     _leaf(actions, "hide", ctl_actions.hide, "show the idle portrait whatever the driver does")

@@ -13,11 +13,20 @@ from streamfx.cli.show import print_json
 from streamfx.errors import ResourceMissing, UsageError
 from streamfx.feeds import is_feed
 from streamfx.files import PHOTO, read_bytes
-from streamfx.session.settings import Background, BackgroundKind, Output, SessionSettings
+from streamfx.notation import colour
+from streamfx.session.settings import (
+    Background,
+    BackgroundKind,
+    Output,
+    SessionSettings,
+    background_named,
+)
 
 if TYPE_CHECKING:
     from streamfx.client import Client, Portrait, Session
 
+_KINDS: Final = dict.fromkeys(("colour", "color"), "a colour, as green or '#00b140'") | {"image": "a file"}
+"""Words for backgrounds that another word follows, and what that is."""
 _LARGEST_PHOTO: Final = 20_000_000
 """bytes: what a daemon takes."""
 
@@ -200,18 +209,23 @@ def gains(client: Client, arguments: argparse.Namespace) -> None:
 
 
 def background(client: Client, arguments: argparse.Namespace) -> None:
-    """Kept, blurred, a colour, an image, or removed."""
-    kind, value = BackgroundKind(arguments.kind), arguments.value
-    wants = {BackgroundKind.COLOUR: "a colour, as '#00b140'", BackgroundKind.IMAGE: "a file"}.get(kind)
-    if (wants is not None) != (value is not None):
-        cause = f"background {kind} needs {wants}" if wants else f"background {kind} takes no value"
-        raise UsageError(cause, "See `streamfx ctl background --help`")
-    chosen = Background(kind)
-    if kind is BackgroundKind.COLOUR:
-        chosen = Background(kind, colour=value)
-    elif kind is BackgroundKind.IMAGE:
-        chosen = Background(kind, image=Path(named_file(arguments, value)))
-    _change(client, arguments, SessionSettings(background=chosen), ["background"], f"background is {kind}")
+    """Kept, blurred, removed, a colour or an image; as `live --background` takes it, or in two words."""
+    what, value = arguments.what, arguments.value
+    if what in _KINDS:
+        if value is None:
+            raise UsageError(f"background {what} needs a value", f"Name {_KINDS[what]}")
+    elif value is not None:
+        raise UsageError(f"background {what} takes no value", f"Give {value} alone")
+    if what == BackgroundKind.IMAGE:
+        chosen = Background(BackgroundKind.IMAGE, image=Path(value))
+    elif what in _KINDS:
+        chosen = Background(BackgroundKind.COLOUR, colour=colour(value))
+    else:
+        chosen = background_named(what)
+    if chosen.image is not None:
+        chosen = replace(chosen, image=Path(named_file(arguments, value or what)))
+    text = f"background is {chosen.colour if chosen.kind is BackgroundKind.COLOUR else chosen.kind}"
+    _change(client, arguments, SessionSettings(background=chosen), ["background"], text)
 
 
 def badge(client: Client, arguments: argparse.Namespace) -> None:

@@ -115,10 +115,10 @@ def _background(text: str) -> Background:
     """As in the daemon's settings; a picture is found before anything is started."""
     from dataclasses import replace
 
-    from streamfx.daemon.config import background
     from streamfx.files import PHOTO, check_readable
+    from streamfx.session.settings import background_named
 
-    asked = background(text)
+    asked = background_named(text)
     return replace(asked, image=check_readable(asked.image, PHOTO)) if asked.image else asked
 
 

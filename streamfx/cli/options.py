@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from streamfx import notation
 from streamfx.errors import UsageError
 from streamfx.files import check_writable, same_file
 
@@ -27,15 +28,22 @@ OFF: Final = "off"
 """`--refine`: no network."""
 PROCEDURAL: Final = "procedural"
 """`--mouth`: no network."""
+BACKGROUNDS: Final = (
+    "keep, blur, a colour (green, '#00b140'), a picture's file, "
+    "or remove (clear in OBS's plugin, black elsewhere)"
+)
+"""What `--background` and `ctl background` take."""
 
 
 def frame_size(text: str) -> tuple[int, int]:
-    """`640x480` as (width, height); even, within SIZES."""
+    """`640x480` or `720p` as (width, height); even, within SIZES."""
     low, high = SIZES
     try:
-        width, height = (int(part) for part in text.lower().split("x"))
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no size; write it as 640x480") from None
+        width, height = notation.frame_size(text)
+    except UsageError as error:
+        raise argparse.ArgumentTypeError(
+            f"{error.cause}; {error.remedy[:1].lower()}{error.remedy[1:]}"
+        ) from None
     if not (low <= width <= high and low <= height <= high):
         raise argparse.ArgumentTypeError(f"{text} is outside {low}x{low} to {high}x{high}")
     if width % 2 or height % 2:

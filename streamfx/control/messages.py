@@ -11,8 +11,9 @@ from google.protobuf.descriptor import EnumDescriptor
 from google.protobuf.message import Message
 
 from streamfx.control.v1 import motion_pb2, session_pb2
-from streamfx.errors import SettingRefused
+from streamfx.errors import SettingRefused, UsageError
 from streamfx.frames import Quality
+from streamfx.notation import colour
 from streamfx.session.motion import MotionNumbers
 from streamfx.session.settings import (
     Background,
@@ -116,6 +117,10 @@ def _flat(settings: SessionSettings) -> dict[str, Value]:
 
 def _settings(flat: Mapping[str, Value]) -> SessionSettings:
     image = flat["background.image"]
+    try:
+        written = colour(flat["background.colour"])
+    except UsageError as error:
+        raise SettingRefused("background.colour", error.cause, error.remedy) from error
     return SessionSettings(
         output=Output(
             camera=flat["output.camera"],
@@ -123,9 +128,7 @@ def _settings(flat: Mapping[str, Value]) -> SessionSettings:
             fps=flat["output.fps"],
         ),
         gains=Gains(**{name: flat[f"gains.{name}"] for name in _NESTED["gains"]}),
-        background=Background(
-            flat["background.kind"], flat["background.colour"], Path(image) if image else None
-        ),
+        background=Background(flat["background.kind"], written, Path(image) if image else None),
         **{name: flat[name] for name in _PLAIN},
     )
 

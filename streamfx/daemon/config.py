@@ -5,9 +5,9 @@ autostart = true
 portraits = ["me"]             by default all that there are, the newest first
 source = "auto"                see SessionSettings for these ("feed:NAME" among them) and their defaults
 camera = "auto"
-size = "640x480"
+size = "640x480"               or "720p", "1080p", ...
 fps = 30
-background = "keep"            or "blur", "remove", "#00b140", or a path
+background = "keep"            or "blur", "remove", a colour ("green", "#00b140"), or a picture's path
 mirror = false
 mirror_preview = false
 badge = ""
@@ -50,16 +50,16 @@ from streamfx.devices import camera_device
 from streamfx.errors import SettingRefused, UsageError
 from streamfx.feeds import is_feed
 from streamfx.files import ANY_FILE, read_bytes
+from streamfx.notation import frame_size
 from streamfx.session.settings import (
     AUTO,
     DEMO,
     NOTHING,
     REMOTE,
-    Background,
-    BackgroundKind,
     Gains,
     Output,
     SessionSettings,
+    background_named,
     check,
 )
 
@@ -97,11 +97,11 @@ class SessionTable:
             SettingRefused: one makes no sense.
         """
         settings = SessionSettings(
-            output=Output(self.camera, frame_size(self.size), self.fps),
+            output=Output(self.camera, _size(self.size), self.fps),
             source=source(self.source),
             portraits=self.portraits,
             gains=Gains(self.head, self.expression, self.gaze),
-            background=background(self.background),
+            background=background_named(self.background),
             mirror=self.mirror,
             mirror_preview=self.mirror_preview,
             badge=self.badge,
@@ -189,27 +189,6 @@ def parse_config(text: str) -> DaemonConfig:
     return config
 
 
-def frame_size(text: str) -> tuple[int, int]:
-    """`640x480` as (width, height).
-
-    Raises:
-        SettingRefused: it is none.
-    """
-    width, cross, height = text.lower().partition("x")
-    if not (cross and width.isdecimal() and height.isdecimal() and len(text) < _LONGEST_SIZE):
-        raise SettingRefused("size", f"it is {text!r}", "Write it as 640x480")
-    return int(width), int(height)
-
-
-def background(text: str) -> Background:
-    """`keep`, `blur`, `remove`, a colour as #00b140, or the path of a picture."""
-    if text in (BackgroundKind.KEEP, BackgroundKind.BLUR, BackgroundKind.REMOVE):
-        return Background(BackgroundKind(text))
-    if text.startswith("#"):
-        return Background(BackgroundKind.COLOUR, colour=text)
-    return Background(BackgroundKind.IMAGE, image=Path(text).expanduser().resolve())
-
-
 def source(text: str) -> str:
     """What drives, a file by its resolved path: who opens it follows no link."""
     if text in (AUTO, NOTHING, REMOTE, DEMO) or camera_device(text) is not None or is_feed(text):
@@ -217,7 +196,13 @@ def source(text: str) -> str:
     return str(Path(text).expanduser().resolve())
 
 
-_LONGEST_SIZE: Final = 12
+def _size(text: str) -> tuple[int, int]:
+    try:
+        return frame_size(text)
+    except UsageError as error:
+        raise SettingRefused("size", error.cause, error.remedy) from error
+
+
 _TABLES: Final[dict[str, type]] = {
     "session": SessionTable,
     "control": ControlTable,

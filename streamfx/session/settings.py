@@ -11,6 +11,7 @@ from typing import Final
 
 from streamfx.errors import SettingRefused, UsageError
 from streamfx.feeds import feed_name
+from streamfx.notation import colour, nearest
 
 SIDES: Final = (64, 1920)
 """px: smallest and largest side of a live picture."""
@@ -40,6 +41,7 @@ _WORDS: Final = {
     "mouth": ("lite", "paper", "procedural"),
     "device": ("cpu", CUDA),
 }
+_BACKGROUND_WORDS: Final = ("keep", "blur", "remove")
 _COLOUR: Final = re.compile(r"#[0-9a-fA-F]{6}")
 
 
@@ -124,6 +126,27 @@ class SessionSettings:
     def shown(self) -> str:
         """Identifier of the portrait that is shown; empty without any."""
         return self.selected or next(iter(self.portraits), "")
+
+
+def background_named(text: str) -> Background:
+    """`keep`, `blur`, `remove`, a colour as CSS writes it (`green`, `#00b140`), or the path of a picture.
+
+    A word is never a file where it is a colour: `./green` is the file.
+
+    Raises:
+        SettingRefused: a word that is none of these.
+    """
+    if text in _BACKGROUND_WORDS:
+        return Background(BackgroundKind(text))
+    path = Path(text).expanduser()
+    if path.name == text and not path.suffix:
+        try:
+            return Background(BackgroundKind.COLOUR, colour=colour(text))
+        except UsageError as error:
+            if not path.is_file():
+                remedy = nearest(text, _BACKGROUND_WORDS) or error.remedy
+                raise SettingRefused("background", f"{error.cause} and no file", remedy) from error
+    return Background(BackgroundKind.IMAGE, image=path.resolve())
 
 
 def check(settings: SessionSettings) -> None:
