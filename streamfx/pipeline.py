@@ -109,7 +109,8 @@ def load_portrait(
         seen = [
             sitter.reference(other, choose_face(analyser.faces(other.rgb), other.name)) for other in others
         ]
-    findings = (*bystanders(faces), *checked, *(finding for one in seen for finding in one.findings))
+    told = (finding for one in seen for finding in one.findings)
+    findings = (*photo.findings, *bystanders(faces), *checked, *told)
     rig = solve_rig(photo, face, person, geometry, size, seen)
     if cache is not None:
         cache.save(rig, findings)

@@ -167,22 +167,6 @@ def test_common_formats_give_the_same_picture(tmp_path: Path, name: str, picture
     assert photo.rgb[20, 52].max() < 40
 
 
-def test_sixteen_bit_grey_keeps_its_tones(tmp_path: Path):
-    ramp = np.linspace(0, 65535, 64).astype(np.uint16)[None].repeat(16, 0)
-    photo = load_photo(_saved(tmp_path / "deep.png", Image.fromarray(ramp)))
-    assert photo.rgb[8, :, 0] == pytest.approx(ramp[8] / 257, abs=1)
-
-
-def test_transparency_lies_on_grey_and_an_animation_shows_its_first_picture(tmp_path: Path):
-    clear = np.dstack([RED_LEFT, np.full((40, 60), 0, np.uint8)])
-    assert load_photo(_saved(tmp_path / "clear.png", Image.fromarray(clear))).rgb[20, 8] == pytest.approx(
-        128, abs=1
-    )
-    first, second = Image.fromarray(RED_LEFT), Image.fromarray(RED_LEFT[:, ::-1])
-    film = _saved(tmp_path / "film.gif", first, save_all=True, append_images=[second])
-    assert load_photo(film).rgb[20, 8, 0] > 200
-
-
 def _png(width: int, height: int) -> bytes:
     """A PNG that claims a size and holds next to nothing."""
     buffer = io.BytesIO()

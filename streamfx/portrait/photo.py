@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import re
+import struct
 import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,10 +13,14 @@ from typing import Final
 
 import numpy as np
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+from PIL.TiffImagePlugin import TiffImageFile
 
 from streamfx import files
 from streamfx.errors import PhotoUnreadable
 from streamfx.frames import U8
+from streamfx.portrait.checks import Finding
+from streamfx.portrait.colour import Chromaticities, Coding, coded, to_srgb, with_gamma
+from streamfx.portrait.fill import to_u8
 
 MAX_BYTES: Final = 60 * 2**20
 MAX_PIXELS: Final = 100_000_000
@@ -25,13 +30,28 @@ WORKING_PIXELS: Final = 12_000_000
 _FORMATS: Final = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "AVIF", "JPEG2000", "PPM")
 """Pillow's rarer formats are refused: that is where its decompression bombs were found."""
 
+_AS_JPEG: Final = "Export it as JPEG with the camera's or any photo program"
 _FOREIGN: Final = (
     (rb"(?s)....ftyp(?:hei|hev|mif1|msf1)", "a HEIC photo", "Save it as JPEG (phones and viewers export it)"),
+    (rb"(?s)....ftypcrx |FUJIFILMCCD-RAW|IIU\x00|II\x52\x4f|MMOR|FOVb", "a camera's RAW file", _AS_JPEG),
     (rb"(?s)....ftyp|\x1a\x45\xdf\xa3|RIFF....AVI ", "a video", "Save one of its pictures as JPEG"),
+    (rb"II[*+]\x00|MM\x00[*+]", "a TIFF of a kind (RAW, or a rare coding)", "Export it as JPEG or PNG"),
+    (rb"8BPS", "a Photoshop document", "Save it as JPEG or PNG"),
     (rb"%PDF", "a PDF document", "Save it as JPEG or PNG"),
     (rb"(?s)\s*<.{0,400}<svg|\s*<svg", "an SVG drawing", "Save it as JPEG or PNG"),
 )
 """First bytes of what people take for a photo, its name, and what to do."""
+
+_DNG_VERSION, _SUBFILE, _PHOTOMETRIC, _SUB_IFDS = 50706, 254, 262, 330  # TIFF tags
+_SENSOR = (32803, 34892)  # photometric: a colour filter array, and what was made of one
+_WHITE_IS_ZERO = 0  # photometric
+_MANY_TIMES = 4  # a page so many times larger than the first is the picture, the first its preview
+_MOST_PAGES = 64  # looked at
+_COLOURS = {"1": "L"}  # what modes without a palette become; others RGB
+_BY_SPACE = {"GRAY": "L", "RGB": "RGB"}  # modes that profiles take
+_OPAQUE = 250  # alpha from which on a pixel counts as opaque
+_LEAST_CLEAR = 0.005  # of the picture that is transparent, from which on it is told
+_HEADER = 65536  # bytes in which an AVIF file's properties stand
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +63,8 @@ class Photo:
     sha256: str
     """Of the file's bytes."""
     name: str
+    findings: tuple[Finding, ...] = ()
+    """What about the file may make it look otherwise than expected."""
 
     @property
     def size(self) -> tuple[int, int]:
@@ -51,34 +73,76 @@ class Photo:
 
 
 def load_photo(path: Path) -> Photo:
-    """Read a photo, upright by its EXIF, colours in sRGB, transparency over mid-grey.
+    """Read a photo as viewers show it: upright by its EXIF, colours in sRGB, transparency over white.
 
-    Of several pictures in a file, the first.
+    Of several pictures in a file the first, unless that one is the small preview of another.
 
     Raises:
-        PhotoUnreadable: not an image, damaged, too large, or of a refused format.
+        PhotoUnreadable: not an image, damaged, too large, a RAW file, or of a refused format.
     """
     data = files.read_bytes(path, MAX_BYTES, files.PHOTO)
-    rgb = _decode(data, path.name)
-    return Photo(rgb, hashlib.sha256(data).hexdigest(), path.name)
+    rgb, findings = _decode(data, path.name)
+    return Photo(rgb, hashlib.sha256(data).hexdigest(), path.name, findings)
 
 
-def _decode(data: bytes, name: str) -> U8:
+def _decode(data: bytes, name: str) -> tuple[U8, tuple[Finding, ...]]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
+                findings = _chosen_page(image, name)
                 _check_size(image, name)
                 image.draft("RGB", _draft_size(image))
-                return _upright_rgb(image)
+                rgb, more = _upright_rgb(image, _coding(image, data))
+                return rgb, (*findings, *more)
     except UnidentifiedImageError as error:
         raise _foreign(data, name) from error
     except Image.DecompressionBombError as error:
         raise _too_large(name, f"it has {_megapixels(error)} megapixels") from error
-    except (OSError, ValueError, SyntaxError, EOFError, MemoryError, IndexError) as error:
+    except (OSError, ValueError, SyntaxError, EOFError, MemoryError, IndexError, struct.error) as error:
         raise PhotoUnreadable(
             f"{name} is damaged or cut short: {_short(error)}", "Copy or export the photo again"
         ) from error
+
+
+def _chosen_page(image: Image.Image, name: str) -> tuple[Finding, ...]:
+    """Go to the page that is the photo, and tell where there are others."""
+    if isinstance(image, TiffImageFile):
+        _refuse_raw(image, name)
+    pages = getattr(image, "n_frames", 1)
+    if pages < 2 or image.format == "MPO":  # a phone's second picture is a depth or brightness map
+        return ()
+    chosen = _largest_page(image, min(pages, _MOST_PAGES)) if isinstance(image, TiffImageFile) else 0
+    image.seek(chosen)
+    if chosen:
+        return ()  # the first was its preview: nobody misses it
+    remedy = "Save the one that you mean as JPEG, if it is another"
+    return (Finding(f"the file holds {pages} pictures; the first is animated", remedy),)
+
+
+def _largest_page(image: TiffImageFile, pages: int) -> int:
+    """Number of the page that is the photo: the first, unless that is the preview of another."""
+    areas, reduced = [], []
+    for page in range(pages):
+        image.seek(page)
+        areas.append(image.size[0] * image.size[1])
+        reduced.append(int(image.tag_v2.get(_SUBFILE, 0)) & 1)
+    largest = int(np.argmax(areas))
+    return largest if reduced[0] or areas[largest] >= _MANY_TIMES * areas[0] else 0
+
+
+def _refuse_raw(image: TiffImageFile, name: str) -> None:
+    """Raises PhotoUnreadable for a RAW file: what Pillow sees of it is a thumbnail."""
+    tags = image.tag_v2
+    raw = _DNG_VERSION in tags or tags.get(_PHOTOMETRIC) in _SENSOR
+    # A first picture that is marked as reduced, with the whole one in a part that Pillow does not read.
+    hidden = int(tags.get(_SUBFILE, 0)) & 1 and _SUB_IFDS in tags
+    if raw or hidden:
+        width, height = image.size
+        raise PhotoUnreadable(
+            f"{name} is a camera's RAW file, and its own picture of {width} x {height} pixels a preview",
+            _AS_JPEG,
+        )
 
 
 def _foreign(data: bytes, name: str) -> PhotoUnreadable:
@@ -114,43 +178,100 @@ def _draft_size(image: Image.Image) -> tuple[int, int]:
     return max(1, round(image.size[0] * factor)), max(1, round(image.size[1] * factor))
 
 
-def _upright_rgb(image: Image.Image) -> U8:
+def _upright_rgb(image: Image.Image, coding: Coding) -> tuple[U8, tuple[Finding, ...]]:
     image.load()
     ImageOps.exif_transpose(image, in_place=True)
+    profile = image.info.get("icc_profile")
+    image = _plain(_eight_bit(image))
     width, height = image.size
     if width * height > WORKING_PIXELS:
         image.thumbnail(_draft_size(image), Image.Resampling.LANCZOS)
-    picture = np.array(_to_srgb(_eight_bit(image)), np.uint8)
-    return np.ascontiguousarray(picture)
+    if not image.mode.endswith("A"):
+        return _in_srgb(image, profile, coding)
+    alpha = np.array(image.getchannel("A"), np.uint8)
+    rgb, findings = _in_srgb(image.convert(image.mode[:-1]), profile, coding)
+    if clear := float((alpha < _OPAQUE).mean()):
+        rgb = to_u8(rgb * (alpha / np.float32(255))[..., None] + (255 - alpha.astype(np.float32))[..., None])
+    if clear >= _LEAST_CLEAR:
+        cause = f"{100 * clear:.0f} % of the photo is transparent and shown white"
+        findings += (Finding(cause, "Put the background that you want behind it"),)
+    return rgb, findings
 
 
 def _eight_bit(image: Image.Image) -> Image.Image:
-    """16-bit and float greys are scaled to 8 bit: Pillow's own conversion would clip them to white."""
-    if image.mode.startswith("I") or image.mode == "F":
-        values = np.asarray(image, np.float32)
-        top = 65535.0 if image.mode.startswith("I") else max(float(values.max()), 1e-6)
-        return Image.fromarray(np.clip(values / top * 255, 0, 255).astype(np.uint8))
-    if "A" in image.mode or "transparency" in image.info:
-        rgba = image.convert("RGBA")
-        ground = Image.new("RGBA", rgba.size, (128, 128, 128, 255))
-        ground.info = dict(image.info)
-        return Image.alpha_composite(ground, rgba)
-    return image
+    """Greys of 16 or 32 bits and floats in 8 bits: Pillow's own conversion would clip them to white."""
+    if not image.mode.startswith("I") and image.mode != "F":
+        return image
+    values = np.asarray(image).astype(np.float32)
+    tops = (1.0, 255.0, 65535.0) if image.mode == "F" else (65535.0,)
+    most = float(np.nanmax(values))
+    top = next((top for top in tops if most <= top), most)
+    shown = np.nan_to_num(values) / top
+    if isinstance(image, TiffImageFile) and image.tag_v2.get(_PHOTOMETRIC) == _WHITE_IS_ZERO:
+        shown = 1 - shown
+    grey = Image.fromarray(to_u8(255 * shown))
+    clear = image.info.get("transparency")
+    if isinstance(clear, int):
+        grey.putalpha(Image.fromarray(np.where(values == clear, 0, 255).astype(np.uint8)))
+    return grey
 
 
-def _to_srgb(image: Image.Image) -> Image.Image:
-    profile = image.info.get("icc_profile")
-    if profile and image.mode in {"RGB", "CMYK"}:
+def _plain(image: Image.Image) -> Image.Image:
+    """Without palette and odd modes: L, LA, RGB, RGBA, CMYK or LAB."""
+    if image.mode == "RGBX" or not image.has_transparency_data:
+        return (
+            image
+            if image.mode in {"L", "RGB", "CMYK", "LAB"}
+            else image.convert(_COLOURS.get(image.mode, "RGB"))
+        )
+    return image.convert("LA" if image.mode in {"L", "LA", "La"} else "RGBA")
+
+
+def _in_srgb(image: Image.Image, profile: bytes | None, coding: Coding) -> tuple[U8, tuple[Finding, ...]]:
+    """u8 [H,W,3]: an opaque picture's colours, by its profile if it has one that fits."""
+    findings: tuple[Finding, ...] = ()
+    if image.mode == "LAB":
+        image = _by_profile(image, ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")))
+    elif profile:
         try:
-            source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-            converted = ImageCms.profileToProfile(
-                image, source, ImageCms.createProfile("sRGB"), outputMode="RGB"
-            )
+            return np.array(_by_profile(image, ImageCms.ImageCmsProfile(io.BytesIO(profile))), np.uint8), ()
         except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
-            converted = None  # a broken profile is no reason to refuse a good photo
-        if converted is not None:
-            return converted
-    return image.convert("RGB")
+            cause = "its colour profile is damaged or of another kind and was left out: colours may be off"
+            findings = (Finding(cause, "Save the photo again as sRGB"),)
+    rgb = np.array(image.convert("RGB"), np.uint8)
+    return (rgb if coding.is_srgb else to_srgb(rgb, coding)), findings
+
+
+def _by_profile(image: Image.Image, source: ImageCms.ImageCmsProfile) -> Image.Image:
+    """Raises ImageCms.PyCMSError where the profile is damaged or not for such a picture."""
+    image = image.convert(_BY_SPACE.get(source.profile.xcolor_space.strip(), image.mode))
+    intent = ImageCms.Intent(source.profile.rendering_intent)
+    srgb = ImageCms.createProfile("sRGB")
+    made = ImageCms.profileToProfile(image, source, srgb, renderingIntent=intent, outputMode="RGB")
+    if made is None:
+        raise ImageCms.PyCMSError("no picture")
+    return made
+
+
+def _coding(image: Image.Image, data: bytes) -> Coding:
+    """What the file says of its numbers, beside a profile."""
+    if image.format == "PNG":
+        if (found := data.find(b"\x00\x00\x00\x04cICP", 0, max(data.find(b"IDAT"), 0))) >= 0:
+            return coded(data[found + 8], data[found + 9])
+        if "srgb" in image.info:
+            return Coding()
+        return with_gamma(image.info.get("gamma"), _primaries(image.info.get("chromaticity")))
+    if image.format == "AVIF" and (found := data.find(b"colrnclx", 0, _HEADER)) >= 0:
+        return coded(*struct.unpack_from(">HH", data, found + 8))
+    return Coding()
+
+
+def _primaries(white_red_green_blue: tuple[float, ...] | None) -> Chromaticities | None:
+    """PNG's cHRM, in the order of `colour.Chromaticities`."""
+    if white_red_green_blue is None or len(white_red_green_blue) != 8:
+        return None
+    white, red, green, blue = zip(white_red_green_blue[::2], white_red_green_blue[1::2], strict=True)
+    return red, green, blue, white
 
 
 def _short(error: BaseException) -> str:

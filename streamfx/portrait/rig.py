@@ -23,7 +23,7 @@ from streamfx.portrait.reference import Reference
 from streamfx.portrait.skin import solve_skin, spread_lids, spread_lips
 from streamfx.topology import FACE_OVAL, FACE_VERTICES, LIP_LOWER, LIP_UPPER
 
-VERSION = 9
+VERSION = 10
 """Raise it when a change here makes cached rigs stale."""
 
 _SOFTNESS = 1.5  # px of the person's outline in a frame 480 px high
