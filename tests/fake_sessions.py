@@ -156,6 +156,8 @@ class FakeSession:
         self.calibrated = 0
         self.seq = 0
         self.fault: BaseException | None = None
+        self.shown: dict[str, object] = {}
+        """Of the status, what is to be another than usual."""
 
     def update(self, settings):
         check(settings)
@@ -171,7 +173,7 @@ class FakeSession:
     def status(self):
         if self.fault:
             raise self.fault
-        return SessionStatus(
+        status = SessionStatus(
             id=self.id,
             state=State.HIDDEN if self.settings.hidden else State.LIVE,
             quality=Quality.FULL,
@@ -184,6 +186,7 @@ class FakeSession:
             readying=self.settings.portraits[1:],
             worker_pid=4321,
         )
+        return replace(status, **self.shown)
 
     def preview(self):
         latest: Latest[Rendered] = Latest()

@@ -12,12 +12,12 @@ from control_stage import make_certificates, raw_call, staged
 from fake_sessions import FakeSessions, devices
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from streamfx.client import CallRefused, Client
+from streamfx.client import CallRefused, Client, DaemonUnreachable, DaemonUntrusted
 from streamfx.control.auth import TABLE, Permission
 from streamfx.control.options import ControlOptions
 from streamfx.control.server import ControlServer
 from streamfx.control.tokens import make_token, read_token
-from streamfx.errors import OutputError, StreamfxError, UsageError
+from streamfx.errors import OutputError, UsageError
 from streamfx.session.settings import SessionSettings
 
 SESSIONS = "/streamfx.v1.SessionService/"
@@ -64,7 +64,7 @@ def test_tls_with_a_token(tmp_path: Path, papers: Path, caplog: pytest.LogCaptur
                 client.list_sessions()
         with (
             Client.connect(address, token=full) as client,  # the system trusts no such authority
-            pytest.raises(StreamfxError, match="No daemon answers"),
+            pytest.raises(DaemonUntrusted, match="--ca"),
         ):
             client.list_sessions()
         assert len(stage.sessions.kept) == 1
@@ -99,7 +99,7 @@ def test_mutual_tls(tmp_path: Path, papers: Path):
             assert client.list_sessions() == []
         with (
             Client.connect(address, authority=papers / "ca.pem") as client,
-            pytest.raises(StreamfxError, match="No daemon answers"),
+            pytest.raises(DaemonUnreachable, match="--cert"),
         ):
             client.list_sessions()
 

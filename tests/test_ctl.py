@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,9 @@ from streamfx.control.options import ControlOptions
 from streamfx.control.tokens import make_token
 from streamfx.frames import Quality
 from streamfx.session.settings import Background, BackgroundKind, Gains
+from streamfx.session.status import CameraStatus
+
+ROOT = str(Path(__file__).parents[1])
 
 
 @pytest.fixture
@@ -91,9 +95,37 @@ def test_sessions(stage: Stage, ctl: Person, tmp_path: Path):
     assert "live, FULL, portrait me, 30.0 fps, latency 30 ms (p95 41)" in ctl("status")
     assert ctl.json("status")["counters"]["published"] == 100
     stage.session("second")
-    assert "Name one: --session main or second" in ctl("status", code=2)
-    assert ctl("sessions", "delete", "--session", "main") == "session main has ended\n"
-    assert list(stage.sessions.kept) == ["second"]
+    assert "Name the one to end: main or second" in ctl("sessions", "delete", code=2)
+    assert "not allowed with" in ctl("sessions", "delete", "main", "--session", "second", code=2)
+    assert ctl.json("sessions", "show", "second")["id"] == "second"
+    assert ctl("sessions", "delete", "main") == "session main has ended\n"
+    assert ctl("sessions", "delete", "--session", "second") == "session second has ended\n"
+    assert not stage.sessions.kept
+
+
+def test_of_several_sessions_the_shown_one_is_meant(
+    stage: Stage, ctl: Person, capsys: pytest.CaptureFixture[str]
+):
+    """Read by a call's program before shown in OBS, that before a camera nobody reads, else the first."""
+    first, second, third = (stage.session(name) for name in ("one", "two", "three"))
+    nothing = CameraStatus("", "", None, "")
+    unread = CameraStatus("streamfx", "/dev/video10", 0, "")
+    for changes, meant in (
+        ({}, "one"),
+        ({second: {"camera": unread}}, "two"),
+        ({second: {"camera": unread}, third: {"ring_readers": 1}}, "three"),
+        ({second: {"camera": replace(unread, readers=1)}, third: {"ring_readers": 2}}, "two"),
+        ({first: {"ring_readers": 1}, third: {"ring_readers": 2}}, "one"),
+    ):
+        for session in (first, second, third):
+            session.shown = {"camera": nothing, **changes.get(session, {})}
+        capsys.readouterr()
+        assert main(["ctl", "status", "--json", "--address", str(stage.server.socket)]) == 0
+        out, err = capsys.readouterr()
+        assert json.loads(out)["id"] == meant
+        others = " or ".join(name for name in ("one", "two", "three") if name != meant)
+        assert err == f"streamfx: session {meant} is meant; name another with --session {others}\n"
+    assert ctl.json("status", "--session", "three")["id"] == "three"
 
 
 def test_settings(stage: Stage, ctl: Person):
@@ -248,9 +280,11 @@ def test_nobody_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     assert capsys.readouterr().err.endswith("Start one: streamfx serve.\n")
 
 
-def test_by_tls_from_elsewhere(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def test_by_tls_from_elsewhere(tmp_path: Path):
+    """In processes of their own: what gRPC's C core would print is no line of ours."""
     make_certificates(tmp_path)
     make_token(tmp_path / "token")
+    (tmp_path / "garbage.pem").write_text("no PEM")
     options = ControlOptions(
         listen="127.0.0.1:0",
         tls_certificate=tmp_path / "daemon.pem",
@@ -258,10 +292,26 @@ def test_by_tls_from_elsewhere(tmp_path: Path, capsys: pytest.CaptureFixture[str
         token_file=tmp_path / "token",
     )
     with staged(tmp_path, options) as stage:
-        where = ["--address", f"127.0.0.1:{stage.server.ports[0]}", "--ca", str(tmp_path / "ca.pem")]
-        assert main(["ctl", "devices", *where, "--token-file", str(tmp_path / "token")]) == 0
-        assert main(["ctl", "devices", *where]) == 1
-    assert "does not know this caller" in capsys.readouterr().err
+        address = f"127.0.0.1:{stage.server.ports[0]}"
+        known = ["--address", address, "--ca", "ca.pem", "--token-file", "token"]
+        for words, said in (
+            (known, ""),
+            (["--address", address, "--ca", "ca.pem"], "The daemon does not know this caller. Give --token-"),
+            (["--address", address], "signed by nobody who is trusted here. Name who signed it with --ca"),
+            (["--address", address, "--ca", "client.pem"], "Name who signed it with --ca FILE"),
+            (["--address", address, "--ca", "garbage.pem"], "garbage.pem holds no certificate"),
+            ([*known, "--cert", "client.pem"], "A certificate and its key go together"),
+            ([*known, "--cert", "client.pem", "--key", "daemon.key"], "are no certificate and its key"),
+            (["--address", "127.0.0.1:1"], "No daemon answers at 127.0.0.1:1"),
+        ):
+            done = subprocess.run(
+                [sys.executable, "-m", "streamfx", "ctl", "devices", *words],
+                cwd=tmp_path, env={**os.environ, "PYTHONPATH": ROOT}, capture_output=True, text=True,
+                check=False, timeout=60,
+            )  # fmt: skip
+            assert said in done.stderr, done
+            assert done.stderr.count("\n") == (1 if said else 0), done
+            assert (done.returncode == 0) == (not said)
 
 
 def test_help_needs_no_grpc():

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 DESCRIPTION: Final = """\
 Ask a running daemon (streamfx serve): its portraits, its sessions and what they show.
-Where it has but one session, --session may be left out."""
+Without --session the one is meant that is shown: the only one, or of several the one whose camera a program
+reads, that OBS shows, or that has a camera; else the one that began first."""
 
 EPILOG: Final = """\
   streamfx ctl portraits add me.jpg --id me         make a photo ready
@@ -68,7 +69,7 @@ def _leaf(
     where.add_argument("--cert", type=Path, metavar="PEM", help="own certificate, where it asks for one")
     where.add_argument("--key", type=Path, metavar="PEM", help="key of the own certificate")
     if session:
-        where.add_argument("--session", metavar="ID", default="", help="which session (the only one)")
+        where.add_argument("--session", metavar="ID", default="", help="which session (the one shown)")
     add_json(leaf)
     leaf.set_defaults(run=run, action=action)
     return leaf
@@ -101,7 +102,10 @@ def _add_portraits(actions: Subparsers) -> None:
 def _add_sessions(actions: Subparsers) -> None:
     group = _group(actions, "sessions", "what is shown, by which camera, driven by whom")
     _leaf(group, "list", ctl_actions.list_sessions, "show the sessions", session=False)
-    _leaf(group, "show", ctl_actions.show_session, "show a session's settings and status")
+    show = _leaf(
+        group, "show", ctl_actions.show_session, "show a session's settings and status", session=False
+    )
+    _add_session(show)
     create = _leaf(group, "create", ctl_actions.create_session, "begin a session", session=False)
     add = create.add_argument
     add("--id", default="", metavar="ID", help="1 to 40 of a-z, 0-9 and - (made)")
@@ -119,7 +123,7 @@ def _add_sessions(actions: Subparsers) -> None:
     add("--refine", choices=(*options.PROFILES, options.OFF), default="lite", help="network (lite)")
     add("--mouth", choices=(*options.PROFILES, options.PROCEDURAL), default="lite", help="mouth (lite)")
     add("--device", choices=options.DEVICES, default="cpu", help="what renders, and decodes a video (cpu)")
-    _leaf(group, "delete", ctl_actions.delete_session, "end a session")
+    _add_session(_leaf(group, "delete", ctl_actions.delete_session, "end a session", session=False))
 
 
 def _add_settings(actions: Subparsers) -> None:
@@ -156,6 +160,13 @@ def _add_streams(actions: Subparsers) -> None:
     record = _leaf(actions, "record", ctl_streams.record, "record what a session shows; Ctrl-C ends it")
     record.add_argument("file", metavar="FILE", help="to be made on the daemon's machine: .mp4")
     record.add_argument("--duration", type=options.seconds, metavar="SECONDS", help="where to end")
+
+
+def _add_session(leaf: argparse.ArgumentParser) -> None:
+    """Which session, as the object of a command about sessions, or by the option that all have."""
+    which = leaf.add_mutually_exclusive_group()
+    which.add_argument("session", metavar="ID", nargs="?", default=argparse.SUPPRESS, help="which session")
+    which.add_argument("--session", metavar="ID", default="", help="the same, as everywhere else")
 
 
 def _add_target(leaf: argparse.ArgumentParser) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -32,21 +33,28 @@ _LARGEST_PHOTO: Final = 20_000_000
 
 
 def session_id(client: Client, arguments: argparse.Namespace) -> str:
-    """The session that is meant: the named one, or the only one.
+    """The session that is meant: the named one, the only one, or of several the one that is shown.
 
     Raises:
         ResourceMissing: there is none.
-        UsageError: there are several.
     """
     if arguments.session:
         return str(arguments.session)
-    ids = [session.id for session in client.list_sessions()]
-    if not ids:
+    sessions = client.list_sessions()
+    if not sessions:
         remedy = "Begin one: streamfx ctl sessions create --portrait ID"
         raise ResourceMissing("session", "", "There is no session", remedy)
-    if len(ids) > 1:
-        raise UsageError(f"There are {len(ids)} sessions", f"Name one: --session {' or '.join(ids)}")
-    return ids[0]
+    found = max(sessions, key=_is_shown)  # of equals the first, which began first
+    if len(sessions) > 1:
+        others = " or ".join(one.id for one in sessions if one is not found)
+        sys.stderr.write(f"streamfx: session {found.id} is meant; name another with --session {others}\n")
+    return found.id
+
+
+def _is_shown(session: Session) -> tuple[bool, bool, bool]:
+    """Whether people see it, the surest sign first: a camera that is read, OBS, a camera."""
+    status = session.status
+    return bool(status.camera.readers), status.ring_readers > 0, bool(status.camera.device)
 
 
 def named_file(arguments: argparse.Namespace, name: str) -> str:
@@ -161,7 +169,13 @@ def create_session(client: Client, arguments: argparse.Namespace) -> None:
 
 
 def delete_session(client: Client, arguments: argparse.Namespace) -> None:
-    """End it."""
+    """End it. Of several none is guessed: what is ended is gone.
+
+    Raises:
+        UsageError: there are several, and none is named.
+    """
+    if not arguments.session and len(ids := [one.id for one in client.list_sessions()]) > 1:
+        raise UsageError(f"There are {len(ids)} sessions", f"Name the one to end: {' or '.join(ids)}")
     id = session_id(client, arguments)
     client.delete_session(id)
     _done(arguments, {"deleted": id}, f"session {id} has ended")

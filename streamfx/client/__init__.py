@@ -9,9 +9,17 @@
 Errors are those of streamfx.errors, as the daemon raised them, and those of streamfx.client.errors.
 """
 
+import streamfx.control  # noqa: F401 - before all that imports gRPC: it keeps gRPC's log lines from people
 from streamfx.client.aio import AsyncClient
 from streamfx.client.calls import Portrait, Preview, Progress, Session
-from streamfx.client.errors import CallError, CallRefused, CallTimedOut, DaemonFailed, DaemonUnreachable
+from streamfx.client.errors import (
+    CallError,
+    CallRefused,
+    CallTimedOut,
+    DaemonFailed,
+    DaemonUnreachable,
+    DaemonUntrusted,
+)
 from streamfx.client.sync import Client
 from streamfx.control.ports import PreviewFormat
 
@@ -23,6 +31,7 @@ __all__ = [
     "Client",
     "DaemonFailed",
     "DaemonUnreachable",
+    "DaemonUntrusted",
     "Portrait",
     "Preview",
     "PreviewFormat",

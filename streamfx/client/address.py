@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -50,7 +51,7 @@ def way(
         certificate, key: PEM of the client, where the daemon asks for it (mTLS).
 
     Raises:
-        UsageError: the address has neither form, or a PEM file cannot be read.
+        UsageError: the address has neither form, or a PEM file cannot be read or is none.
         DaemonUnreachable: none runs, where that can be told (Windows).
     """
     text = str(address if address is not None else default_socket())
@@ -63,6 +64,7 @@ def way(
     host, _, port = text.rpartition(":")
     if not host or not port.isdecimal():
         raise UsageError(f"{text!r} is no address", "Write a socket's path, or HOST:PORT")
+    _check_papers(authority, certificate, key)
     credentials = grpc.ssl_channel_credentials(_read(authority), _read(key), _read(certificate))
     return Way(text, credentials, _bearer(token) if token else ())
 
@@ -80,6 +82,28 @@ def _local(path: Path) -> Way:
 
 def _bearer(token: str) -> tuple[tuple[str, str], ...]:
     return (("authorization", f"Bearer {token}"),)
+
+
+def _check_papers(authority: Path | None, certificate: Path | None, key: Path | None) -> None:
+    """Find fault with PEM files here: gRPC's C core would say nothing of use, or abort the program.
+
+    Raises:
+        UsageError: one cannot be read, holds no PEM, or the key is missing or another certificate's.
+    """
+    if (certificate is None) != (key is None):
+        raise UsageError("A certificate and its key go together", "Give both --cert and --key, or neither")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    try:
+        if authority is not None:
+            context.load_verify_locations(cadata=(_read(authority) or b"").decode("ascii", "replace"))
+    except (ssl.SSLError, ValueError) as error:  # ValueError: it is empty
+        raise UsageError(f"{authority} holds no certificate", "Give --ca a PEM file") from error
+    try:
+        if certificate is not None and key is not None and _read(certificate) and _read(key):
+            context.load_cert_chain(certificate, key, password=str)  # no word: it is not asked for one
+    except ssl.SSLError as error:
+        cause = f"{certificate} and {key} are no certificate and its key"
+        raise UsageError(cause, "Give two PEM files that belong together, the key unlocked") from error
 
 
 def _read(file: Path | None) -> bytes | None:

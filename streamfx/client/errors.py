@@ -23,6 +23,10 @@ class DaemonUnreachable(CallError):  # noqa: N818 - leaves are named by what hap
     """Nobody answers at the address, or the connection broke."""
 
 
+class DaemonUntrusted(CallError):  # noqa: N818
+    """Who answers has no certificate that is trusted here, or none for this address."""
+
+
 class CallRefused(CallError):  # noqa: N818
     """The daemon does not know the caller, or does not allow this."""
 
@@ -61,6 +65,45 @@ _BY_CODE: Final[dict[grpc.StatusCode, tuple[type[CallError], str, str]]] = {
     ),
     _Code.INTERNAL: (DaemonFailed, "The daemon failed in a way that nobody foresaw", "Its log says how"),
 }
+_UNREACHABLE: Final[tuple[tuple[str, type[CallError], str, str], ...]] = (
+    (
+        "certificate has expired",
+        DaemonUntrusted,
+        "The certificate of the daemon at {address} has expired",
+        "Have it renewed there",
+    ),
+    (
+        "CERTIFICATE_VERIFY_FAILED",
+        DaemonUntrusted,
+        "The certificate of the daemon at {address} is signed by nobody who is trusted here",
+        "Name who signed it with --ca FILE",
+    ),
+    (
+        "Hostname Verification Check failed",
+        DaemonUntrusted,
+        "The certificate of the daemon at {address} is for another name",
+        "Use a name that stands in it, or have one made for this address",
+    ),
+    (
+        "WRONG_VERSION_NUMBER",
+        DaemonUntrusted,
+        "What answers at {address} does not speak TLS",
+        "Check the port",
+    ),
+    (
+        "errors resolving",
+        DaemonUnreachable,
+        "The host of {address} is not known here",
+        "Check its spelling",
+    ),
+    (
+        "Socket closed",
+        DaemonUnreachable,
+        "The daemon at {address} hung up",
+        "It may ask for a certificate, --cert and --key; or start it again: streamfx serve",
+    ),
+)
+"""Of what is unavailable, by gRPC's own words: why."""
 _LEAVES: Final = {
     kind.__name__: kind
     for kind in vars(errors).values()
@@ -74,9 +117,12 @@ def from_call(error: grpc.RpcError, address: str) -> StreamfxError:
     if status is not None and (made := _made_again(status)) is not None:
         return made
     code: grpc.StatusCode = getattr(error, "code", lambda: _Code.UNKNOWN)()
-    kind, cause, remedy = _BY_CODE.get(
-        code, (CallError, f"The call ended as {code.name}", "Look at the daemon's log")
-    )
+    unknown = (CallError, f"The call ended as {code.name}", "Look at the daemon's log")
+    found = _BY_CODE.get(code, unknown)
+    if code is _Code.UNAVAILABLE:
+        said: str = getattr(error, "details", str)() or ""
+        found = next((row[1:] for row in _UNREACHABLE if row[0] in said), found)
+    kind, cause, remedy = found
     return kind(cause.format(address=address), remedy)
 
 

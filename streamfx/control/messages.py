@@ -181,6 +181,7 @@ def status_message(status: SessionStatus) -> session_pb2.SessionStatus:
         readying=status.readying,
         worker_pid=status.worker_pid,
         trouble=status.trouble,
+        ring_readers=status.ring_readers,
     )
     _put_latency(message, status.latency_ms)
     _put_ends(message, status.source, status.camera)
@@ -217,6 +218,7 @@ def status_value(id: str, message: session_pb2.SessionStatus) -> SessionStatus:
         readying=tuple(message.readying),
         worker_pid=message.worker_pid,
         trouble=message.trouble,
+        ring_readers=message.ring_readers,
     )
 
 

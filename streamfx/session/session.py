@@ -210,6 +210,7 @@ class Session:
         return SessionStatus(
             self.id, self._state(driven, settings), account.quality, account.fps, latency, driven, camera,
             counters, settings.shown(), readying, self._supervisor.pid, self._trouble(driven, camera),
+            self._ring_readers(),
         )  # fmt: skip
 
     def _state(self, source: SourceStatus, settings: SessionSettings) -> State:
@@ -227,6 +228,9 @@ class Session:
     def _trouble(self, source: SourceStatus, camera: CameraStatus) -> str:
         refused = self._refused.get(self._settings.shown(), "")
         return self._supervisor.trouble or refused or source.trouble or camera.trouble
+
+    def _ring_readers(self) -> int:
+        return self._handover.readers if self._handover is not None else 0
 
     def _camera_status(self, trouble: str) -> CameraStatus:
         camera = self._publisher.camera
@@ -316,8 +320,13 @@ class Session:
             camera = self._publisher.camera
             self._readers = camera.readers() if camera is not None else None
             unknown = camera is not None and self._readers is None
-            ring = self._handover is not None and self._handover.readers
-            if unknown or self._readers or ring or self._publisher.previews or self._is_recording():
+            if (
+                unknown
+                or self._readers
+                or self._ring_readers()
+                or self._publisher.previews
+                or self._is_recording()
+            ):
                 self._looked_ns = monotonic_ns()
             if self._is_wanted(self._settings) != wanted:
                 wanted = not wanted

@@ -113,3 +113,5 @@ class SessionStatus:
     """0 while there is none."""
     trouble: str = ""
     """What is wrong and what to do, one line; empty while all is well."""
+    ring_readers: int = 0
+    """Programs that show its pictures now from the ring (session/handover.py)."""

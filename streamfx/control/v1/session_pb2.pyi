@@ -142,7 +142,7 @@ class Background(_message.Message):
     def __init__(self, kind: _Optional[_Union[BackgroundKind, str]] = ..., colour: _Optional[str] = ..., image: _Optional[str] = ...) -> None: ...
 
 class SessionStatus(_message.Message):
-    __slots__ = ("state", "quality", "fps", "latency", "source", "camera", "counters", "portrait_id", "readying", "worker_pid", "trouble")
+    __slots__ = ("state", "quality", "fps", "latency", "source", "camera", "counters", "portrait_id", "readying", "worker_pid", "trouble", "ring_readers")
     STATE_FIELD_NUMBER: _ClassVar[int]
     QUALITY_FIELD_NUMBER: _ClassVar[int]
     FPS_FIELD_NUMBER: _ClassVar[int]
@@ -154,6 +154,7 @@ class SessionStatus(_message.Message):
     READYING_FIELD_NUMBER: _ClassVar[int]
     WORKER_PID_FIELD_NUMBER: _ClassVar[int]
     TROUBLE_FIELD_NUMBER: _ClassVar[int]
+    RING_READERS_FIELD_NUMBER: _ClassVar[int]
     state: SessionState
     quality: Quality
     fps: float
@@ -165,7 +166,8 @@ class SessionStatus(_message.Message):
     readying: _containers.RepeatedScalarFieldContainer[str]
     worker_pid: int
     trouble: str
-    def __init__(self, state: _Optional[_Union[SessionState, str]] = ..., quality: _Optional[_Union[Quality, str]] = ..., fps: _Optional[float] = ..., latency: _Optional[_Union[Percentiles, _Mapping]] = ..., source: _Optional[_Union[SourceStatus, _Mapping]] = ..., camera: _Optional[_Union[CameraStatus, _Mapping]] = ..., counters: _Optional[_Union[Counters, _Mapping]] = ..., portrait_id: _Optional[str] = ..., readying: _Optional[_Iterable[str]] = ..., worker_pid: _Optional[int] = ..., trouble: _Optional[str] = ...) -> None: ...
+    ring_readers: int
+    def __init__(self, state: _Optional[_Union[SessionState, str]] = ..., quality: _Optional[_Union[Quality, str]] = ..., fps: _Optional[float] = ..., latency: _Optional[_Union[Percentiles, _Mapping]] = ..., source: _Optional[_Union[SourceStatus, _Mapping]] = ..., camera: _Optional[_Union[CameraStatus, _Mapping]] = ..., counters: _Optional[_Union[Counters, _Mapping]] = ..., portrait_id: _Optional[str] = ..., readying: _Optional[_Iterable[str]] = ..., worker_pid: _Optional[int] = ..., trouble: _Optional[str] = ..., ring_readers: _Optional[int] = ...) -> None: ...
 
 class Percentiles(_message.Message):
     __slots__ = ("p50_ms", "p95_ms", "p99_ms")

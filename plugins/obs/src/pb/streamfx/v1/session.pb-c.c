@@ -946,7 +946,7 @@ const ProtobufCMessageDescriptor streamfx__v1__background__descriptor =
   (ProtobufCMessageInit) streamfx__v1__background__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor streamfx__v1__session_status__field_descriptors[11] =
+static const ProtobufCFieldDescriptor streamfx__v1__session_status__field_descriptors[12] =
 {
   {
     "state",
@@ -1080,6 +1080,18 @@ static const ProtobufCFieldDescriptor streamfx__v1__session_status__field_descri
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "ring_readers",
+    12,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT32,
+    0,   /* quantifier_offset */
+    offsetof(Streamfx__V1__SessionStatus, ring_readers),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned streamfx__v1__session_status__field_indices_by_name[] = {
   5,   /* field[5] = camera */
@@ -1089,6 +1101,7 @@ static const unsigned streamfx__v1__session_status__field_indices_by_name[] = {
   7,   /* field[7] = portrait_id */
   1,   /* field[1] = quality */
   8,   /* field[8] = readying */
+  11,   /* field[11] = ring_readers */
   4,   /* field[4] = source */
   0,   /* field[0] = state */
   10,   /* field[10] = trouble */
@@ -1097,7 +1110,7 @@ static const unsigned streamfx__v1__session_status__field_indices_by_name[] = {
 static const ProtobufCIntRange streamfx__v1__session_status__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 11 }
+  { 0, 12 }
 };
 const ProtobufCMessageDescriptor streamfx__v1__session_status__descriptor =
 {
@@ -1107,7 +1120,7 @@ const ProtobufCMessageDescriptor streamfx__v1__session_status__descriptor =
   "Streamfx__V1__SessionStatus",
   "streamfx.v1",
   sizeof(Streamfx__V1__SessionStatus),
-  11,
+  12,
   streamfx__v1__session_status__field_descriptors,
   streamfx__v1__session_status__field_indices_by_name,
   1,  streamfx__v1__session_status__number_ranges,

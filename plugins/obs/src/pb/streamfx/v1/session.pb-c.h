@@ -336,10 +336,11 @@ struct  Streamfx__V1__SessionStatus
   char **readying;
   int32_t worker_pid;
   char *trouble;
+  int32_t ring_readers;
 };
 #define STREAMFX__V1__SESSION_STATUS__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&streamfx__v1__session_status__descriptor) \
-    , STREAMFX__V1__SESSION_STATE__SESSION_STATE_UNSPECIFIED, STREAMFX__V1__QUALITY__QUALITY_UNSPECIFIED, 0, NULL, NULL, NULL, NULL, (char *)protobuf_c_empty_string, 0,NULL, 0, (char *)protobuf_c_empty_string }
+    , STREAMFX__V1__SESSION_STATE__SESSION_STATE_UNSPECIFIED, STREAMFX__V1__QUALITY__QUALITY_UNSPECIFIED, 0, NULL, NULL, NULL, NULL, (char *)protobuf_c_empty_string, 0,NULL, 0, (char *)protobuf_c_empty_string, 0 }
 
 
 struct  Streamfx__V1__Percentiles
