@@ -72,6 +72,7 @@ def run(arguments: argparse.Namespace) -> int:
     with until_told(), Daemon(DaemonOptions(size=arguments.size)) as daemon:
         chosen = tuple(_portrait(path, daemon.portraits, arguments).id for path in arguments.portrait)
         session = daemon.sessions.create(_with_portraits(settings, tuple(dict.fromkeys(chosen))))
+        daemon.listen()
         _tell_where(session)
         _follow(session, arguments.duration)
     print("\nended" if sys.stdout.isatty() else "ended", flush=True)

@@ -90,10 +90,11 @@ def run(arguments: argparse.Namespace) -> int:
     level = logging.INFO if arguments.verbose else logging.WARNING
     log_to_stderr(level, as_json=arguments.log_json)
     with until_told(), Daemon(options) as daemon:
+        _begin(daemon, config)
+        daemon.listen()
         print(f"listening at {daemon.control.socket}", flush=True)
         for port in daemon.control.ports:
             print(f"listening by TLS at port {port}", flush=True)
-        _begin(daemon, config)
         _notify("READY=1")
         threading.Event().wait()  # until a signal raises
     return 0

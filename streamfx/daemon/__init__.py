@@ -49,18 +49,22 @@ class DaemonOptions:
 
 
 class Daemon:
-    """All resources of a daemon, from entering to leaving the `with` block."""
+    """All resources of a daemon, from entering to leaving the `with` block.
+
+    Clients are heard from `listen` on. Whoever begins a session does so before: a client that sees the daemon
+    without one, as OBS's plugin does, begins its own.
+    """
 
     def __init__(self, options: DaemonOptions, camera: OpenCamera = open_camera) -> None:
         self._options, self._camera = options, camera
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
-        """Make everything.
+        """Make everything; no client is heard yet.
 
         Raises:
             ResourceBusy: another daemon of this user runs.
-            UsageError: clients could reach it in an unsafe way, or not at all.
+            UsageError: clients could reach it in an unsafe way.
             OutputError: a folder cannot be made.
         """
         entered = False
@@ -78,8 +82,20 @@ class Daemon:
     ) -> None:
         self._stack.close()
 
+    def listen(self) -> None:
+        """Hear clients from now on; call it once.
+
+        Raises:
+            ResourceBusy: another daemon listens there.
+            UsageError: clients cannot reach it there.
+        """
+        self.control.start()
+        if self._options.metrics:
+            self._stack.callback(Metrics(self._options.metrics, self.sessions).close)
+
     def _open(self) -> None:
         options = self._options
+        options.control.check()
         with ExitStack() as stack:
             stack.callback(_log.info, "the daemon has ended")
             _make_private(options.runtime)
@@ -93,9 +109,6 @@ class Daemon:
                 self.sessions, partial(list_devices, options.runtime), options.control
             )
             stack.callback(self.control.stop)
-            self.control.start()
-            if options.metrics:
-                stack.callback(Metrics(options.metrics, self.sessions).close)
             self._stack = stack.pop_all()
 
 

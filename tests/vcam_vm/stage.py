@@ -211,6 +211,7 @@ class Serving(Actor):
         options = DaemonOptions(data=self._folder / "data", runtime=self._folder, control=control, size=SIZE)
         with Daemon(options) as daemon:
             session = daemon.sessions.create(SessionSettings(Output(DEVICE, SIZE, FPS), "none"))
+            daemon.listen()
             while True:
                 log.add(session.status().counters.published)
                 time.sleep(0.1)
