@@ -63,6 +63,11 @@ def demo_motion_file() -> Path:
     return Path(__file__).parent / "assets" / "demo.sfxm"
 
 
+def font_file() -> Path:
+    """The font that ships with streamfx, DejaVu Sans: Latin, Greek, Cyrillic, Hebrew, Arabic and more."""
+    return Path(__file__).parent / "assets" / "DejaVuSans.ttf"
+
+
 def offline() -> bool:
     """Whether `STREAMFX_OFFLINE` forbids fetching anything (set, and not 0)."""
     return os.environ.get("STREAMFX_OFFLINE", "") not in ("", "0")

@@ -56,6 +56,7 @@ def add_parser(subparsers: Subparsers) -> None:
     add("--duration", type=options.seconds, metavar="SECONDS", help="where to end; needed for a webcam")
     add("--audio", action="store_true", help="keep the sound of the driver's video")
     add("--sheet", type=Path, metavar="PNG", help="also write a contact sheet")
+    add("--title", metavar="TEXT", help="headline of the sheet (the names of photo and driver)")
     add("--report", type=Path, metavar="JSON", help="also write how the film was made")
     add("--compare", action="store_true", help="show the driver's video beside the result")
     add("--mode", choices=("layer", "sheet"), default="layer", help="still background (layer), or all moves")
@@ -87,9 +88,8 @@ def run(arguments: argparse.Namespace) -> int:
         settings = _settings(arguments, networks)
         report = film_report(made, driver, portrait, store, networks, settings, arguments.output)
         if arguments.sheet:
-            write_sheet(
-                arguments.sheet, arguments.portrait, made, f"{arguments.portrait.name} by {driver.name}"
-            )
+            title = arguments.title or f"{arguments.portrait.name} by {driver.name}"
+            write_sheet(arguments.sheet, arguments.portrait, made, title)
         if arguments.report:
             save_report(arguments.report, report)
         if arguments.json:
@@ -120,6 +120,18 @@ def _check(arguments: argparse.Namespace) -> None:
     options.check_outputs(wanted, inputs)
     check_driving_file(arguments.driver)
     check_length(arguments.driver, arguments.duration)
+    if arguments.sheet:
+        _check_title(arguments.title or f"{arguments.portrait.name} {Path(arguments.driver).name}")
+
+
+def _check_title(text: str) -> None:
+    from streamfx.sink.text import check_text
+
+    try:
+        check_text(text)
+    except UsageError as error:
+        remedy = f"Give it another with --title TEXT, or {error.remedy[:1].lower()}{error.remedy[1:]}"
+        raise UsageError(f"The sheet's headline cannot be drawn: {error.cause}", remedy) from error
 
 
 def _animate(

@@ -163,10 +163,7 @@ def check(settings: SessionSettings) -> None:
         if getattr(settings, name) not in allowed:
             raise SettingRefused(name, f"it is {getattr(settings, name)!r}", f"Use {', '.join(allowed)}")
     _check_background(settings.background)
-    if len(settings.badge) > LONGEST_BADGE or not settings.badge.isprintable():
-        raise SettingRefused(
-            "badge", "it is too long or not printable", f"Use at most {LONGEST_BADGE} characters"
-        )
+    _check_badge(settings.badge)
     if len(settings.portraits) > MOST_PORTRAITS or len(set(settings.portraits)) != len(settings.portraits):
         raise SettingRefused(
             "portraits", "too many, or one twice", f"Use at most {MOST_PORTRAITS}, each once"
@@ -176,6 +173,21 @@ def check(settings: SessionSettings) -> None:
             "selected", f"{settings.selected!r} is not among portraits", "Add it there first"
         )
     _check_source(settings.source)
+
+
+def _check_badge(text: str) -> None:
+    if not text:
+        return
+    if len(text) > LONGEST_BADGE:
+        raise SettingRefused("badge", f"it has {len(text)} characters", f"Use at most {LONGEST_BADGE}")
+    from streamfx.sink.text import JOINERS, check_text  # Pillow: most who make settings draw nothing
+
+    if not all(one.isprintable() or one in JOINERS for one in text):
+        raise SettingRefused("badge", "it is not printable", "Use letters, digits, signs and spaces")
+    try:
+        check_text(text)
+    except UsageError as error:
+        raise SettingRefused("badge", error.cause, error.remedy) from error
 
 
 def _check_source(source: str) -> None:

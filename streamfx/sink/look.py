@@ -8,14 +8,14 @@ from typing import Final
 
 import cv2
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
 
 from streamfx.frames import U8, Rendered
+from streamfx.sink.text import drawn
 
 _TEXT_HEIGHT: Final = 0.045
 """Of the picture's height."""
 _STRIP: Final = (16, 16, 20, 150)
-_INK: Final = (255, 255, 255, 255)
+_INK: Final = 255
 _BADGES_KEPT: Final = 8
 _PLANE: Final = 2
 """Dimensions of alpha."""
@@ -45,7 +45,7 @@ class Look:
 def _with_badge(plane: U8, text: str) -> U8:
     """A copy of colours u8 [H,W,3], or of their alpha u8 [H,W], with the badge in the lower left corner."""
     height, width = plane.shape[:2]
-    label = _label(text, round(_TEXT_HEIGHT * height))[:, :width]
+    label = _label(text, round(_TEXT_HEIGHT * height), width)
     h, w = label.shape[:2]
     margin = min(h // 2, height - h, width - w)
     out = plane.copy()
@@ -58,12 +58,10 @@ def _with_badge(plane: U8, text: str) -> U8:
 
 
 @lru_cache(_BADGES_KEPT)
-def _label(text: str, height: int) -> U8:
-    """u8 [h,w,4]: the text on a dark strip; drawn by Pillow, since OpenCV's letters end at ASCII."""
-    font = ImageFont.load_default(max(8, height))
-    left, top, right, bottom = font.getbbox(text)
+def _label(text: str, height: int, width: int) -> U8:
+    """u8 [h,w,4], at most `width` wide: the text on a dark strip."""
     pad = max(2, height // 3)
-    size = (int(right - left) + 2 * pad, int(bottom - top) + 2 * pad)
-    image = Image.new("RGBA", size, _STRIP)
-    ImageDraw.Draw(image).text((pad - left, pad - top), text, font=font, fill=_INK)
-    return np.asarray(image)
+    letters, _ = drawn(text, height, width - 2 * pad)
+    ink = np.pad(letters, pad)[..., None].astype(np.float32) / 255
+    strip = np.array(_STRIP, np.float32)
+    return np.rint(strip * (1 - ink) + _INK * ink).astype(np.uint8)

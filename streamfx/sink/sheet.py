@@ -14,6 +14,7 @@ from streamfx.errors import OutputError
 from streamfx.files import atomic_output
 from streamfx.frames import F32, U8, Motion, Rendered
 from streamfx.sink.panel import fitted
+from streamfx.sink.text import write
 from streamfx.telemetry import StageTime
 
 FRAMES: Final = 11
@@ -24,7 +25,7 @@ _TILE: Final = 320
 """px: width of one picture on the sheet."""
 _GAP, _HEAD, _LINE, _CAPTION = 8, 48, 22, 24
 _PAPER, _INK, _FAINT = (250, 250, 248), (30, 30, 34), (110, 110, 116)
-_FONT: Final = cv2.FONT_HERSHEY_SIMPLEX
+_TITLE_PX, _LINE_PX, _CAPTION_PX = 24, 15, 13
 
 _TELLING: Final = np.array([1.6, 0.8, 0.8, 5.0, 4.0, 4.0, 4.0, 0.6, 2.0], np.float32)
 """What makes frames look different: weights of `features`."""
@@ -112,7 +113,7 @@ def draw_sheet(photo: U8, shots: Sequence[Shot], title: str, times: Sequence[Sta
     Args:
         photo: u8 [h,w,3], of any shape.
         shots: the frames, at least one.
-        title: one line, ASCII.
+        title: one line, as sink.text.check_text takes it.
         times: written below the pictures.
     """
     height = round(_TILE * shots[0].rgb.shape[0] / shots[0].rgb.shape[1])
@@ -122,14 +123,14 @@ def draw_sheet(photo: U8, shots: Sequence[Shot], title: str, times: Sequence[Sta
     foot = _LINE * (-(-len(lines) // COLUMNS) + 1)
     step = height + _CAPTION + _GAP
     sheet = np.full((_HEAD + rows * step + foot, COLUMNS * (_TILE + _GAP) + _GAP, 3), _PAPER, np.uint8)
-    _write(sheet, title, (_GAP, 32), 0.75, _INK)
+    write(sheet, title, (_GAP, 32), _TITLE_PX, _INK)
     for index, (rgb, caption) in enumerate(tiles):
         left, top = _GAP + index % COLUMNS * (_TILE + _GAP), _HEAD + index // COLUMNS * step
         sheet[top : top + height, left : left + _TILE] = fitted(rgb, (_TILE, height))
-        _write(sheet, caption, (left + 2, top + height + 17), 0.45, _FAINT)
+        write(sheet, caption, (left + 2, top + height + 17), _CAPTION_PX, _FAINT)
     for index, line in enumerate(lines):
         left, top = _GAP + index % COLUMNS * (_TILE + _GAP), _HEAD + rows * step
-        _write(sheet, line, (left, top + _LINE * (index // COLUMNS + 1)), 0.5, _INK if index else _FAINT)
+        write(sheet, line, (left, top + _LINE * (index // COLUMNS + 1)), _LINE_PX, _INK if index else _FAINT)
     return sheet
 
 
@@ -151,8 +152,3 @@ def _table(times: Sequence[StageTime]) -> Iterator[str]:
         yield "median time (95th percentile):"
     for time in times:
         yield f"{time.stage}: {time.median_ms:.1f} ms ({time.p95_ms:.1f})"
-
-
-def _write(sheet: U8, text: str, at: tuple[int, int], size: float, colour: tuple[int, int, int]) -> None:
-    plain = text.encode("ascii", "replace").decode("ascii")  # the font holds no more
-    cv2.putText(sheet, plain, at, _FONT, size, colour, 1, cv2.LINE_AA)

@@ -12,9 +12,11 @@ from streamfx.errors import OutputError
 from streamfx.files import atomic_output
 from streamfx.frames import U8
 from streamfx.sink.panel import fitted
+from streamfx.sink.text import write
 
 _GAP, _HEAD, _SIDE = 4, 26, 110
 _PAPER, _INK = (250, 250, 248), (30, 30, 34)
+_TEXT_PX = 14
 
 
 def grid(tiles: Sequence[Sequence[U8 | None]], rows: Sequence[str], columns: Sequence[str], px: int) -> U8:
@@ -22,16 +24,16 @@ def grid(tiles: Sequence[Sequence[U8 | None]], rows: Sequence[str], columns: Seq
 
     Args:
         tiles: u8 [H,W,3] each, or None for a square left empty; as many rows and columns as captions.
-        rows, columns: ASCII.
+        rows, columns: one line each.
         px: side of a square.
     """
     step = px + _GAP
     sheet = np.full((_HEAD + len(rows) * step, _SIDE + len(columns) * step, 3), _PAPER, np.uint8)
     for column, name in enumerate(columns):
-        _write(sheet, name, (_SIDE + column * step, 18))
+        write(sheet, name, (_SIDE + column * step, 18), _TEXT_PX, _INK)
     for row, name in enumerate(rows):
         top = _HEAD + row * step
-        _write(sheet, name, (_GAP, top + px // 2))
+        write(sheet, name, (_GAP, top + px // 2), _TEXT_PX, _INK)
         for column, tile in enumerate(tiles[row]):
             if tile is not None:
                 left = _SIDE + column * step
@@ -50,8 +52,3 @@ def save_png(path: Path, picture: U8) -> None:
         raise OutputError(f"{path.name} could not be encoded", "Choose fewer pictures")
     with atomic_output(path) as part:
         part.write_bytes(code.tobytes())
-
-
-def _write(sheet: U8, text: str, at: tuple[int, int]) -> None:
-    plain = text.encode("ascii", "replace").decode("ascii")  # the font holds no more
-    cv2.putText(sheet, plain, at, cv2.FONT_HERSHEY_SIMPLEX, 0.45, _INK, 1, cv2.LINE_AA)

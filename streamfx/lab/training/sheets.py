@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-import cv2
 import numpy as np
 
 from streamfx.frames import U8
 from streamfx.lab.training.recipes.base import View, as_pixels
 from streamfx.sink.panel import fitted
+from streamfx.sink.text import write
 
 PEOPLE: Final = 8
 COLUMNS: Final = ("photo", "without", "with", "truth", "difference x4")
@@ -18,6 +18,7 @@ COLUMNS: Final = ("photo", "without", "with", "truth", "difference x4")
 _TILE: Final = 192
 _GAP, _HEAD = 4, 28
 _PAPER, _INK = (250, 250, 248), (30, 30, 34)
+_TEXT_PX: Final = 14
 
 
 def draw_samples(views: Iterable[View], title: str) -> U8:
@@ -25,7 +26,7 @@ def draw_samples(views: Iterable[View], title: str) -> U8:
 
     Args:
         views: at least one; no more are taken than are drawn.
-        title: one line, ASCII.
+        title: one line.
     """
     rows: list[list[U8]] = []
     for view in views:
@@ -35,9 +36,9 @@ def draw_samples(views: Iterable[View], title: str) -> U8:
     rows = rows[:PEOPLE]
     step = _TILE + _GAP
     sheet = np.full((_HEAD * 2 + len(rows) * step, len(COLUMNS) * step + _GAP, 3), _PAPER, np.uint8)
-    _write(sheet, title, (_GAP, 19))
+    write(sheet, title, (_GAP, 19), _TEXT_PX, _INK)
     for column, name in enumerate(COLUMNS):
-        _write(sheet, name, (_GAP + column * step, _HEAD + 19))
+        write(sheet, name, (_GAP + column * step, _HEAD + 19), _TEXT_PX, _INK)
         for row, tiles in enumerate(rows):
             top, left = 2 * _HEAD + row * step, _GAP + column * step
             sheet[top : top + _TILE, left : left + _TILE] = fitted(tiles[column], (_TILE, _TILE))
@@ -48,8 +49,3 @@ def _rows(view: View) -> list[list[U8]]:
     columns = [as_pixels(one) for one in (view.photo, view.before, view.after, view.truth)]
     apart = 0.5 + 4 * (view.after - view.truth) * view.mask
     return [list(tiles) for tiles in zip(*columns, as_pixels(apart), strict=True)]
-
-
-def _write(sheet: U8, text: str, at: tuple[int, int]) -> None:
-    plain = text.encode("ascii", "replace").decode("ascii")  # the font holds no more
-    cv2.putText(sheet, plain, at, cv2.FONT_HERSHEY_SIMPLEX, 0.5, _INK, 1, cv2.LINE_AA)
