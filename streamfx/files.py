@@ -12,6 +12,7 @@ import os
 import re
 import secrets
 import stat
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from io import FileIO
@@ -77,6 +78,8 @@ _WRITE_FAILURES: Final[dict[int, tuple[str, str]]] = {
     errno.ELOOP: ("its links lead in a circle", _CHECK_NAME),
     errno.EIO: ("the disk reports an error", "Write to another disk"),
 }
+_IN_USE: Final = (5, 32, 33)
+"""Windows' numbers (access denied, sharing, lock violation): a file that is open there cannot be replaced."""
 _EXHAUSTED: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """What a write in the middle can run into; other errors of the block may be about another file."""
 
@@ -194,14 +197,13 @@ def atomic_output(path: Path) -> Iterator[Path]:
         with _write_errors(path, _EXHAUSTED):
             yield part
         with _write_errors(path, tuple(_WRITE_FAILURES)):
-            _sync(part)
+            _sync(part, os.O_RDWR)  # Windows flushes only what may be written
             part.replace(target)
     finally:
         with held(), suppress(OSError):  # after success the name is gone; a vanished folder needs no clean-up
             if part is not None:
                 part.unlink(missing_ok=True)
-    with suppress(OSError):  # some file systems cannot sync a folder; the file itself is complete
-        _sync(target.parent)
+    sync_folder(target.parent)
 
 
 @contextmanager
@@ -216,6 +218,9 @@ def _write_errors(path: Path, numbers: tuple[int, ...]) -> Iterator[None]:
 
 def write_failure(path: Path, error: OSError) -> OutputError:
     """The error a person sees for a failed write to `path`."""
+    if getattr(error, "winerror", None) in _IN_USE and path.exists():
+        cause = "it is open in another program, or read-only"
+        return OutputError(f"{path} cannot be written: {cause}", "Close it there, or choose another name")
     cause, remedy = _WRITE_FAILURES.get(error.errno or 0, (_reason(error), "Write to another place"))
     return OutputError(f"{path} cannot be written: {cause}", remedy)
 
@@ -292,8 +297,15 @@ def _create_part(target: Path) -> Path:
     return part
 
 
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
+def sync_folder(folder: Path) -> None:
+    """Bring a new name in a folder to the disk, where it can be done: not on Windows, not on every disk."""
+    if sys.platform != "win32":
+        with suppress(OSError):
+            _sync(folder, os.O_RDONLY)
+
+
+def _sync(path: Path, flags: int) -> None:
+    descriptor = os.open(path, flags)
     try:
         os.fsync(descriptor)
     finally:

@@ -21,6 +21,7 @@ from typing import Final
 
 from streamfx import config
 from streamfx.errors import ModelCorrupt, ModelMissing
+from streamfx.files import sync_folder
 from streamfx.models.manifest import ModelRow, find_row, own_manifest
 from streamfx.models.origins import HostUnreachableError, Origin, OriginError
 
@@ -168,7 +169,7 @@ class Store:
             self._receive(origin.pieces(folder / "origin", report), arriving, row, origin)
             with self._writable():
                 arriving.replace(self.root / row.file)
-                _sync_folder(self.root)
+                sync_folder(self.root)
 
     def _receive(self, pieces: Generator[bytes], arriving: Path, row: ModelRow, origin: Origin) -> None:
         """Write the pieces, hashing on the way; stop at the first byte too many.
@@ -250,17 +251,6 @@ def _sweep(root: Path, fresh: Path) -> None:
         stamp = _stamp(left)
         if left != fresh and stamp is not None and now - stamp[2] > STALE_NS:
             shutil.rmtree(left, ignore_errors=True)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Bring a rename to the disk, where folders can be opened (not on Windows)."""
-    if os.name != "posix":
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _differs(row: ModelRow, path: Path) -> str:

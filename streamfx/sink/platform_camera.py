@@ -1,7 +1,8 @@
 """The virtual camera on Windows and macOS: the only door to pyvirtualcam.
 
 Its backends are OBS's virtual camera (both systems) and Unity Capture (Windows). Tested with stand-ins for
-the backends; untested on the systems themselves. The native backends do not tell when a picture is lost.
+the backends, and OBS's under Wine; untested on the systems themselves. The native backends do not tell when a
+picture is lost.
 """
 
 from __future__ import annotations
