@@ -1,7 +1,7 @@
 """Text in pictures: the one place that draws it, with the font that ships or one of the system's.
 
-Raqm (in Pillow's wheels; it loads the system's FriBidi) puts marks in place and writes from right to left, which
-is refused where it is absent.
+Raqm (in Pillow's wheels, with the system's FriBidi) puts marks in place and writes from right to left, which
+is refused without it.
 """
 
 from __future__ import annotations
