@@ -175,6 +175,8 @@ class Rig:
     """f32 [V]: share of the rigid head motion (1 on the face)."""
     body_weight: F32 = field(repr=False)
     """f32 [V]: share of the torso's translation (0 on the face)."""
+    room: F32
+    """f32 [4]: px that the head may travel left, right, up and down."""
     oval_weight: F32 = field(repr=False)
     """f32 [V-468,36]: share of the expression at each oval point that the exterior follows."""
     lip_spread: F32 = field(repr=False)

@@ -20,6 +20,7 @@ import numpy as np
 
 from streamfx.errors import DeviceLost
 from streamfx.frames import U8, FaceTrack, Motion, Rendered, Rig
+from streamfx.framings import AS_IT_FITS, Framing
 from streamfx.models.face_basis import load_face_basis
 from streamfx.models.face_model import load_face_model
 from streamfx.models.store import Store
@@ -79,6 +80,7 @@ def load_portrait(
     store: Store,
     cache: RigCache | None = None,
     references: Sequence[Path] = (),
+    framing: Framing = AS_IT_FITS,
 ) -> Portrait:
     """photo -> face -> checks -> rig; from the cache when the same photos were solved before.
 
@@ -88,12 +90,13 @@ def load_portrait(
         store: the models.
         cache: where solved rigs are kept.
         references: other photos of the person, whose teeth the mouth shows.
+        framing: how much of the photo the frame shows.
 
     Raises:
         PhotoUnreadable, PhotoUnsuitable, RigUnsolvable, ModelError.
     """
     photo, others = load_photo(path), [load_photo(reference) for reference in references]
-    digest = rig_digest(photo, size, others)
+    digest = rig_digest(photo, size, others, framing)
     if cache is not None and (cached := cache.load(digest)) is not None:
         return Portrait(*cached, photo.sha256)
     check_size(photo.size, photo.name)
@@ -111,7 +114,7 @@ def load_portrait(
         ]
     told = (finding for one in seen for finding in one.findings)
     findings = (*photo.findings, *bystanders(faces), *checked, *told)
-    rig = solve_rig(photo, face, person, geometry, size, seen)
+    rig = solve_rig(photo, face, person, geometry, size, seen, framing)
     if cache is not None:
         cache.save(rig, findings)
     return Portrait(rig, findings, photo.sha256)

@@ -52,7 +52,7 @@ INTS = (0, 1, -1, 2, 7, 100, 640, 480, 2**31 - 1, -(2**31), 2**31, 2**32 - 1, 2*
         2**64 - 1)  # fmt: skip
 TEXTS = (
     "", "one", "ada", "main", "auto", "none", "remote", "demo", "lite", "#00b140", "a.mp4", "b.mp4",
-    "*", "gains.head", "background", "display_name", "../a.mp4", "/etc/passwd", "file:///etc/passwd",
+    "*", "gains.head", "background", "framing.zoom", "display_name", "../a.mp4", "/etc/passwd", "file:///etc/passwd",
     "camera:/x/y", "http://127.0.0.1/", "concat:a|b", "a\0b", "\x1b[2J", "\u202e", "😀" * 50,
     "x" * 41, "y" * 5000, "ONE", "-" * 40, "/dev/video0", "/proc/self/fd/0", "\ufeff", "a" * 60_000,
 )  # fmt: skip

@@ -22,6 +22,7 @@ from streamfx.errors import (
     SettingRefused,
     UsageError,
 )
+from streamfx.framings import Framing, FramingKind
 from streamfx.session.motion import MotionNumbers
 from streamfx.session.settings import (
     Background,
@@ -102,6 +103,7 @@ CHOSEN = SessionSettings(
     selected="bob",
     gains=Gains(0.5, 1.25, 0.0),
     background=Background(BackgroundKind.COLOUR, "#102030"),
+    framing=Framing(FramingKind.WIDE, 0.75, -0.25, 0.125),
     mirror=True,
     mirror_preview=True,
     badge="Guten Tag ☺",
@@ -135,6 +137,8 @@ def test_an_update_takes_what_its_mask_names(stage: Stage, client: Client):
         "one", SessionSettings(gains=Gains(0.5, 0.5, 0.5), mirror=True), ["gains", "mirror"]
     )
     assert (session.settings.gains, session.settings.mirror) == (Gains(0.5, 0.5, 0.5), True)
+    client.update_session("one", SessionSettings(framing=CHOSEN.framing), ["framing.kind", "framing.y"])
+    assert session.settings.framing == Framing(FramingKind.WIDE, y=0.125)
     (stage.root / "room.png").write_bytes(photo())
     image = Background(BackgroundKind.IMAGE, image=Path("room.png"))
     client.update_session("one", SessionSettings(background=image), ["background"])
@@ -178,6 +182,8 @@ def test_updates_at_once_lose_nothing(stage: Stage, client: Client):
         (SessionSettings(source="camera:/etc/passwd"), ["source"], "source"),
         (SessionSettings(source="concat:a|b"), ["source"], "source"),
         (SessionSettings(background=Background(BackgroundKind.IMAGE)), ["background"], "background.image"),
+        (SessionSettings(framing=Framing(zoom=0.4)), ["framing"], "framing.zoom"),
+        (SessionSettings(framing=Framing(x=float("nan"))), ["framing"], "framing.x"),
         (
             SessionSettings(background=Background(BackgroundKind.IMAGE, image=Path("/etc/passwd"))),
             ["background"],

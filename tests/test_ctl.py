@@ -24,6 +24,7 @@ from streamfx.client import Preview
 from streamfx.control.options import ControlOptions
 from streamfx.control.tokens import make_token
 from streamfx.frames import Quality
+from streamfx.framings import Framing, FramingKind
 from streamfx.session.settings import Background, BackgroundKind, Gains
 from streamfx.session.status import CameraStatus
 
@@ -149,6 +150,9 @@ def test_settings(stage: Stage, ctl: Person):
     assert session.settings.background.kind is BackgroundKind.BLUR
     ctl("background", "remove")
     assert session.settings.background == Background(BackgroundKind.REMOVE)
+    assert ctl("framing", "close", "--x", "-0.1") == "framing of one: close, zoom 1, x -0.1, y 0\n"
+    assert ctl("framing", "--zoom", "1.5") == "framing of one: close, zoom 1.5, x -0.1, y 0\n"
+    assert session.settings.framing == Framing(FramingKind.CLOSE, 1.5, -0.1)
     ctl("badge", "Dr. ♥")
     assert session.settings.badge == "Dr. ♥"
     assert ctl.json("badge", "")["settings"]["badge"] == ""
@@ -171,6 +175,8 @@ def test_settings(stage: Stage, ctl: Person):
         (["background", "remove", "what"], 2),
         (["background", "image", "/etc/passwd"], 2),
         (["gains", "--head", "2"], 2),
+        (["framing", "far"], 2),
+        (["framing", "--zoom", "9"], 2),
         (["badge", "x" * 50], 2),
         (["mirror", "sideways"], 2),
         (["select", "9"], 2),

@@ -19,6 +19,7 @@ from streamfx.daemon.config import load_config, parse_config
 from streamfx.daemon.metrics import Metrics
 from streamfx.errors import MotionUnreadable, SettingRefused, UsageError
 from streamfx.frames import Rendered
+from streamfx.framings import Framing, FramingKind
 from streamfx.session.motion import MotionNumbers, check_motion, packed
 from streamfx.session.portraits import Portraits
 from streamfx.session.sessions import Sessions
@@ -43,6 +44,9 @@ camera = "none"
 size = "1280x720"
 fps = 25
 background = "#102030"
+framing = "close"
+framing_zoom = 2
+framing_y = -0.1
 head = 0.5
 on_demand = true
 [control]
@@ -57,6 +61,7 @@ sessions = 2
         made = config.session.settings()
         assert made.output == Output("none", (1280, 720), 25.0)
         assert made.background.kind is BackgroundKind.COLOUR
+        assert made.framing == Framing(FramingKind.CLOSE, 2.0, y=-0.1)
         assert (made.gains.head, made.on_demand, made.portraits) == (0.5, True, ("me", "you"))
         assert config.files.roots == ("/srv/pictures",)
         assert config.limits.sessions == 2

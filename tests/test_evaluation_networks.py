@@ -71,9 +71,9 @@ def test_means_leave_out_what_was_not_measured():
 
 
 def stage() -> Stage:
-    photo, face, _ = synthetic.portrait()
-    framing = frame_portrait(photo.size, face.landmarks[list(FACE_OVAL), :2], synthetic.FRAME)
-    return Stage("painted", face, framing, synthetic.rig(), synthetic.geometry())
+    photo, face, person = synthetic.portrait()
+    placement = frame_portrait(photo.size, face.landmarks[list(FACE_OVAL), :2], person, synthetic.FRAME)
+    return Stage("painted", face, placement, synthetic.rig(), synthetic.geometry())
 
 
 def smiling(opened: float = 10.0) -> FaceTrack:

@@ -22,7 +22,7 @@ from streamfx.pipeline import load_portrait
 from streamfx.portrait.bite import bite_line
 from streamfx.portrait.cache import RigCache
 from streamfx.portrait.deform import deform
-from streamfx.portrait.framing import Framing, frame_portrait, framed
+from streamfx.portrait.framing import Placement, frame_portrait, framed
 from streamfx.portrait.mouth import mouth_layer
 from streamfx.portrait.own_teeth import OwnTeeth, merged
 from streamfx.portrait.photo import Photo, load_photo
@@ -352,23 +352,23 @@ def gain_of(photos: list[Photo], faces: list[FaceTrack]) -> float:
     estimator = MotionEstimator(geometry.vertices, geometry.rms)
     estimator.prime([neutral])
     motion = estimator.update(smiling, 0, 0)
-    framing = frame_portrait(photos[0].size, neutral.landmarks[list(FACE_OVAL), :2], plain.size)
+    placement = frame_portrait(photos[0].size, neutral.landmarks[list(FACE_OVAL), :2], everybody, plain.size)
     drawn, known = (
-        mouth_error(one, motion, framing, photos[1], smiling) for one in (plain, replace(plain, mouth=own))
+        mouth_error(one, motion, placement, photos[1], smiling) for one in (plain, replace(plain, mouth=own))
     )
     return float(10 * np.log10(drawn / known))
 
 
-def mouth_error(rig: Rig, motion: Motion, framing: Framing, there: Photo, smiling: FaceTrack) -> float:
+def mouth_error(rig: Rig, motion: Motion, placement: Placement, there: Photo, smiling: FaceTrack) -> float:
     """Mean square difference of the painted mouth to the true one, each cut out by its own lips."""
     deformation = deform(rig, motion)
     renderer, painter = CpuRenderer(rig, load_face_basis().sigma), ProceduralMouth(rig)
     view = renderer.mouth_view(renderer.warp(deformation), deformation, painter.crop)
-    lips = framing.points(smiling.landmarks)[list(INNER_MOUTH), :2]
+    lips = placement.points(smiling.landmarks)[list(INNER_MOUTH), :2]
     to_true, _ = cv2.estimateAffinePartial2D(deformation.inner_mouth, lips)
     back = np.vstack([cv2.invertAffineTransform(view.from_frame.astype(float)), [0, 0, 1]])
-    pad, n = framing.pad, view.mask.shape[0]
-    frame = framed(there.rgb, framing)[pad : pad + rig.size[1], pad : pad + rig.size[0]]
+    pad, n = placement.pad, view.mask.shape[0]
+    frame = framed(there.rgb, placement)[pad : pad + rig.size[1], pad : pad + rig.size[0]]
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     truth = cv2.warpAffine(frame, to_true @ back, (n, n), flags=flags)
     off = (painter.paint(view, deformation).astype(float) - truth) ** 2

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from streamfx.cli import add_json, ctl_actions, ctl_streams, options
+from streamfx.framings import FramingKind
 
 if TYPE_CHECKING:
     from streamfx.cli import Subparsers
@@ -119,6 +120,7 @@ def _add_sessions(actions: Subparsers) -> None:
     add("--camera", default="auto", metavar="WHAT", help="auto, none, pipewire or a device (auto)")
     add("--size", type=options.frame_size, default=(640, 480), metavar="WxH", help="px (640x480)")
     add("--fps", type=options.number(5, 60), default=30.0, metavar="N", help="pictures a second (30)")
+    options.add_framing(create)
     add("--on-demand", action="store_true", help="open the source only while the camera is read")
     add("--refine", choices=(*options.PROFILES, options.OFF), default="lite", help="network (lite)")
     add("--mouth", choices=(*options.PROFILES, options.PROCEDURAL), default="lite", help="mouth (lite)")
@@ -139,6 +141,10 @@ def _add_settings(actions: Subparsers) -> None:
     background.add_argument("what", metavar="WHAT", help=options.BACKGROUNDS)
     what = "after the words colour (or color) and image: which one"
     background.add_argument("value", nargs="?", metavar="VALUE", help=what)
+    framing = _leaf(actions, "framing", ctl_actions.framing, "how much of the photo is shown, and where")
+    kinds = [str(kind) for kind in FramingKind]
+    framing.add_argument("kind", nargs="?", choices=kinds, help="auto, the whole photo, close or wide")
+    options.add_framing_numbers(framing, None)
     badge = _leaf(actions, "badge", ctl_actions.badge, "a line of text in the picture's corner")
     badge.add_argument("text", metavar="TEXT", help="at most 40 characters; '' for none")
     _leaf(actions, "hide", ctl_actions.hide, "show the idle portrait whatever the driver does")

@@ -9,11 +9,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from streamfx.cli import ctl_show
+from streamfx.cli import ctl_show, options
 from streamfx.cli.show import print_json
 from streamfx.errors import ResourceMissing, UsageError
 from streamfx.feeds import is_feed
 from streamfx.files import PHOTO, read_bytes
+from streamfx.framings import FramingKind
 from streamfx.notation import colour
 from streamfx.session.settings import (
     Background,
@@ -155,6 +156,7 @@ def create_session(client: Client, arguments: argparse.Namespace) -> None:
         output=Output(arguments.camera, arguments.size, arguments.fps),
         source=source,
         portraits=tuple(arguments.portrait),
+        framing=options.framing(arguments),
         on_demand=arguments.on_demand,
         refine=arguments.refine,
         mouth=arguments.mouth,
@@ -240,6 +242,20 @@ def background(client: Client, arguments: argparse.Namespace) -> None:
         chosen = replace(chosen, image=Path(named_file(arguments, value or what)))
     text = f"background is {chosen.colour if chosen.kind is BackgroundKind.COLOUR else chosen.kind}"
     _change(client, arguments, SessionSettings(background=chosen), ["background"], text)
+
+
+def framing(client: Client, arguments: argparse.Namespace) -> None:
+    """What of it is named; nothing: show it."""
+    given = {name: getattr(arguments, name) for name in ("zoom", "x", "y")}
+    given["kind"] = FramingKind(arguments.kind) if arguments.kind else None
+    changes = {name: value for name, value in given.items() if value is not None}
+    id = session_id(client, arguments)
+    session = client.get_session(id)
+    if changes:
+        wanted = replace(session.settings, framing=replace(session.settings.framing, **changes))
+        session = client.update_session(id, wanted, [f"framing.{name}" for name in changes])
+    text = f"framing of {id}: {ctl_show.framing(session.settings.framing)}"
+    _done(arguments, ctl_show.document(session), text)
 
 
 def badge(client: Client, arguments: argparse.Namespace) -> None:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from streamfx.client import Portrait, Session
     from streamfx.control.ports import DeviceInfo
+    from streamfx.framings import Framing
     from streamfx.session.settings import SessionSettings
     from streamfx.session.status import SessionStatus
 
@@ -71,11 +72,17 @@ def settings(value: SessionSettings) -> None:
         ("portraits", ", ".join(value.portraits) or "-"),
         ("gains", f"head {gains.head:g}, expression {gains.expression:g}, gaze {gains.gaze:g}"),
         ("background", value.background.kind.value),
+        ("framing", framing(value.framing)),
         ("mirror", f"{_on(value.mirror)}, previews {_on(value.mirror_preview)}"),
         ("badge", value.badge or "-"),
         ("networks", f"refine {value.refine}, mouth {value.mouth}, on {value.device}"),
     ]
     print_columns(rows)
+
+
+def framing(value: Framing) -> str:
+    """Kind and numbers."""
+    return f"{value.kind}, zoom {value.zoom:g}, x {value.x:g}, y {value.y:g}"
 
 
 def status(value: SessionStatus) -> None:

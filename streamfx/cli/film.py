@@ -12,6 +12,7 @@ from time import monotonic_ns
 from streamfx import config
 from streamfx.cli.driver import Account, Driver
 from streamfx.frames import Quality, Rendered
+from streamfx.framings import AS_IT_FITS, Framing
 from streamfx.models.store import Store
 from streamfx.pipeline import Animator, Portrait, load_portrait
 from streamfx.portrait.cache import RigCache
@@ -46,14 +47,21 @@ class Production:
         return self.frames / self.fps
 
 
-def prepare(photo: Path, size: tuple[int, int], store: Store, references: Sequence[Path] = ()) -> Portrait:
+def prepare(
+    photo: Path,
+    size: tuple[int, int],
+    store: Store,
+    references: Sequence[Path] = (),
+    framing: Framing = AS_IT_FITS,
+) -> Portrait:
     """The photo, ready to be animated; solved once, kept in the cache folder.
 
     Args:
         photo, size, store: what to animate, how large, by which models.
         references: other photos of the person, whose teeth the mouth shows.
+        framing: how much of the photo the frame shows.
     """
-    return load_portrait(photo, size, store, RigCache(config.cache_folder() / "rigs"), references)
+    return load_portrait(photo, size, store, RigCache(config.cache_folder() / "rigs"), references, framing)
 
 
 def produce(

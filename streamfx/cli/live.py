@@ -49,6 +49,7 @@ def add_parser(subparsers: Subparsers) -> None:
         metavar="WHAT",
         help=f"{what} (clear in OBS's plugin, black elsewhere)",
     )
+    options.add_framing(parser)
     add("--mirror", action="store_true", help="mirror what others see")
     add("--badge", default="", metavar="TEXT", help="a line of text in the corner")
     add("--on-demand", action="store_true", help="open the webcam only while a program reads the camera")
@@ -86,6 +87,7 @@ def _settings(arguments: argparse.Namespace) -> SessionSettings:
         output=Output(arguments.camera, arguments.size, arguments.fps),
         source=_source(arguments.source),
         background=_background(arguments.background),
+        framing=options.framing(arguments),
         mirror=arguments.mirror,
         badge=arguments.badge,
         on_demand=arguments.on_demand,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from streamfx import notation
 from streamfx.errors import UsageError
 from streamfx.files import check_writable, same_file
+from streamfx.framings import SHIFTS, ZOOMS, Framing, FramingKind
 
 if TYPE_CHECKING:
     from streamfx.models.weights import Profile
@@ -93,6 +94,31 @@ def add_networks(parser: argparse.ArgumentParser) -> None:
     add("--device", choices=DEVICES, default=DEVICES[0], help=what)
     what = "another photo of the person, for their own teeth; may be repeated"
     add("--reference", type=Path, action="append", default=[], metavar="PHOTO", help=what)
+
+
+def add_framing(parser: argparse.ArgumentParser) -> None:
+    """Give a command that animates its choice of how a portrait is framed."""
+    add = parser.add_argument
+    what = "how much of the photo is shown: auto, the whole photo, close or wide (auto)"
+    add("--framing", choices=[str(kind) for kind in FramingKind], default=str(FramingKind.AUTO), help=what)
+    add_framing_numbers(parser, Framing())
+
+
+def add_framing_numbers(parser: argparse.ArgumentParser, default: Framing | None) -> None:
+    """The numbers of a framing; without a default those left out are None."""
+    what = {
+        "zoom": (ZOOMS, "closer, about the face: {} to {} (1)"),
+        "x": (SHIFTS, "of the width that the photo is moved to the right: {} to {} (0)"),
+        "y": (SHIFTS, "of the height that the photo is moved down: {} to {} (0)"),
+    }
+    for name, (limits, text) in what.items():
+        parser.add_argument(f"--{name}", type=number(*limits), default=getattr(default, name, None),
+                            metavar="N", help=text.format(*(f"{limit:g}" for limit in limits)))  # fmt: skip
+
+
+def framing(arguments: argparse.Namespace) -> Framing:
+    """The framing that was asked for."""
+    return Framing(FramingKind(arguments.framing), arguments.zoom, arguments.x, arguments.y)
 
 
 def networks(arguments: argparse.Namespace) -> Networks:

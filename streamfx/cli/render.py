@@ -62,6 +62,7 @@ def add_parser(subparsers: Subparsers) -> None:
     add("--mode", choices=("layer", "sheet"), default="layer", help="still background (layer), or all moves")
     for name, what in (("expression", "of the face"), ("head", "of the head"), ("gaze", "of the eyes")):
         add(f"--{name}", type=options.gain, default=1.0, metavar="GAIN", help=f"motion {what}, 0 to 1.5 (1)")
+    options.add_framing(parser)
     options.add_networks(parser)
     add_json(parser)
     parser.set_defaults(run=run)
@@ -82,7 +83,8 @@ def run(arguments: argparse.Namespace) -> int:
     limits = {"fps": arguments.fps, "duration_s": arguments.duration}
     decoding = options.hardware(arguments)
     with open_driver(arguments.driver, store, timer, hardware=decoding, **limits) as driver:
-        portrait = prepare(arguments.portrait, arguments.size, store, arguments.reference)
+        framing = options.framing(arguments)
+        portrait = prepare(arguments.portrait, arguments.size, store, arguments.reference, framing)
         canvas = studio.canvas(portrait.rig, networks, Mode(arguments.mode))
         made = _animate(arguments, driver, portrait, canvas, timer)
         settings = _settings(arguments, networks)
@@ -196,7 +198,8 @@ class PicturesByTime:
 
 
 def _settings(arguments: argparse.Namespace, networks: Networks) -> dict[str, object]:
-    names = ("fps", "duration", "audio", "compare", "mode", "expression", "head", "gaze")
+    names = ("fps", "duration", "audio", "compare", "mode", "framing", "zoom", "x", "y",
+             "expression", "head", "gaze")  # fmt: skip
     return {
         "size": list(arguments.size),
         **{name: getattr(arguments, name) for name in names},

@@ -13,6 +13,7 @@ from google.protobuf.message import Message
 from streamfx.control.v1 import motion_pb2, session_pb2
 from streamfx.errors import SettingRefused, UsageError
 from streamfx.frames import Quality
+from streamfx.framings import Framing, FramingKind
 from streamfx.notation import colour
 from streamfx.session.motion import MotionNumbers
 from streamfx.session.settings import (
@@ -34,7 +35,7 @@ from streamfx.session.status import (
 
 E = TypeVar("E", bound=StrEnum)
 Value = Any
-"""Of one setting: str, bool, int, float, a tuple of str, or BackgroundKind."""
+"""Of one setting: str, bool, int, float, a tuple of str, BackgroundKind or FramingKind."""
 
 _DEFAULTS: Final = SessionSettings()
 _PLAIN: Final = ("source", "portraits", "selected", "mirror", "mirror_preview", "badge", "hidden", "paused",
@@ -43,6 +44,11 @@ _NESTED: Final = {
     "output": ("camera", "width", "height", "fps"),
     "gains": ("head", "expression", "gaze"),
     "background": ("kind", "colour", "image"),
+    "framing": ("kind", "zoom", "x", "y"),
+}
+_KINDS: Final = {
+    "background.kind": (session_pb2.BackgroundKind, BackgroundKind),
+    "framing.kind": (session_pb2.FramingKind, FramingKind),
 }
 PATHS: Final = (*_PLAIN, *(f"{outer}.{inner}" for outer, names in _NESTED.items() for inner in names))
 """Every setting, dotted, as field masks name it."""
@@ -107,10 +113,11 @@ def _expanded(mask: Sequence[str]) -> list[str]:
 
 def _flat(settings: SessionSettings) -> dict[str, Value]:
     flat: dict[str, Value] = {name: getattr(settings, name) for name in _PLAIN}
-    output, gains, background = settings.output, settings.gains, settings.background
+    output, background = settings.output, settings.background
     flat |= {"output.camera": output.camera, "output.fps": output.fps}
     flat |= {"output.width": output.size[0], "output.height": output.size[1]}
-    flat |= {f"gains.{name}": getattr(gains, name) for name in _NESTED["gains"]}
+    for group in ("gains", "framing"):
+        flat |= {f"{group}.{name}": getattr(getattr(settings, group), name) for name in _NESTED[group]}
     flat |= {"background.kind": background.kind, "background.colour": background.colour}
     return flat | {"background.image": str(background.image or "")}
 
@@ -129,6 +136,7 @@ def _settings(flat: Mapping[str, Value]) -> SessionSettings:
         ),
         gains=Gains(**{name: flat[f"gains.{name}"] for name in _NESTED["gains"]}),
         background=Background(flat["background.kind"], written, Path(image) if image else None),
+        framing=Framing(**{name: flat[f"framing.{name}"] for name in _NESTED["framing"]}),
         **{name: flat[name] for name in _PLAIN},
     )
 
@@ -138,10 +146,9 @@ def _put(message: Message, path: str, value: Value) -> None:
     holder: Any = getattr(message, outer) if outer else message
     if isinstance(value, tuple):
         getattr(holder, inner).extend(value)
-    elif isinstance(value, BackgroundKind):
-        holder.kind = session_pb2.BackgroundKind.Value(
-            enum_name(session_pb2.BackgroundKind.DESCRIPTOR, value)
-        )
+    elif path in _KINDS:
+        enum, _ = _KINDS[path]
+        holder.kind = enum.Value(enum_name(enum.DESCRIPTOR, value))
     else:
         setattr(holder, inner, value)
 
@@ -152,16 +159,17 @@ def _get(message: Message, path: str) -> Value | None:
     holder: Any = getattr(message, outer) if outer else message
     if path == "portraits":
         return tuple(holder.portraits) or None
-    if path == "background.kind":
-        return _kind(holder.kind)
+    if path in _KINDS:
+        return _kind(path, holder.kind)
     return getattr(holder, inner) if holder.HasField(inner) else None
 
 
-def _kind(number: int) -> BackgroundKind | None:
-    kind = enum_value(session_pb2.BackgroundKind.DESCRIPTOR, number, BackgroundKind)
+def _kind(path: str, number: int) -> StrEnum | None:
+    enum, kinds = _KINDS[path]
+    kind = enum_value(enum.DESCRIPTOR, number, kinds)
     if kind is None and number:
-        remedy = "use keep, blur, colour, image or remove"
-        raise SettingRefused("background.kind", f"{number} is unknown", remedy)
+        *most, last = kinds
+        raise SettingRefused(path, f"{number} is unknown", f"use {', '.join(most)} or {last}")
     return kind
 
 

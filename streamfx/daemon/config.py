@@ -8,6 +8,10 @@ camera = "auto"
 size = "640x480"               or "720p", "1080p", ...
 fps = 30
 background = "keep"            or "blur", "remove", a colour ("green", "#00b140"), or a picture's path
+framing = "auto"               "photo", "close" or "wide"
+framing_zoom = 1.0             0.5 to 3; framing_x and framing_y, -0.5 to 0.5, move the photo right and down
+framing_x = 0.0
+framing_y = 0.0
 mirror = false
 mirror_preview = false
 badge = ""
@@ -50,6 +54,7 @@ from streamfx.devices import camera_device
 from streamfx.errors import SettingRefused, UsageError
 from streamfx.feeds import is_feed
 from streamfx.files import ANY_FILE, read_bytes
+from streamfx.framings import Framing, FramingKind
 from streamfx.notation import frame_size
 from streamfx.session.settings import (
     AUTO,
@@ -78,6 +83,10 @@ class SessionTable:
     size: str = "640x480"
     fps: float = 30.0
     background: str = "keep"
+    framing: str = "auto"
+    framing_zoom: float = 1.0
+    framing_x: float = 0.0
+    framing_y: float = 0.0
     mirror: bool = False
     mirror_preview: bool = False
     badge: str = ""
@@ -102,6 +111,7 @@ class SessionTable:
             portraits=self.portraits,
             gains=Gains(self.head, self.expression, self.gaze),
             background=background_named(self.background),
+            framing=Framing(framing_kind(self.framing), self.framing_zoom, self.framing_x, self.framing_y),
             mirror=self.mirror,
             mirror_preview=self.mirror_preview,
             badge=self.badge,
@@ -187,6 +197,17 @@ def parse_config(text: str) -> DaemonConfig:
     if not 1 <= config.limits.sessions <= _MOST_SESSIONS:
         raise SettingRefused("limits.sessions", "out of range", f"Use 1 to {_MOST_SESSIONS}")
     return config
+
+
+def framing_kind(text: str) -> FramingKind:
+    """The kind of framing of that name.
+
+    Raises:
+        SettingRefused: there is none.
+    """
+    if text not in list(FramingKind):
+        raise SettingRefused("framing", f"it is {text!r}", f"Use {', '.join(FramingKind)}")
+    return FramingKind(text)
 
 
 def source(text: str) -> str:

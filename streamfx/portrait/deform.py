@@ -32,6 +32,7 @@ _LEAST_TURN = 0.35  # of these limits: left for turning farther the way the phot
 _REST_ROLL_SHARE = 0.5  # of the photo's roll that counts as turned: a tilted head hides nothing
 _REACH_X, _REACH_Y = 0.30, 0.21  # of the frame's width: how far the head may travel
 _LEAST_REACH = 0.07  # of the frame's width, however near the head is to the frame's edge
+_SLACK = 0.5  # of the way to where the photo cuts the person
 _HAIR = 0.25  # of the face's height around the oval
 _SCALE_RANGE = (0.85, 1.18)
 _BODY_SHARE = 0.5  # of the head's translation that the torso follows
@@ -143,28 +144,41 @@ def _head_pose(rig: Rig, motion: Motion, gain: float) -> tuple[F32, F32, float]:
 def _shift(rig: Rig, motion: Motion, gain: float) -> F64:
     """f64 [3] px that the head travels, kept within the frame."""
     across, down = (gain * rig.scale * float(cm) for cm in motion.translation[:2])
-    left, right, above, below = _room(rig)
+    left, right, above, below = rig.room.tolist()
     return np.array(
         [_soft(across, right if across > 0 else left), _soft(down, below if down > 0 else above), 0.0]
     )
 
 
-def _room(rig: Rig) -> tuple[float, float, float, float]:
-    """px that the head may travel left, right, up and down before hair or chin leave the frame."""
-    width, height = rig.size
-    oval = rig.landmarks[_OVAL, :2]
+def head_room(size: tuple[int, int], landmarks: F32, cut: F32) -> F32:
+    """f32 [4]: px that the head may travel left, right, up and down.
+
+    So far that hair and chin stay in the frame, and that nothing is squeezed or stretched out of shape
+    between the face and a border of the photo that cuts the person, which stays where it is.
+
+    Args:
+        size: (width, height) px of the frame.
+        landmarks: f32 [478,3] px of the frame.
+        cut: f32 [N,2] px of the frame: where borders of the photo cut the person.
+    """
+    width, height = size
+    oval = landmarks[_OVAL, :2]
     (left, top), (right, bottom) = oval.min(0), oval.max(0)
     hair = _HAIR * (bottom - top)
+    beside = cut[cut[:, 1] < bottom]
+    above = _gap(top - beside[(beside[:, 0] > left) & (beside[:, 0] < right), 1])
+    below = _gap(cut[:, 1] - bottom)
+    room = np.array([left - hair, width - right - hair, top - hair, height - bottom])
+    reach = np.array([_REACH_X, _REACH_X, _REACH_Y, _REACH_Y]) * width
+    slack = np.array([_gap(left - beside[:, 0]), _gap(beside[:, 0] - right), above, min(above, below)])
+    within = np.clip(room, _LEAST_REACH * width, reach)
+    return np.asarray(np.minimum(within, _SLACK * slack), np.float32)
 
-    def held(room: float, reach: float) -> float:
-        return float(np.clip(room, _LEAST_REACH * width, reach * width))
 
-    return (
-        held(left - hair, _REACH_X),
-        held(width - right - hair, _REACH_X),
-        held(top - hair, _REACH_Y),
-        held(height - bottom, _REACH_Y),
-    )
+def _gap(distances: Real) -> float:
+    """px: the least distance ahead; infinite where nothing is."""
+    ahead = distances[distances > 0]
+    return float(ahead.min()) if ahead.size else np.inf
 
 
 def _soft_beside(angle: float, rest: float, limit: float) -> float:

@@ -1,4 +1,9 @@
-"""Which part of the photo the frame shows: head and shoulders, whatever the photo's size and aspect."""
+"""Which part of the photo the frame shows: head and shoulders, whatever the photo's size and aspect.
+
+The person stands on the frame's lower edge: where the photo or the person in it ends below, the frame ends
+too. A closer crop is preferred to inventing what is beside the photo; only where the head and its motion
+would have no room in one is the photo extended (surroundings.py).
+"""
 
 from __future__ import annotations
 
@@ -9,21 +14,32 @@ import numpy as np
 import numpy.typing as npt
 
 from streamfx.frames import F32, U8
+from streamfx.framings import AS_IT_FITS, Framing, FramingKind
 from streamfx.geometry import Real
+from streamfx.portrait.masks import holding
 
 PAD = 0.14
 """Share of the frame's width that textures extend beyond it: what the head's motion may bring into view."""
 
 _FACE_SMALLEST = 0.34  # face height / frame height: below, zoom in
-_FACE_LARGEST = 0.60  # above, show more of the photo, or extend it
-_FADE = 0.10  # of the frame's height: how softly the person ends at the photo's border
+_FACE_LARGEST = 0.66  # above, its motion has no room: more of the photo is shown, or it is extended
+_FACE_EXTENDED = 0.58  # the face in a photo that has to be extended
+_FACE_CLOSE, _FACE_LEAST = 0.62, 0.16  # in a close framing; and in any
+_FACE_MOST = 0.92  # of the frame, whatever the user's zoom
 _FACE_CENTRE = 0.53  # of the frame's height
+_ASIDE = 0.36  # of the frame's width: nearer to its edge than that a face is not moved to hide a cut shoulder
+_STRIP_ASIDE = 0.42  # the same, to have a narrow photo in the middle of the frame
+_MARGIN = 0.02  # of the frame: between the face and its edge
 _REDUCED, _ENLARGED = 0.6, 1.2  # scales below which areas are averaged, above which sampling is cubic
 _EDGE = 0.5  # px: half a pixel around the outermost centres still belongs to the photo
+_LOOK = 256  # px of the longer side at which the person's outline is looked at
+_BODY = 0.5  # of the mask: what belongs to the person
+_TOUCH = 0.012  # of the photo's side: how near to its border a person counts as cut by it
+_GROUND = 0.8  # face heights: how wide a torso must be to stand on
 
 
 @dataclass(frozen=True, slots=True)
-class Framing:
+class Placement:
     """The map photo px -> frame px: scale, then offset."""
 
     scale: float
@@ -57,90 +73,186 @@ class Framing:
         return self.size[0] + 2 * self.pad, self.size[1] + 2 * self.pad
 
 
-def frame_portrait(photo_size: tuple[int, int], oval: F32, size: tuple[int, int]) -> Framing:
-    """Choose the window of the photo that the frame shows.
+@dataclass(frozen=True, slots=True)
+class _Subject:
+    """What of a photo decides how it is framed, in px of the photo."""
 
-    The largest window of the frame's aspect that fits in the photo is taken, unless the face would be too
-    small in it (then the window shrinks) or too large (then it grows beyond the photo, which is extended).
+    size: tuple[int, int]
+    """(width, height) of the photo."""
+    low: tuple[float, float]
+    """left, top of the face oval"""
+    high: tuple[float, float]
+    """right, bottom of the face oval"""
+    floor: float
+    """Where the person ends below: nothing of the frame lies beneath."""
+    cut: tuple[bool, bool, bool]
+    """Whether the photo's left, right and upper border cut the person."""
+
+    @staticmethod
+    def of(size: tuple[int, int], oval: F32, person: F32) -> _Subject:
+        """Look at the person's mask (f32 [H,W]) in a photo with that face oval (f32 [36,2])."""
+        low, high = oval.min(0), oval.max(0)
+        height = size[1]
+        factor = min(1.0, _LOOK / max(size))
+        small = cv2.resize(person, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
+        body = holding(small > _BODY, (low + high) / 2 * factor)
+        rows, columns = np.flatnonzero(body.any(1)), np.flatnonzero(body.any(0))
+        if not len(rows):
+            return _Subject(size, _pair(low), _pair(high), float(height), (False, False, False))
+        near_x, near_y = _TOUCH * body.shape[1], _TOUCH * body.shape[0]
+        cut = columns[0] <= near_x, body.shape[1] - 1 - columns[-1] <= near_x, rows[0] <= near_y
+        wide = np.flatnonzero(body.sum(1) >= _GROUND * (high[1] - low[1]) * factor)
+        end = (wide[-1] if len(wide) else rows[-1]) + 1
+        ends = body.shape[0] - end > near_y
+        floor = max(end / factor, float(high[1])) if ends else float(height)
+        return _Subject(size, _pair(low), _pair(high), min(floor, height), cut)
+
+    @property
+    def face(self) -> float:
+        """Height of the face."""
+        return self.high[1] - self.low[1]
+
+    @property
+    def centre(self) -> tuple[float, float]:
+        """Of the face."""
+        return (self.low[0] + self.high[0]) / 2, (self.low[1] + self.high[1]) / 2
+
+
+@dataclass(frozen=True, slots=True)
+class _Window:
+    """What the frame shows, in px of the photo; it may reach beyond its borders."""
+
+    left: float
+    top: float
+    width: float
+    height: float
+
+
+def frame_portrait(
+    photo_size: tuple[int, int],
+    oval: F32,
+    person: F32,
+    size: tuple[int, int],
+    framing: Framing = AS_IT_FITS,
+) -> Placement:
+    """Choose the window of the photo that the frame shows.
 
     Args:
         photo_size: (width, height) px.
         oval: f32 [36,2] px: the face oval in the photo.
+        person: f32 [H,W] 0..1: person mask of the photo.
         size: (width, height) of the frame, px.
+        framing: what the user wants.
     """
-    (photo_w, photo_h), (width, height) = photo_size, size
-    top_left, bottom_right = oval.min(0), oval.max(0)
-    face_height = float(bottom_right[1] - top_left[1])
-    covering = min(photo_h, photo_w * height / width)
-    window_h = float(np.clip(covering, face_height / _FACE_LARGEST, face_height / _FACE_SMALLEST))
-    window_w = window_h * width / height
-    centre = (top_left + bottom_right) / 2
-    left = _inside(float(centre[0]) - window_w / 2, window_w, photo_w)
-    top = _inside(float(centre[1]) - window_h * _FACE_CENTRE, window_h, photo_h)
-    scale = height / window_h
+    subject = _Subject.of(photo_size, oval, person)
+    window = _adjusted(_window(subject, size[0] / size[1], framing.kind), subject, framing)
+    scale = size[1] / window.height
     # A photo pixel's centre (i + 1/2) * scale - 1/2 in frame pixels: keeps the picture centred when resized.
     half = (scale - 1) / 2
-    return Framing(scale, (half - left * scale, half - top * scale), size, round(PAD * width))
+    offset = half - window.left * scale, half - window.top * scale
+    return Placement(scale, offset, size, round(PAD * size[0]))
 
 
-def _inside(start: float, length: float, limit: float) -> float:
-    """Move [start, start+length] into [0, limit]; centre it where it does not fit."""
-    if length >= limit:
-        return (limit - length) / 2
-    return min(max(start, 0.0), limit - length)
+def _window(subject: _Subject, aspect: float, kind: FramingKind) -> _Window:
+    """The window of a kind of framing, width / height = `aspect`, before the user's changes."""
+    height = _window_height(subject, aspect, kind)
+    has_room = subject.floor > subject.face / _FACE_MOST
+    if kind is not FramingKind.PHOTO and subject.cut[2] and has_room:
+        height = min(height, subject.floor)  # what is cut above by the photo is cut there by the frame
+    width = aspect * height
+    floor = subject.size[1] if kind is FramingKind.PHOTO else subject.floor
+    top = min(subject.centre[1] - _FACE_CENTRE * height, floor - height)
+    return _Window(_left(subject, width), max(top, min(0.0, floor - height)), width, height)
 
 
-def framed(picture: U8 | F32, framing: Framing) -> F32:
+def _window_height(subject: _Subject, aspect: float, kind: FramingKind) -> float:
+    face, (photo_w, photo_h) = subject.face, subject.size
+    covering = min(subject.floor, photo_w / aspect)
+    if kind is FramingKind.CLOSE:
+        return face / _FACE_CLOSE
+    if kind is FramingKind.PHOTO:
+        return min(max(photo_h, photo_w / aspect), face / _FACE_LEAST)
+    if kind is FramingKind.WIDE:
+        return min(max(covering, face / _FACE_SMALLEST), face / _FACE_LEAST)
+    if covering < face / _FACE_LARGEST:
+        return face / _FACE_EXTENDED
+    return min(covering, face / _FACE_SMALLEST)
+
+
+def _left(subject: _Subject, width: float) -> float:
+    """Where a window of that width begins: the face in its middle, as far as the photo allows."""
+    centre, photo = subject.centre[0], subject.size[0]
+    middle = centre - width / 2
+    if width <= photo:
+        return min(max(middle, 0.0), photo - width)
+    cut_left, cut_right, _ = subject.cut
+    at_left, at_right, between = 0.0, photo - width, (photo - width) / 2
+    # A border of the photo that cuts the person is best hidden at the frame's.
+    if cut_left and not cut_right and (centre - at_left) / width >= _ASIDE:
+        return at_left
+    if cut_right and not cut_left and (at_right + width - centre) / width >= _ASIDE:
+        return at_right
+    if cut_left and cut_right and abs(centre - between - width / 2) <= (0.5 - _STRIP_ASIDE) * width:
+        return between
+    return min(max(middle, at_right), at_left)
+
+
+def _adjusted(window: _Window, subject: _Subject, framing: Framing) -> _Window:
+    """A window with the user's zoom and shift, as far as the whole face stays in it and nothing floats."""
+    face_w = subject.high[0] - subject.low[0]
+    aspect = window.width / window.height
+    least = max(subject.face, face_w / aspect) / _FACE_MOST
+    height = min(max(window.height / framing.zoom, least), max(subject.face / _FACE_LEAST, least))
+    width = aspect * height
+    at_x = (subject.centre[0] - window.left) / window.width + framing.x
+    at_y = (subject.centre[1] - window.top) / window.height + framing.y
+    left, top = subject.centre[0] - at_x * width, subject.centre[1] - at_y * height
+    left = _holding(left, width, subject.low[0], subject.high[0])
+    top = min(top, max(window.top + window.height, subject.floor) - height)
+    return _Window(left, _holding(top, height, subject.low[1], subject.high[1]), width, height)
+
+
+def _holding(start: float, length: float, low: float, high: float) -> float:
+    """`start` moved so that [start, start + length] holds [low, high] with a margin; it is long enough."""
+    margin = _MARGIN * length
+    return min(max(start, high + margin - length), low - margin)
+
+
+def _pair(point: F32) -> tuple[float, float]:
+    return float(point[0]), float(point[1])
+
+
+def framed(picture: U8 | F32, placement: Placement) -> F32:
     """`picture` (u8 or f32 [H,W] or [H,W,C]) brought to texture size, f32; zero outside the photo."""
-    matrix = framing.canvas_matrix().astype(np.float64)
-    if framing.scale < _REDUCED:  # bilinear sampling would alias: average first, then place
-        factor = 1.0 / max(1, round(1.0 / framing.scale))
+    matrix = placement.canvas_matrix().astype(np.float64)
+    if placement.scale < _REDUCED:  # bilinear sampling would alias: average first, then place
+        factor = 1.0 / max(1, round(1.0 / placement.scale))
         height, width = picture.shape[:2]
         reduced = (max(1, round(width * factor)), max(1, round(height * factor)))
         picture = cv2.resize(picture, reduced, interpolation=cv2.INTER_AREA)
         fx, fy = width / reduced[0], height / reduced[1]
         matrix = matrix @ np.array([[fx, 0, (fx - 1) / 2], [0, fy, (fy - 1) / 2], [0, 0, 1]])
-    flags = cv2.INTER_CUBIC if framing.scale > _ENLARGED and picture.ndim == 3 else cv2.INTER_LINEAR
-    moved = cv2.warpAffine(
-        picture.astype(np.float32), matrix, framing.canvas_size, flags=flags, borderMode=cv2.BORDER_REPLICATE
-    )
-    inside = photo_area(picture.shape[:2], matrix, framing)
+    flags = cv2.INTER_CUBIC if placement.scale > _ENLARGED and picture.ndim == 3 else cv2.INTER_LINEAR
+    picture, size = picture.astype(np.float32), placement.canvas_size
+    moved = cv2.warpAffine(picture, matrix, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
+
+    inside = photo_area(picture.shape[:2], matrix, placement)
     out: F32 = moved * (inside[..., None] if moved.ndim == 3 else inside)
     return out
 
 
-def photo_area(shape: tuple[int, ...], matrix: Real, framing: Framing) -> F32:
+def photo_area(shape: tuple[int, ...], matrix: Real, placement: Placement) -> F32:
     """f32 [Hc,Wc] 1 where the texture shows the photo, 0 beyond its borders.
 
     Args:
         shape: the photo's (height, width).
         matrix: [2,3]: photo px -> texture px.
-        framing: tells the texture's size.
+        placement: tells the texture's size.
     """
-    width, height = framing.canvas_size
+    width, height = placement.canvas_size
     across = _reach(np.arange(width), matrix[0][2], matrix[0][0], shape[1])
     down = _reach(np.arange(height), matrix[1][2], matrix[1][1], shape[0])
     return (down[:, None] * across[None, :]).astype(np.float32)
-
-
-def border_fade(shape: tuple[int, ...], framing: Framing) -> F32:
-    """f32 [Hc,Wc] 0..1: falls to 0 towards those borders of the photo that lie inside the frame.
-
-    Where a photo is too narrow for the frame, the person melts into the extended background instead of ending
-    at a hard edge.
-    """
-    matrix, pad, soft = framing.canvas_matrix(), framing.pad, _FADE * framing.size[1]
-    fades = []
-    for axis, length in ((0, shape[1]), (1, shape[0])):
-        position = np.arange(framing.canvas_size[axis])
-        start, end = float(matrix[axis][2]), float(matrix[axis][2] + length * framing.scale)
-        fade = np.ones(len(position), np.float32)
-        if start > pad + 1:
-            fade = np.minimum(fade, np.clip((position - start) / soft, 0, 1))
-        if end < pad + framing.size[axis] - 1:
-            fade = np.minimum(fade, np.clip((end - position) / soft, 0, 1))
-        fades.append(fade * fade * (3 - 2 * fade))
-    return (fades[1][:, None] * fades[0][None, :]).astype(np.float32)
 
 
 def _reach(position: npt.NDArray[np.integer], start: float, step: float, count: int) -> F32:

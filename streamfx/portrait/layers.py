@@ -44,7 +44,7 @@ def person_alpha(mask: F32, face: F32, softness: float) -> F32:
     return soft
 
 
-def split_layers(framed: F32, known: F32, alpha: F32, fade: F32, face_height: float) -> Layers:
+def split_layers(framed: F32, known: F32, alpha: F32, around: F32 | None, face_height: float) -> Layers:
     """Extend the photo over the whole texture, remove the person from the plate, and lift the person off it.
 
     The layer is premultiplied and solved so that layer + (1 - alpha) * plate is the photo again: at rest
@@ -54,11 +54,13 @@ def split_layers(framed: F32, known: F32, alpha: F32, fade: F32, face_height: fl
         framed: f32 [H,W,3] 0..255: the photo at texture size; 0 beyond its borders.
         known: f32 [H,W]: 1 where the photo has pixels.
         alpha: f32 [H,W] 0..1: the person.
-        fade: f32 [H,W] 0..1: falls to 0 towards borders of the photo inside the frame.
+        around: f32 [H,W,3] 0..255: what is shown beyond the photo; None continues its background.
         face_height: px.
     """
     plate = behind(framed, known, alpha > _EMPTY, face_height)
-    shown = (known * fade)[..., None]
+    shown = known[..., None]
+    if around is not None:
+        plate = np.where(shown > 0, plate, around)
     photo = framed * shown + plate * (1 - shown)
     opacity = alpha[..., None] * shown
     layer = np.clip(photo - (1 - opacity) * plate, 0, 255 * opacity)

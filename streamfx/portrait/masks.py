@@ -23,3 +23,13 @@ def grown(mask: F32, level: float, reach: float) -> Mask:
     """bool [H,W]: within `reach` px of where a mask (f32 [H,W]) exceeds `level`; the reach costs nothing."""
     away = (mask <= level).astype(np.uint8)
     return np.asarray(cv2.distanceTransform(away, cv2.DIST_L2, cv2.DIST_MASK_5) <= reach, np.bool_)
+
+
+def holding(mask: Mask, point: Real) -> Mask:
+    """bool [H,W]: the part of a mask that hangs together with the one nearest to a point (x, y) px."""
+    count, labels = cv2.connectedComponents(mask.astype(np.uint8))
+    if count < 2:
+        return mask
+    rows, columns = np.nonzero(mask)
+    nearest = np.argmin((columns - point[0]) ** 2 + (rows - point[1]) ** 2)
+    return np.asarray(labels == labels[rows[nearest], columns[nearest]], np.bool_)

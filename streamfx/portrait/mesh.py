@@ -28,6 +28,8 @@ class Mesh:
     face_triangles: int
     border: I32
     """Indices of the vertices on the texture's border."""
+    cell: float
+    """px between neighbours on the grid."""
 
 
 def build_mesh(face: F32, face_triangles: I32, size: tuple[int, int], pad: int) -> Mesh:
@@ -57,12 +59,13 @@ def build_mesh(face: F32, face_triangles: I32, size: tuple[int, int], pad: int) 
         np.concatenate(joined),
         len(face_triangles),
         (FACE_VERTICES + np.flatnonzero(on_border)).astype(np.int32),
+        _cell(size),
     )
 
 
 def _exterior_grid(oval: F32, size: tuple[int, int], pad: int) -> tuple[F32, Mask]:
     """Grid vertices f32 [N,2] px around the oval, and which of them lie on the texture's border."""
-    step = max(_LEAST_CELL, size[1] / _ROWS)
+    step = _cell(size)
     x = np.linspace(-pad, size[0] - 1 + pad, round((size[0] + 2 * pad) / step) + 1)
     y = np.linspace(-pad, size[1] - 1 + pad, round((size[1] + 2 * pad) / step) + 1)
     gx, gy = np.meshgrid(x, y)
@@ -76,6 +79,11 @@ def _exterior_grid(oval: F32, size: tuple[int, int], pad: int) -> tuple[F32, Mas
             "use a photo that shows the whole head with some room",
         )
     return grid[keep], border.reshape(-1)[keep]
+
+
+def _cell(size: tuple[int, int]) -> float:
+    """px between neighbours on the grid over a frame (width, height)."""
+    return max(_LEAST_CELL, size[1] / _ROWS)
 
 
 def _clear_of_oval(grid: F32, oval: F32, margin: float) -> Mask:

@@ -10,10 +10,11 @@ import cv2
 import numpy as np
 
 from streamfx.frames import F32, I32, U8, FaceTrack, MouthLayer, Rig
+from streamfx.framings import AS_IT_FITS, Framing
 from streamfx.geometry import F64, Pose, fit_pose, vertex_weights
-from streamfx.portrait.deform import RELIEF
+from streamfx.portrait.deform import RELIEF, head_room
 from streamfx.portrait.eyes import eye_layer
-from streamfx.portrait.framing import Framing, border_fade, frame_portrait, framed
+from streamfx.portrait.framing import Placement, frame_portrait, framed
 from streamfx.portrait.layers import Layers, person_alpha, split_layers
 from streamfx.portrait.masks import polygon
 from streamfx.portrait.mesh import Mesh, build_mesh
@@ -21,6 +22,7 @@ from streamfx.portrait.mouth import mouth_layer, without_mouth
 from streamfx.portrait.photo import Photo
 from streamfx.portrait.reference import Reference
 from streamfx.portrait.skin import solve_skin, spread_lids, spread_lips
+from streamfx.portrait.surroundings import backdrop, cut_line, is_filled, is_plain
 from streamfx.topology import FACE_OVAL, FACE_VERTICES, LIP_LOWER, LIP_UPPER
 
 VERSION = 10
@@ -69,11 +71,15 @@ class FaceGeometry:
         return np.asarray(amount * self.smile, np.float32)
 
 
-def rig_digest(photo: Photo, size: tuple[int, int], references: Sequence[Photo] = ()) -> str:
-    """Name of the rig in the cache: changes with the photos' bytes, the frame's size and this code."""
-    text = " ".join(
-        [photo.sha256, f"{size[0]}x{size[1]}", f"rig{VERSION}", *(one.sha256 for one in references)]
-    )
+def rig_digest(
+    photo: Photo,
+    size: tuple[int, int],
+    references: Sequence[Photo] = (),
+    framing: Framing = AS_IT_FITS,
+) -> str:
+    """Name of the rig in the cache: changes with the photos' bytes, the frame, its framing and this code."""
+    frame = f"{size[0]}x{size[1]} {framing.kind} {framing.zoom!r} {framing.x!r} {framing.y!r}"
+    text = " ".join([photo.sha256, frame, f"rig{VERSION}", *(one.sha256 for one in references)])
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -84,6 +90,7 @@ def solve_rig(
     geometry: FaceGeometry,
     size: tuple[int, int],
     references: Sequence[Reference] = (),
+    framing: Framing = AS_IT_FITS,
 ) -> Rig:
     """Solve everything about one photo.
 
@@ -94,21 +101,24 @@ def solve_rig(
         geometry: the canonical face.
         size: (width, height) px of the output frame, both even.
         references: other photos of the person.
+        framing: how much of the photo the frame shows.
 
     Raises:
         RigUnsolvable: the mesh cannot be joined.
     """
-    framing = frame_portrait(photo.size, face.landmarks[list(FACE_OVAL), :2], size)
-    landmarks, pad = framing.points(face.landmarks), framing.pad
+    oval = face.landmarks[list(FACE_OVAL), :2]
+    placement = frame_portrait(photo.size, oval, person, size, framing)
+    landmarks, pad = placement.points(face.landmarks), placement.pad
     pose = geometry.pose(landmarks)
     shape = pose.to_canonical(landmarks).astype(np.float32)
-    textures = _textures(photo.rgb, person, landmarks, framing)
+    textures = _textures(photo.rgb, person, landmarks, placement)
     layers = textures.layers
     covers = [layers.photo, layers.layer]
     if _lip_gap(shape) > _OPEN_MOUTH:
         covers = [without_mouth(texture, landmarks, pad) for texture in covers]
     mesh = build_mesh(landmarks[:FACE_VERTICES, :2], geometry.triangles, size, pad)
-    skin = solve_skin(mesh, textures.person, landmarks, pad, 1 - textures.known)
+    cut = cut_line(textures.person, textures.known)
+    skin = solve_skin(mesh, textures.person, landmarks, pad, cut)
     return Rig(
         size=size,
         pad=pad,
@@ -127,13 +137,14 @@ def solve_rig(
         solid=_solid(mesh, shape, pose),
         head_weight=skin.head,
         body_weight=skin.body,
+        room=head_room(size, landmarks, np.argwhere(cut)[:, ::-1].astype(np.float32) - pad),
         oval_weight=skin.oval,
         lip_spread=spread_lips(geometry.triangles),
         smile=geometry.shown_smile(face),
         lid_spread=spread_lids(geometry.triangles),
         eyes=(eye_layer(layers.photo, landmarks, pad, 0), eye_layer(layers.photo, landmarks, pad, 1)),
         mouth=_mouth(layers.photo, landmarks, shape, pose, pad, references),
-        digest=rig_digest(photo, size, [one.photo for one in references]),
+        digest=rig_digest(photo, size, [one.photo for one in references], framing),
     )
 
 
@@ -158,16 +169,19 @@ class _Textures:
     """f32 [Hc,Wc]: 1 where the photo has pixels, 0 beyond."""
 
 
-def _textures(photo: U8, person: F32, landmarks: F32, framing: Framing) -> _Textures:
+def _textures(photo: U8, person: F32, landmarks: F32, placement: Placement) -> _Textures:
     """Frame photo and mask, and take person and background apart; landmarks in px of the frame."""
     shape = photo.shape[:2]
-    known = (framed(np.ones(shape, np.float32), framing) > 0.5).astype(np.float32)
-    face_area = _face_area(landmarks, known.shape, framing.pad)
-    softness = _SOFTNESS * framing.size[1] / 480
-    opacity = person_alpha(framed(person, framing), face_area, softness) * known
-    fade = np.maximum(border_fade(shape, framing), face_area)
+    known = (framed(np.ones(shape, np.float32), placement) > 0.5).astype(np.float32)
+    face_area = _face_area(landmarks, known.shape, placement.pad)
+    softness = _SOFTNESS * placement.size[1] / 480
+    opacity = person_alpha(framed(person, placement), face_area, softness) * known
+    picture = framed(photo, placement)
+    around = None
+    if not (is_filled(known, placement.pad) or is_plain(picture, known, opacity, placement)):
+        around = backdrop(photo, placement)
     face_height = float(np.ptp(landmarks[list(FACE_OVAL), 1]))
-    layers = split_layers(framed(photo, framing), known, opacity, fade, face_height)
+    layers = split_layers(picture, known, opacity, around, face_height)
     return _Textures(layers, opacity, known)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -39,6 +40,8 @@ _LIP_HOLD, _LID_HOLD = 0.35, 0.6  # how fast corrections fade away from lips and
 _LEAST_WEIGHT = 1e-3  # smaller ones are dropped
 _HEAD_DILATION = 0.14  # face heights: hair must not be cut at the mask's edge
 _HEAD_REACH = 1.25  # face heights above the chin
+_HELD = 1.6  # cells around a cut border that stay where they are: the triangles that it runs through
+_EASE = 0.45  # face heights over which the person may move more and more, away from a cut border
 _NECK_LENGTH = 0.45  # face heights over which head motion fades into the torso
 
 Numbers = npt.NDArray[np.integer]
@@ -57,7 +60,7 @@ class Skin:
     """f32 [V-468,36]"""
 
 
-def solve_skin(mesh: Mesh, person: F32, landmarks: F32, pad: int, beyond: F32) -> Skin:
+def solve_skin(mesh: Mesh, person: F32, landmarks: F32, pad: int, cut: Mask) -> Skin:
     """Solve the exterior's weights.
 
     Args:
@@ -65,9 +68,9 @@ def solve_skin(mesh: Mesh, person: F32, landmarks: F32, pad: int, beyond: F32) -
         person: f32 [H+2pad, W+2pad] 0..1: person mask at texture size.
         landmarks: f32 [478,3] px of the frame.
         pad: px of texture beyond the frame.
-        beyond: f32 [H+2pad, W+2pad]: 1 where the texture shows nothing of the photo, 0 elsewhere.
+        cut: bool [H+2pad, W+2pad]: where borders of the photo cut the person.
     """
-    regions = _regions(mesh, person, landmarks, pad, beyond)
+    regions = _regions(mesh, person, landmarks, pad, cut)
     laplacian = _exterior_laplacian(mesh)
     sides, count = len(FACE_OVAL), len(mesh.vertices) - FACE_VERTICES
     pins = np.concatenate([np.full(sides, _PINNED), np.where(regions.fixed, _PINNED, 0.0)])
@@ -102,14 +105,14 @@ class _Regions:
     """What each exterior vertex should do, and how surely: one value per vertex."""
 
     fixed: Mask
-    """On the texture's border or beyond the photo: stays where it is."""
+    """On the texture's border, or where a border of the photo cuts the person: stays where it is."""
     head_value: F32
     head_confidence: F32
     body_value: F32
     body_confidence: F32
 
 
-def _regions(mesh: Mesh, person: F32, landmarks: F32, pad: int, beyond: F32) -> _Regions:
+def _regions(mesh: Mesh, person: F32, landmarks: F32, pad: int, cut: Mask) -> _Regions:
     points = mesh.vertices[FACE_VERTICES:]
     chin, forehead = landmarks[CHIN, :2], landmarks[FOREHEAD, :2]
     face_height = float(np.linalg.norm(chin - forehead))
@@ -119,18 +122,28 @@ def _regions(mesh: Mesh, person: F32, landmarks: F32, pad: int, beyond: F32) -> 
     head = _sample(dilated.astype(np.float32), points, pad).astype(bool) & (below < 0) & near
     torso = (_sample(person, points, pad) > 0.5) & (below >= 0)
     fade = np.clip(below / _NECK_LENGTH, 0, 1).astype(np.float32)
-    fixed = _sample(beyond, points, pad) > 0.5
+    away = _sample(_distance(cut), points, pad)
+    fixed = away < _HELD * mesh.cell
     fixed[mesh.border - FACE_VERTICES] = True
+    loose = np.clip(away / (_EASE * face_height), 0, 1).astype(np.float32) ** 2
     with_head = np.where(head, 1.0, np.where(torso, _TORSO_HEAD_SHARE * (1 - fade), 0.0))
     head_sure = np.where(head, _HEAD, np.where(torso, _NECK + _TORSO * fade, _LOOSE))
     body_sure = np.where(head, _HEAD, np.where(torso, _TORSO * fade + _LOOSE, _LOOSE))
     return _Regions(
         fixed,
         head_value=np.where(fixed, 0, with_head).astype(np.float32),
-        head_confidence=head_sure.astype(np.float32),
+        head_confidence=(head_sure * loose).astype(np.float32),
         body_value=np.where(fixed | ~torso, 0, fade).astype(np.float32),
-        body_confidence=body_sure.astype(np.float32),
+        body_confidence=(body_sure * loose).astype(np.float32),
     )
+
+
+def _distance(cut: Mask) -> F32:
+    """f32 [H,W] px to the nearest place that is cut; far where none is."""
+    if not cut.any():
+        return np.full(cut.shape, np.inf, np.float32)
+    away = (~cut).astype(np.uint8)
+    return np.asarray(cv2.distanceTransform(away, cv2.DIST_L2, cv2.DIST_MASK_5), np.float32)
 
 
 def _sample(mask: F32, points: F32, pad: int) -> F32:

@@ -253,7 +253,7 @@ class Session:
                 self._rest()
 
     def _orders(self, settings: SessionSettings) -> Orders:
-        background = settings.background
+        background, framing = settings.background, settings.framing
         return Orders(
             source=settings.source if self._is_wanted(settings) else "",
             portraits=tuple(self._portraits.file(one) for one in settings.portraits),
@@ -264,6 +264,10 @@ class Session:
             background=background.kind,
             colour=background.colour,
             image=str(background.image or ""),
+            framing=framing.kind,
+            zoom=framing.zoom,
+            x=framing.x,
+            y=framing.y,
             refine=settings.refine,
             mouth=settings.mouth,
             device=settings.device,

@@ -11,6 +11,7 @@ from typing import Final
 
 from streamfx.errors import SettingRefused, UsageError
 from streamfx.feeds import feed_name
+from streamfx.framings import SHIFTS, ZOOMS, Framing
 from streamfx.notation import colour, nearest
 
 SIDES: Final = (64, 1920)
@@ -104,6 +105,8 @@ class SessionSettings:
     """The portrait that is shown; empty takes the first."""
     gains: Gains = field(default_factory=Gains)
     background: Background = field(default_factory=Background)
+    framing: Framing = field(default_factory=Framing)
+    """How much of the photo is shown, and where."""
     mirror: bool = False
     """Whether the published picture is mirrored."""
     mirror_preview: bool = False
@@ -159,6 +162,9 @@ def check(settings: SessionSettings) -> None:
     for name, value in (("head", settings.gains.head), ("expression", settings.gains.expression),
                         ("gaze", settings.gains.gaze)):  # fmt: skip
         _within(f"gains.{name}", value, GAINS)
+    for name, value, limits in (("zoom", settings.framing.zoom, ZOOMS), ("x", settings.framing.x, SHIFTS),
+                                ("y", settings.framing.y, SHIFTS)):  # fmt: skip
+        _within(f"framing.{name}", value, limits)
     for name, allowed in _WORDS.items():
         if getattr(settings, name) not in allowed:
             raise SettingRefused(name, f"it is {getattr(settings, name)!r}", f"Use {', '.join(allowed)}")

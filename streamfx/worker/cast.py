@@ -14,6 +14,7 @@ from typing import Final
 from streamfx import config
 from streamfx.errors import DeviceExhausted, DeviceLost, OutputError, StreamfxError
 from streamfx.frames import Motion, Rendered, Rig
+from streamfx.framings import Framing, FramingKind
 from streamfx.models.store import Store
 from streamfx.models.weights import Profile
 from streamfx.pipeline import Animator, Networks, check_canvas, load_portrait, open_studio
@@ -41,6 +42,7 @@ class _Wanted:
     """A portrait as it is to be shown."""
 
     file: PortraitFile
+    framing: Framing
     background: tuple[str, str, str]
     drawing: tuple[str, str, str]
     """Device, and the networks that refine and paint the mouth."""
@@ -116,9 +118,10 @@ class Cast:
         self._wanted.close()
 
     def _load(self, orders: Orders) -> None:
+        framing = Framing(FramingKind(orders.framing), orders.zoom, orders.x, orders.y)
         background = (orders.background, orders.colour, orders.image)
         drawing = (orders.device, orders.refine, orders.mouth)
-        wanted = [_Wanted(file, background, drawing) for file in orders.portraits]
+        wanted = [_Wanted(file, framing, background, drawing) for file in orders.portraits]
         kept = {one.file.id for one in wanted}
         self._ready = {name: entry for name, entry in self._ready.items() if name in kept}
         for one in sorted(wanted, key=lambda one: one.file.id != orders.selected):
@@ -144,7 +147,8 @@ class Cast:
 
     def _rig(self, wanted: _Wanted) -> Rig:
         references = [Path(name) for name in wanted.file.references]
-        rig = load_portrait(Path(wanted.file.photo), self._size, self._store, self._cache, references).rig
+        photo = Path(wanted.file.photo)
+        rig = load_portrait(photo, self._size, self._store, self._cache, references, wanted.framing).rig
         kind, colour, image = wanted.background
         if kind == "blur":
             return blurred(rig)

@@ -52,6 +52,10 @@ class Orders:
     background: str = "keep"
     colour: str = ""
     image: str = ""
+    framing: str = "auto"
+    zoom: float = 1.0
+    x: float = 0.0
+    y: float = 0.0
     refine: str = "lite"
     mouth: str = "lite"
     device: str = "cpu"

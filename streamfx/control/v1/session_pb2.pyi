@@ -16,6 +16,14 @@ class BackgroundKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     BACKGROUND_KIND_IMAGE: _ClassVar[BackgroundKind]
     BACKGROUND_KIND_REMOVE: _ClassVar[BackgroundKind]
 
+class FramingKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    FRAMING_KIND_UNSPECIFIED: _ClassVar[FramingKind]
+    FRAMING_KIND_AUTO: _ClassVar[FramingKind]
+    FRAMING_KIND_PHOTO: _ClassVar[FramingKind]
+    FRAMING_KIND_CLOSE: _ClassVar[FramingKind]
+    FRAMING_KIND_WIDE: _ClassVar[FramingKind]
+
 class SessionState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     SESSION_STATE_UNSPECIFIED: _ClassVar[SessionState]
@@ -47,6 +55,11 @@ BACKGROUND_KIND_BLUR: BackgroundKind
 BACKGROUND_KIND_COLOUR: BackgroundKind
 BACKGROUND_KIND_IMAGE: BackgroundKind
 BACKGROUND_KIND_REMOVE: BackgroundKind
+FRAMING_KIND_UNSPECIFIED: FramingKind
+FRAMING_KIND_AUTO: FramingKind
+FRAMING_KIND_PHOTO: FramingKind
+FRAMING_KIND_CLOSE: FramingKind
+FRAMING_KIND_WIDE: FramingKind
 SESSION_STATE_UNSPECIFIED: SessionState
 SESSION_STATE_STARTING: SessionState
 SESSION_STATE_LIVE: SessionState
@@ -76,7 +89,7 @@ class Session(_message.Message):
     def __init__(self, id: _Optional[str] = ..., settings: _Optional[_Union[SessionSettings, _Mapping]] = ..., status: _Optional[_Union[SessionStatus, _Mapping]] = ...) -> None: ...
 
 class SessionSettings(_message.Message):
-    __slots__ = ("output", "source", "portraits", "selected", "gains", "background", "mirror", "mirror_preview", "badge", "hidden", "paused", "on_demand", "refine", "mouth", "device")
+    __slots__ = ("output", "source", "portraits", "selected", "gains", "background", "mirror", "mirror_preview", "badge", "hidden", "paused", "on_demand", "refine", "mouth", "device", "framing")
     OUTPUT_FIELD_NUMBER: _ClassVar[int]
     SOURCE_FIELD_NUMBER: _ClassVar[int]
     PORTRAITS_FIELD_NUMBER: _ClassVar[int]
@@ -92,6 +105,7 @@ class SessionSettings(_message.Message):
     REFINE_FIELD_NUMBER: _ClassVar[int]
     MOUTH_FIELD_NUMBER: _ClassVar[int]
     DEVICE_FIELD_NUMBER: _ClassVar[int]
+    FRAMING_FIELD_NUMBER: _ClassVar[int]
     output: Output
     source: str
     portraits: _containers.RepeatedScalarFieldContainer[str]
@@ -107,7 +121,8 @@ class SessionSettings(_message.Message):
     refine: str
     mouth: str
     device: str
-    def __init__(self, output: _Optional[_Union[Output, _Mapping]] = ..., source: _Optional[str] = ..., portraits: _Optional[_Iterable[str]] = ..., selected: _Optional[str] = ..., gains: _Optional[_Union[Gains, _Mapping]] = ..., background: _Optional[_Union[Background, _Mapping]] = ..., mirror: _Optional[bool] = ..., mirror_preview: _Optional[bool] = ..., badge: _Optional[str] = ..., hidden: _Optional[bool] = ..., paused: _Optional[bool] = ..., on_demand: _Optional[bool] = ..., refine: _Optional[str] = ..., mouth: _Optional[str] = ..., device: _Optional[str] = ...) -> None: ...
+    framing: Framing
+    def __init__(self, output: _Optional[_Union[Output, _Mapping]] = ..., source: _Optional[str] = ..., portraits: _Optional[_Iterable[str]] = ..., selected: _Optional[str] = ..., gains: _Optional[_Union[Gains, _Mapping]] = ..., background: _Optional[_Union[Background, _Mapping]] = ..., mirror: _Optional[bool] = ..., mirror_preview: _Optional[bool] = ..., badge: _Optional[str] = ..., hidden: _Optional[bool] = ..., paused: _Optional[bool] = ..., on_demand: _Optional[bool] = ..., refine: _Optional[str] = ..., mouth: _Optional[str] = ..., device: _Optional[str] = ..., framing: _Optional[_Union[Framing, _Mapping]] = ...) -> None: ...
 
 class Output(_message.Message):
     __slots__ = ("camera", "width", "height", "fps")
@@ -140,6 +155,18 @@ class Background(_message.Message):
     colour: str
     image: str
     def __init__(self, kind: _Optional[_Union[BackgroundKind, str]] = ..., colour: _Optional[str] = ..., image: _Optional[str] = ...) -> None: ...
+
+class Framing(_message.Message):
+    __slots__ = ("kind", "zoom", "x", "y")
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    ZOOM_FIELD_NUMBER: _ClassVar[int]
+    X_FIELD_NUMBER: _ClassVar[int]
+    Y_FIELD_NUMBER: _ClassVar[int]
+    kind: FramingKind
+    zoom: float
+    x: float
+    y: float
+    def __init__(self, kind: _Optional[_Union[FramingKind, str]] = ..., zoom: _Optional[float] = ..., x: _Optional[float] = ..., y: _Optional[float] = ...) -> None: ...
 
 class SessionStatus(_message.Message):
     __slots__ = ("state", "quality", "fps", "latency", "source", "camera", "counters", "portrait_id", "readying", "worker_pid", "trouble", "ring_readers")

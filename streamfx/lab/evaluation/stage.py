@@ -19,7 +19,7 @@ from streamfx.models.store import Store
 from streamfx.portrait.checks import choose_face
 from streamfx.portrait.deform import deform
 from streamfx.portrait.fill import to_u8
-from streamfx.portrait.framing import Framing, frame_portrait, framed
+from streamfx.portrait.framing import Placement, frame_portrait, framed
 from streamfx.portrait.photo import Photo
 from streamfx.portrait.reference import Reference, Sitter
 from streamfx.portrait.rig import FaceGeometry, solve_rig
@@ -57,8 +57,8 @@ class Studio:
         face = choose_face(self.analyser.faces(rgb), name)
         person, seen = self.analyser.person_mask(rgb, face), self._references(rgb, face, references)
         rig = solve_rig(photo, face, person, self.geometry, SIZE, seen)
-        framing = frame_portrait(photo.size, face.landmarks[list(FACE_OVAL), :2], SIZE)
-        return Stage(name, rest or face, framing, rig, self.geometry)
+        placement = frame_portrait(photo.size, face.landmarks[list(FACE_OVAL), :2], person, SIZE)
+        return Stage(name, rest or face, placement, rig, self.geometry)
 
     def _references(self, rgb: U8, face: FaceTrack, others: Sequence[U8]) -> list[Reference]:
         pose = self.geometry.pose(face.landmarks)
@@ -105,7 +105,7 @@ class Stage:
     name: str
     rest: FaceTrack
     """The neutral, in px of the picture."""
-    framing: Framing
+    placement: Placement
     rig: Rig
     geometry: FaceGeometry
 
@@ -117,12 +117,12 @@ class Stage:
 
     def framed(self, picture: U8) -> U8:
         """u8 [H,W,3]: another picture of the same camera, framed as the photo is."""
-        pad, (width, height) = self.framing.pad, self.framing.size
-        return to_u8(framed(picture, self.framing)[pad : pad + height, pad : pad + width])
+        pad, (width, height) = self.placement.pad, self.placement.size
+        return to_u8(framed(picture, self.placement)[pad : pad + height, pad : pad + width])
 
     def landmarks(self, face: FaceTrack) -> F32:
         """f32 [478,3] px of the frame: where another picture's face is."""
-        return self.framing.points(face.landmarks)
+        return self.placement.points(face.landmarks)
 
     def moved(self, face: FaceTrack) -> Deformation:
         """Where the product, without its smoothing, puts every vertex to show another picture's face."""

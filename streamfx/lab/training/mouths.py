@@ -145,9 +145,9 @@ class _Lessons:
         for picture in pictures:
             reference = self._reference(picture)
             if reference is not None and reference.teeth is not None:
-                rig, framing = self._sitter.rig, self._sitter.framing
+                rig, placement = self._sitter.rig, self._sitter.placement
                 pose = Pose(rig.scale, rig.rotation.astype(np.float64), rig.translation.astype(np.float64))
-                pad, (width, height) = framing.pad, framing.size
+                pad, (width, height) = placement.pad, placement.size
                 photo = np.ascontiguousarray(rig.photo[pad : pad + height, pad : pad + width])
                 mouth = mouth_layer(photo, rig.landmarks, rig.shape, pose, [reference.teeth])
                 yield replace(rig, mouth=mouth)

@@ -24,7 +24,7 @@ from streamfx.models.face_model import load_face_model
 from streamfx.models.store import Store
 from streamfx.portrait.deform import deform
 from streamfx.portrait.fill import to_u8
-from streamfx.portrait.framing import Framing, frame_portrait, framed
+from streamfx.portrait.framing import Placement, frame_portrait, framed
 from streamfx.portrait.photo import Photo, load_photo
 from streamfx.portrait.rig import FaceGeometry, solve_rig
 from streamfx.topology import EYES, FACE_OVAL, FACE_VERTICES, INNER_MOUTH
@@ -137,8 +137,8 @@ class Studio:
         photo = Photo(seen.rgb, seen.listed.path.name, seen.listed.path.name)
         mask = self.analyser.person_mask(seen.rgb, seen.face)
         rig = solve_rig(photo, seen.face, mask, self.geometry, size)
-        framing = frame_portrait(photo.size, seen.face.landmarks[list(FACE_OVAL), :2], size)
-        return Sitter(seen, rig, framing, self.geometry)
+        placement = frame_portrait(photo.size, seen.face.landmarks[list(FACE_OVAL), :2], mask, size)
+        return Sitter(seen, rig, placement, self.geometry)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,13 +147,13 @@ class Sitter:
 
     seen: Seen
     rig: Rig
-    framing: Framing
+    placement: Placement
     geometry: FaceGeometry
 
     def framed(self, picture: U8) -> U8:
         """u8 [H,W,3]: another picture of the same camera, framed as the portrait is."""
-        pad, (width, height) = self.framing.pad, self.framing.size
-        return to_u8(framed(picture, self.framing)[pad : pad + height, pad : pad + width])
+        pad, (width, height) = self.placement.pad, self.placement.size
+        return to_u8(framed(picture, self.placement)[pad : pad + height, pad : pad + width])
 
     def motion(self, face: FaceTrack) -> Motion:
         """From the portrait's face to another of the same person, unfiltered."""
@@ -167,7 +167,7 @@ class Sitter:
 
     def matched(self, face: FaceTrack) -> Deformation:
         """The same with the face's vertices, pose and mouth exactly where the other picture has them."""
-        landmarks = self.framing.points(face.landmarks)
+        landmarks = self.placement.points(face.landmarks)
         pose = self.geometry.pose(landmarks)
         return replace(
             with_landmarks(self.moved(face), landmarks[:, :2]),

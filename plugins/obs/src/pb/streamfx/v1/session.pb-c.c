@@ -232,6 +232,51 @@ void   streamfx__v1__background__free_unpacked
   assert(message->base.descriptor == &streamfx__v1__background__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
+void   streamfx__v1__framing__init
+                     (Streamfx__V1__Framing         *message)
+{
+  static const Streamfx__V1__Framing init_value = STREAMFX__V1__FRAMING__INIT;
+  *message = init_value;
+}
+size_t streamfx__v1__framing__get_packed_size
+                     (const Streamfx__V1__Framing *message)
+{
+  assert(message->base.descriptor == &streamfx__v1__framing__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t streamfx__v1__framing__pack
+                     (const Streamfx__V1__Framing *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &streamfx__v1__framing__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t streamfx__v1__framing__pack_to_buffer
+                     (const Streamfx__V1__Framing *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &streamfx__v1__framing__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Streamfx__V1__Framing *
+       streamfx__v1__framing__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Streamfx__V1__Framing *)
+     protobuf_c_message_unpack (&streamfx__v1__framing__descriptor,
+                                allocator, len, data);
+}
+void   streamfx__v1__framing__free_unpacked
+                     (Streamfx__V1__Framing *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &streamfx__v1__framing__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
 void   streamfx__v1__session_status__init
                      (Streamfx__V1__SessionStatus         *message)
 {
@@ -521,7 +566,7 @@ const ProtobufCMessageDescriptor streamfx__v1__session__descriptor =
   (ProtobufCMessageInit) streamfx__v1__session__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor streamfx__v1__session_settings__field_descriptors[15] =
+static const ProtobufCFieldDescriptor streamfx__v1__session_settings__field_descriptors[16] =
 {
   {
     "output",
@@ -703,11 +748,24 @@ static const ProtobufCFieldDescriptor streamfx__v1__session_settings__field_desc
     0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "framing",
+    16,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Streamfx__V1__SessionSettings, framing),
+    &streamfx__v1__framing__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned streamfx__v1__session_settings__field_indices_by_name[] = {
   5,   /* field[5] = background */
   8,   /* field[8] = badge */
   14,   /* field[14] = device */
+  15,   /* field[15] = framing */
   4,   /* field[4] = gains */
   9,   /* field[9] = hidden */
   6,   /* field[6] = mirror */
@@ -724,7 +782,7 @@ static const unsigned streamfx__v1__session_settings__field_indices_by_name[] = 
 static const ProtobufCIntRange streamfx__v1__session_settings__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 15 }
+  { 0, 16 }
 };
 const ProtobufCMessageDescriptor streamfx__v1__session_settings__descriptor =
 {
@@ -734,7 +792,7 @@ const ProtobufCMessageDescriptor streamfx__v1__session_settings__descriptor =
   "Streamfx__V1__SessionSettings",
   "streamfx.v1",
   sizeof(Streamfx__V1__SessionSettings),
-  15,
+  16,
   streamfx__v1__session_settings__field_descriptors,
   streamfx__v1__session_settings__field_indices_by_name,
   1,  streamfx__v1__session_settings__number_ranges,
@@ -944,6 +1002,83 @@ const ProtobufCMessageDescriptor streamfx__v1__background__descriptor =
   streamfx__v1__background__field_indices_by_name,
   1,  streamfx__v1__background__number_ranges,
   (ProtobufCMessageInit) streamfx__v1__background__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor streamfx__v1__framing__field_descriptors[4] =
+{
+  {
+    "kind",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_ENUM,
+    0,   /* quantifier_offset */
+    offsetof(Streamfx__V1__Framing, kind),
+    &streamfx__v1__framing_kind__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "zoom",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_DOUBLE,
+    offsetof(Streamfx__V1__Framing, has_zoom_case),
+    offsetof(Streamfx__V1__Framing, zoom),
+    NULL,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "x",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_DOUBLE,
+    offsetof(Streamfx__V1__Framing, has_x_case),
+    offsetof(Streamfx__V1__Framing, x),
+    NULL,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "y",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_DOUBLE,
+    offsetof(Streamfx__V1__Framing, has_y_case),
+    offsetof(Streamfx__V1__Framing, y),
+    NULL,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned streamfx__v1__framing__field_indices_by_name[] = {
+  0,   /* field[0] = kind */
+  2,   /* field[2] = x */
+  3,   /* field[3] = y */
+  1,   /* field[1] = zoom */
+};
+static const ProtobufCIntRange streamfx__v1__framing__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 4 }
+};
+const ProtobufCMessageDescriptor streamfx__v1__framing__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "streamfx.v1.Framing",
+  "Framing",
+  "Streamfx__V1__Framing",
+  "streamfx.v1",
+  sizeof(Streamfx__V1__Framing),
+  4,
+  streamfx__v1__framing__field_descriptors,
+  streamfx__v1__framing__field_indices_by_name,
+  1,  streamfx__v1__framing__number_ranges,
+  (ProtobufCMessageInit) streamfx__v1__framing__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
 static const ProtobufCFieldDescriptor streamfx__v1__session_status__field_descriptors[12] =
@@ -1521,6 +1656,40 @@ const ProtobufCEnumDescriptor streamfx__v1__background_kind__descriptor =
   streamfx__v1__background_kind__enum_values_by_name,
   1,
   streamfx__v1__background_kind__value_ranges,
+  NULL,NULL,NULL,NULL   /* reserved[1234] */
+};
+static const ProtobufCEnumValue streamfx__v1__framing_kind__enum_values_by_number[5] =
+{
+  { "FRAMING_KIND_UNSPECIFIED", "STREAMFX__V1__FRAMING_KIND__FRAMING_KIND_UNSPECIFIED", 0 },
+  { "FRAMING_KIND_AUTO", "STREAMFX__V1__FRAMING_KIND__FRAMING_KIND_AUTO", 1 },
+  { "FRAMING_KIND_PHOTO", "STREAMFX__V1__FRAMING_KIND__FRAMING_KIND_PHOTO", 2 },
+  { "FRAMING_KIND_CLOSE", "STREAMFX__V1__FRAMING_KIND__FRAMING_KIND_CLOSE", 3 },
+  { "FRAMING_KIND_WIDE", "STREAMFX__V1__FRAMING_KIND__FRAMING_KIND_WIDE", 4 },
+};
+static const ProtobufCIntRange streamfx__v1__framing_kind__value_ranges[] = {
+{0, 0},{0, 5}
+};
+static const ProtobufCEnumValueIndex streamfx__v1__framing_kind__enum_values_by_name[5] =
+{
+  { "FRAMING_KIND_AUTO", 1 },
+  { "FRAMING_KIND_CLOSE", 3 },
+  { "FRAMING_KIND_PHOTO", 2 },
+  { "FRAMING_KIND_UNSPECIFIED", 0 },
+  { "FRAMING_KIND_WIDE", 4 },
+};
+const ProtobufCEnumDescriptor streamfx__v1__framing_kind__descriptor =
+{
+  PROTOBUF_C__ENUM_DESCRIPTOR_MAGIC,
+  "streamfx.v1.FramingKind",
+  "FramingKind",
+  "Streamfx__V1__FramingKind",
+  "streamfx.v1",
+  5,
+  streamfx__v1__framing_kind__enum_values_by_number,
+  5,
+  streamfx__v1__framing_kind__enum_values_by_name,
+  1,
+  streamfx__v1__framing_kind__value_ranges,
   NULL,NULL,NULL,NULL   /* reserved[1234] */
 };
 static const ProtobufCEnumValue streamfx__v1__session_state__enum_values_by_number[7] =

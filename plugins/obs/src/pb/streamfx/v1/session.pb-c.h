@@ -20,6 +20,7 @@ typedef struct Streamfx__V1__SessionSettings Streamfx__V1__SessionSettings;
 typedef struct Streamfx__V1__Output Streamfx__V1__Output;
 typedef struct Streamfx__V1__Gains Streamfx__V1__Gains;
 typedef struct Streamfx__V1__Background Streamfx__V1__Background;
+typedef struct Streamfx__V1__Framing Streamfx__V1__Framing;
 typedef struct Streamfx__V1__SessionStatus Streamfx__V1__SessionStatus;
 typedef struct Streamfx__V1__Percentiles Streamfx__V1__Percentiles;
 typedef struct Streamfx__V1__SourceStatus Streamfx__V1__SourceStatus;
@@ -38,6 +39,14 @@ typedef enum _Streamfx__V1__BackgroundKind {
   STREAMFX__V1__BACKGROUND_KIND__BACKGROUND_KIND_REMOVE = 5
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(STREAMFX__V1__BACKGROUND_KIND)
 } Streamfx__V1__BackgroundKind;
+typedef enum _Streamfx__V1__FramingKind {
+  STREAMFX__V1__FRAMING_KIND__FRAMING_KIND_UNSPECIFIED = 0,
+  STREAMFX__V1__FRAMING_KIND__FRAMING_KIND_AUTO = 1,
+  STREAMFX__V1__FRAMING_KIND__FRAMING_KIND_PHOTO = 2,
+  STREAMFX__V1__FRAMING_KIND__FRAMING_KIND_CLOSE = 3,
+  STREAMFX__V1__FRAMING_KIND__FRAMING_KIND_WIDE = 4
+    PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(STREAMFX__V1__FRAMING_KIND)
+} Streamfx__V1__FramingKind;
 typedef enum _Streamfx__V1__SessionState {
   STREAMFX__V1__SESSION_STATE__SESSION_STATE_UNSPECIFIED = 0,
   STREAMFX__V1__SESSION_STATE__SESSION_STATE_STARTING = 1,
@@ -153,6 +162,7 @@ struct  Streamfx__V1__SessionSettings
   char **portraits;
   Streamfx__V1__Gains *gains;
   Streamfx__V1__Background *background;
+  Streamfx__V1__Framing *framing;
   Streamfx__V1__SessionSettings__HasSourceCase has_source_case;
   union {
     char *source;
@@ -200,7 +210,7 @@ struct  Streamfx__V1__SessionSettings
 };
 #define STREAMFX__V1__SESSION_SETTINGS__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&streamfx__v1__session_settings__descriptor) \
-    , NULL, 0,NULL, NULL, NULL, STREAMFX__V1__SESSION_SETTINGS__HAS_SOURCE__NOT_SET, {0}, STREAMFX__V1__SESSION_SETTINGS__HAS_SELECTED__NOT_SET, {0}, STREAMFX__V1__SESSION_SETTINGS__HAS_MIRROR__NOT_SET, {0}, STREAMFX__V1__SESSION_SETTINGS__HAS_MIRROR_PREVIEW__NOT_SET, {0}, STREAMFX__V1__SESSION_SETTINGS__HAS_BADGE__NOT_SET, {0}, STREAMFX__V1__SESSION_SETTINGS__HAS_HIDDEN__NOT_SET, {0}, STREAMFX__V1__SESSION_SETTINGS__HAS_PAUSED__NOT_SET, {0}, STREAMFX__V1__SESSION_SETTINGS__HAS_ON_DEMAND__NOT_SET, {0}, STREAMFX__V1__SESSION_SETTINGS__HAS_REFINE__NOT_SET, {0}, STREAMFX__V1__SESSION_SETTINGS__HAS_MOUTH__NOT_SET, {0}, STREAMFX__V1__SESSION_SETTINGS__HAS_DEVICE__NOT_SET, {0} }
+    , NULL, 0,NULL, NULL, NULL, NULL, STREAMFX__V1__SESSION_SETTINGS__HAS_SOURCE__NOT_SET, {0}, STREAMFX__V1__SESSION_SETTINGS__HAS_SELECTED__NOT_SET, {0}, STREAMFX__V1__SESSION_SETTINGS__HAS_MIRROR__NOT_SET, {0}, STREAMFX__V1__SESSION_SETTINGS__HAS_MIRROR_PREVIEW__NOT_SET, {0}, STREAMFX__V1__SESSION_SETTINGS__HAS_BADGE__NOT_SET, {0}, STREAMFX__V1__SESSION_SETTINGS__HAS_HIDDEN__NOT_SET, {0}, STREAMFX__V1__SESSION_SETTINGS__HAS_PAUSED__NOT_SET, {0}, STREAMFX__V1__SESSION_SETTINGS__HAS_ON_DEMAND__NOT_SET, {0}, STREAMFX__V1__SESSION_SETTINGS__HAS_REFINE__NOT_SET, {0}, STREAMFX__V1__SESSION_SETTINGS__HAS_MOUTH__NOT_SET, {0}, STREAMFX__V1__SESSION_SETTINGS__HAS_DEVICE__NOT_SET, {0} }
 
 
 typedef enum {
@@ -319,6 +329,46 @@ struct  Streamfx__V1__Background
 #define STREAMFX__V1__BACKGROUND__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&streamfx__v1__background__descriptor) \
     , STREAMFX__V1__BACKGROUND_KIND__BACKGROUND_KIND_UNSPECIFIED, STREAMFX__V1__BACKGROUND__HAS_COLOUR__NOT_SET, {0}, STREAMFX__V1__BACKGROUND__HAS_IMAGE__NOT_SET, {0} }
+
+
+typedef enum {
+  STREAMFX__V1__FRAMING__HAS_ZOOM__NOT_SET = 0,
+  STREAMFX__V1__FRAMING__HAS_ZOOM_ZOOM = 2
+    PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(STREAMFX__V1__FRAMING__HAS_ZOOM__CASE)
+} Streamfx__V1__Framing__HasZoomCase;
+
+typedef enum {
+  STREAMFX__V1__FRAMING__HAS_X__NOT_SET = 0,
+  STREAMFX__V1__FRAMING__HAS_X_X = 3
+    PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(STREAMFX__V1__FRAMING__HAS_X__CASE)
+} Streamfx__V1__Framing__HasXCase;
+
+typedef enum {
+  STREAMFX__V1__FRAMING__HAS_Y__NOT_SET = 0,
+  STREAMFX__V1__FRAMING__HAS_Y_Y = 4
+    PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(STREAMFX__V1__FRAMING__HAS_Y__CASE)
+} Streamfx__V1__Framing__HasYCase;
+
+struct  Streamfx__V1__Framing
+{
+  ProtobufCMessage base;
+  Streamfx__V1__FramingKind kind;
+  Streamfx__V1__Framing__HasZoomCase has_zoom_case;
+  union {
+    double zoom;
+  };
+  Streamfx__V1__Framing__HasXCase has_x_case;
+  union {
+    double x;
+  };
+  Streamfx__V1__Framing__HasYCase has_y_case;
+  union {
+    double y;
+  };
+};
+#define STREAMFX__V1__FRAMING__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&streamfx__v1__framing__descriptor) \
+    , STREAMFX__V1__FRAMING_KIND__FRAMING_KIND_UNSPECIFIED, STREAMFX__V1__FRAMING__HAS_ZOOM__NOT_SET, {0}, STREAMFX__V1__FRAMING__HAS_X__NOT_SET, {0}, STREAMFX__V1__FRAMING__HAS_Y__NOT_SET, {0} }
 
 
 struct  Streamfx__V1__SessionStatus
@@ -503,6 +553,25 @@ Streamfx__V1__Background *
 void   streamfx__v1__background__free_unpacked
                      (Streamfx__V1__Background *message,
                       ProtobufCAllocator *allocator);
+/* Streamfx__V1__Framing methods */
+void   streamfx__v1__framing__init
+                     (Streamfx__V1__Framing         *message);
+size_t streamfx__v1__framing__get_packed_size
+                     (const Streamfx__V1__Framing   *message);
+size_t streamfx__v1__framing__pack
+                     (const Streamfx__V1__Framing   *message,
+                      uint8_t             *out);
+size_t streamfx__v1__framing__pack_to_buffer
+                     (const Streamfx__V1__Framing   *message,
+                      ProtobufCBuffer     *buffer);
+Streamfx__V1__Framing *
+       streamfx__v1__framing__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   streamfx__v1__framing__free_unpacked
+                     (Streamfx__V1__Framing *message,
+                      ProtobufCAllocator *allocator);
 /* Streamfx__V1__SessionStatus methods */
 void   streamfx__v1__session_status__init
                      (Streamfx__V1__SessionStatus         *message);
@@ -615,6 +684,9 @@ typedef void (*Streamfx__V1__Gains_Closure)
 typedef void (*Streamfx__V1__Background_Closure)
                  (const Streamfx__V1__Background *message,
                   void *closure_data);
+typedef void (*Streamfx__V1__Framing_Closure)
+                 (const Streamfx__V1__Framing *message,
+                  void *closure_data);
 typedef void (*Streamfx__V1__SessionStatus_Closure)
                  (const Streamfx__V1__SessionStatus *message,
                   void *closure_data);
@@ -637,6 +709,7 @@ typedef void (*Streamfx__V1__Counters_Closure)
 /* --- descriptors --- */
 
 extern const ProtobufCEnumDescriptor    streamfx__v1__background_kind__descriptor;
+extern const ProtobufCEnumDescriptor    streamfx__v1__framing_kind__descriptor;
 extern const ProtobufCEnumDescriptor    streamfx__v1__session_state__descriptor;
 extern const ProtobufCEnumDescriptor    streamfx__v1__quality__descriptor;
 extern const ProtobufCEnumDescriptor    streamfx__v1__source_state__descriptor;
@@ -645,6 +718,7 @@ extern const ProtobufCMessageDescriptor streamfx__v1__session_settings__descript
 extern const ProtobufCMessageDescriptor streamfx__v1__output__descriptor;
 extern const ProtobufCMessageDescriptor streamfx__v1__gains__descriptor;
 extern const ProtobufCMessageDescriptor streamfx__v1__background__descriptor;
+extern const ProtobufCMessageDescriptor streamfx__v1__framing__descriptor;
 extern const ProtobufCMessageDescriptor streamfx__v1__session_status__descriptor;
 extern const ProtobufCMessageDescriptor streamfx__v1__percentiles__descriptor;
 extern const ProtobufCMessageDescriptor streamfx__v1__source_status__descriptor;
