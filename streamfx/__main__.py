@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import argparse
 import io
+import logging
 import os
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
-from traceback import clear_frames
+from contextlib import nullcontext, suppress
+from traceback import clear_frames, print_exception
 
 from streamfx import interrupts
 from streamfx.cli import build_parser
+from streamfx.cli.show import quiet
 from streamfx.errors import Interrupted, StreamfxError
 
 FAILED = 1
@@ -25,12 +28,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         stop by signal n.
     """
     _open_standard_streams()
+    is_verbose = False
     try:
         if argv is None:
             interrupts.listen()
         with interrupts.unmasked():
             arguments = build_parser().parse_args(argv)
-            code: int = arguments.run(arguments)
+            is_verbose = arguments.verbose
+            code = _run(arguments)
             sys.stdout.flush()  # here, where a closed pipe can still be told from a failure
     except KeyboardInterrupt as told:
         return _stopped(told, "interrupted", Interrupted.exit_code, at_once=argv is None)
@@ -47,7 +52,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         return FAILED
     except StreamfxError as error:
         _say(f"error: {error}")
+        if is_verbose:
+            print_exception(error)
         return error.exit_code
+    return code
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    """The chosen command; with --quiet its text only where that is what was asked for."""
+    if arguments.verbose:
+        from streamfx.telemetry import log_to_stderr
+
+        log_to_stderr(logging.INFO)
+    hush = arguments.quiet and not (arguments.reads or arguments.json)
+    with quiet() if hush else nullcontext():
+        code: int = arguments.run(arguments)
     return code
 
 

@@ -56,7 +56,8 @@ NAMES = [module.replace("_", "-") for module in cli.COMMANDS]
 
 
 def test_version_and_help_answer_in_a_process_of_their_own():
-    assert streamfx("--version").stdout.strip() == f"streamfx {__version__}"
+    for asked in (["--version"], ["-V"], ["ctl", "sessions", "list", "-V"]):
+        assert streamfx(*asked).stdout.strip() == f"streamfx {__version__}"
     help_text = streamfx("--help").stdout
     assert all(name in help_text for name in NAMES)
 
@@ -70,6 +71,52 @@ def test_wrong_usage_is_one_line_and_exit_2(arguments: list[str], capsys: pytest
     assert out == ""
     assert err.startswith("streamfx: error: ")
     assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ("rendr a b", "There is no command 'rendr'. Did you mean render? See `streamfx --help`"),
+        (
+            "ctl sessons list",
+            "There is no action 'sessons'. Did you mean sessions? See `streamfx ctl --help`",
+        ),
+        ("ctl sessions lst", "Did you mean list? See `streamfx ctl sessions --help`"),
+        ("render a b -o c.mp4 --durtion 3", "There is no option --durtion. Did you mean --duration?"),
+        ("render a b --outptu=c.mp4", "There is no option --outptu. Did you mean --output?"),
+        ("--versoin", "There is no option --versoin. Did you mean --version? See `streamfx --help`"),
+        ("render a b -o c.mp4 --refine lit", "--refine: invalid choice: 'lit'. Did you mean lite?"),
+        ("ctl mirror of", "invalid choice: 'of'. Did you mean off? See `streamfx ctl mirror --help`"),
+        ("render a b c -o d.mp4", "There is one argument too many: 'c'"),
+        ("render a b -o c.mp4 --gaze", "Argument --gaze: expected one argument"),
+    ],
+)
+def test_a_misspelling_is_told_what_it_is_near_to(words: str, says: str, capsys: pytest.CaptureFixture[str]):
+    assert main(words.split()) == 2
+    assert says in capsys.readouterr().err
+
+
+def test_quiet_hides_what_was_done_and_not_what_was_asked_for(
+    full: Store, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    def output(*words: str) -> str:
+        assert main(words) == 0
+        return capsys.readouterr().out
+
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+    assert "astronaut" in output("models", "pull")
+    assert output("models", "pull", "-q") == output("-q", "models", "pull") == ""
+    assert "astronaut" in output("models", "pull", "-q", "--json")
+    assert "astronaut" in output("-q", "models", "list")
+    assert "astronaut" in output("models", "pull"), "quiet ends with its command"
+
+
+def test_verbose_tells_where_an_error_comes_from(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    words = ["render", str(tmp_path / "no.jpg"), "b", "-o", str(tmp_path / "c.mp4")]
+    assert main(words) == main(["-v", *words]) == main([*words, "--verbose"]) == 1
+    plain, *verbose = capsys.readouterr().err.split("streamfx: error: ")[1:]
+    assert "FileNotFoundError" not in plain
+    assert all("FileNotFoundError" in text for text in verbose)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -8,11 +8,14 @@ What is slow to import (mediapipe, numba, av) is imported inside `run`: `streamf
 from __future__ import annotations
 
 import argparse
+import sys
+from collections.abc import Sequence
 from importlib import import_module
-from typing import TYPE_CHECKING, Final, NoReturn, Protocol, cast
+from typing import TYPE_CHECKING, Any, Final, NoReturn, Protocol, cast
 
 from streamfx import __version__
 from streamfx.errors import UsageError
+from streamfx.notation import nearest
 
 if TYPE_CHECKING:
     Subparsers = argparse._SubParsersAction["Parser"]
@@ -34,7 +37,8 @@ first steps:
   streamfx doctor                                   check that this machine has what is needed
 
 `streamfx COMMAND --help` explains each command.
-exit codes: 0 done (live and serve: told to stop), 1 failed, 2 wrong usage, 130 interrupted"""
+exit codes: 0 done (live and serve: told to stop), 1 failed, 2 wrong usage, 130 interrupted (Ctrl-C),
+143 told to stop (SIGTERM)"""
 
 
 class Command(Protocol):
@@ -50,29 +54,88 @@ class Command(Protocol):
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser that raises instead of printing its usage and leaving."""
+    """A parser with the options that all commands have; it raises instead of printing its usage and leaving.
+
+    What it does not know, it says what is near to.
+    """
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:  # noqa: ANN401 - argparse's own
+        super().__init__(*arguments, **options)
+        self._given: Sequence[str] = ()
+        add = self.add_argument_group("messages").add_argument
+        nothing: Any = argparse.SUPPRESS  # else a command's default would undo what was given before its name
+        what = "print only what was asked for, and errors"
+        add("-q", "--quiet", action="store_true", default=nothing, help=what)
+        what = "tell more, on standard error: what is logged, where errors come from"
+        add("-v", "--verbose", action="store_true", default=nothing, help=what)
+        what = "show the version and exit"
+        add("-V", "--version", action="version", version=f"streamfx {__version__}", help=what)
 
     def error(self, message: str) -> NoReturn:
-        """Turn argparse's message into our error.
+        """Turn argparse's message into our error; a misspelt option is why another one is missing.
 
         Raises:
             UsageError: always.
         """
-        raise UsageError(message[:1].upper() + message[1:], f"See `{self.prog} --help`")
+        self._refuse_unknown(self._given)
+        self._refuse(message[:1].upper() + message[1:])
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:  # noqa: ANN401 - overloads
+        """As argparse's; but what a command does not know is refused by that command."""
+        self._given = sys.argv[1:] if args is None else args
+        parsed, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            self._refuse_unknown(unknown)
+            self._refuse(f"There is one argument too many: {unknown[0]!r}")
+        return parsed, []
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:  # noqa: ANN401 - argparse's own
+        """Called by argparse for words that must be among some."""
+        if action.choices is None or value in action.choices:
+            return
+        known = [str(choice) for choice in action.choices]
+        near = nearest(str(value), known) or f"Choose from {', '.join(known)}"
+        if isinstance(action, argparse._SubParsersAction):
+            self._refuse(f"There is no {str(action.metavar).lower()} {value!r}", near)
+        name = "/".join(action.option_strings) or action.metavar or action.dest
+        self._refuse(f"Argument {name}: invalid choice: {value!r}", near)
+
+    def _refuse_unknown(self, words: Sequence[str]) -> None:
+        """Raise if there is an option among the words that is not ours."""
+        known = [name for action in self._actions for name in action.option_strings]
+        has_commands = any(isinstance(action, argparse._SubParsersAction) for action in self._actions)
+        for word in words:
+            name = word.partition("=")[0]
+            if word == "--" or (has_commands and not word.startswith("-")):
+                return
+            is_option = name.startswith("-") and not name[1:2].isdigit() and len(name) > 1
+            if is_option and not any(one.startswith(name) or name[:2] == one for one in known):
+                self._refuse(f"There is no option {name}", nearest(name, known))
+
+    def _refuse(self, cause: str, remedy: str = "") -> NoReturn:
+        help_line = f"See `{self.prog} --help`"
+        stop = "" if remedy.endswith("?") else "."
+        raise UsageError(cause, f"{remedy}{stop} {help_line}" if remedy else help_line)
 
 
 def build_parser() -> argparse.ArgumentParser:
     """The parser of the whole command line; its result has `run`, the chosen command's function."""
     parser = Parser("streamfx", description=DESCRIPTION, epilog=EPILOG, formatter_class=_PLAIN)
-    parser.add_argument("--version", action="version", version=f"streamfx {__version__}")
+    parser.set_defaults(quiet=False, verbose=False, json=False, reads=False)
     subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for name in COMMANDS:
         cast(Command, import_module(f"streamfx.cli.{name}")).add_parser(subparsers)
     return parser
 
 
-def add_json(parser: argparse.ArgumentParser) -> None:
-    """Give a reading command its `--json`."""
+def add_json(parser: argparse.ArgumentParser, *, reads: bool = False) -> None:
+    """Give a command its `--json`.
+
+    Args:
+        parser: the command's.
+        reads: whether its text is what was asked for, and not an account of what was done: see `--quiet`.
+    """
+    parser.set_defaults(reads=reads)
     parser.add_argument("--json", action="store_true", help="print JSON for programs instead of text")
 
 

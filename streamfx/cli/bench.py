@@ -41,7 +41,7 @@ def add_parser(subparsers: Subparsers) -> None:
     add("--size", type=options.frame_size, action="append", metavar="WxH", help="px; may be repeated")
     add("--frames", type=options.count(20, 4000), default=300, metavar="N", help="per pass (300)")
     options.add_networks(parser)
-    add_json(parser)
+    add_json(parser, reads=True)
     parser.set_defaults(run=run)
 
 

@@ -28,6 +28,18 @@ EPILOG: Final = """\
   streamfx ctl watch                                how it goes, in one live line"""
 
 
+_READING: Final = (
+    ctl_actions.list_portraits,
+    ctl_actions.list_sessions,
+    ctl_actions.show_session,
+    ctl_actions.status,
+    ctl_actions.devices,
+    ctl_streams.watch,
+    ctl_streams.preview,
+)
+"""Actions whose text is what was asked for; the others' says what was done."""
+
+
 def add_parser(subparsers: Subparsers) -> None:
     """Describe `ctl` and its actions."""
     parser = subparsers.add_parser(
@@ -71,7 +83,7 @@ def _leaf(
     where.add_argument("--key", type=Path, metavar="PEM", help="key of the own certificate")
     if session:
         where.add_argument("--session", metavar="ID", default="", help="which session (the one shown)")
-    add_json(leaf)
+    add_json(leaf, reads=action in _READING)
     leaf.set_defaults(run=run, action=action)
     return leaf
 

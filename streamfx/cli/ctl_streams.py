@@ -94,7 +94,7 @@ def _keep_picture(client: Client, arguments: argparse.Namespace) -> None:
     facts = {"path": str(arguments.to), "size": list(picture.size), "quality": picture.quality.value}
     if arguments.json:
         print_json(facts)
-    else:
+    elif not arguments.quiet:
         print(f"made {arguments.to}: {picture.size[0]}x{picture.size[1]} px, {picture.quality}")
 
 

@@ -22,7 +22,7 @@ def add_parser(subparsers: Subparsers) -> None:
     one = actions.add_parser(
         "list", help=text, description="List the cameras and feeds, without opening any of them."
     )
-    add_json(one)
+    add_json(one, reads=True)
     one.set_defaults(run=run)
 
 

@@ -26,7 +26,7 @@ def add_parser(subparsers: Subparsers) -> None:
         description="Check this machine: findings, and what to do about each. Exit 1 if a check fails.",
     )
     parser.add_argument("--fix", action="store_true", help="mend what needs no root")
-    add_json(parser)
+    add_json(parser, reads=True)
     parser.set_defaults(run=run)
 
 

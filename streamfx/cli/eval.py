@@ -90,7 +90,7 @@ def add_parser(subparsers: Subparsers) -> None:
             one.add_argument("--weights", action="append", default=[], metavar="[NETWORK=]FILE", help=WEIGHTS)
         if measure.options is not None:
             measure.options(one)
-        add_json(one)
+        add_json(one, reads=True)
         one.set_defaults(run=run, measure=measure)
 
 

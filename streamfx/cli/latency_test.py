@@ -35,7 +35,7 @@ def add_parser(subparsers: Subparsers) -> None:
     add("--size", type=options.frame_size, default=(640, 480), metavar="WxH", help="of the picture (640x480)")
     add("--fps", type=options.fps, default=30.0, metavar="N", help="pictures a second (30)")
     add("--frames", type=options.count(10, 100_000), default=150, metavar="N", help="how many (150)")
-    add_json(parser)
+    add_json(parser, reads=True)
     parser.set_defaults(run=run)
 
 

@@ -60,6 +60,8 @@ def add_parser(subparsers: Subparsers) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Start a daemon of one session, and tell how it goes."""
+    import logging
+
     from streamfx.cli.fetch import fetch_models
     from streamfx.daemon import Daemon, DaemonOptions
     from streamfx.interrupts import until_told
@@ -69,7 +71,7 @@ def run(arguments: argparse.Namespace) -> int:
     settings = _settings(arguments)
     check(settings)
     fetch_models()
-    log_to_stderr()
+    log_to_stderr(logging.INFO if arguments.verbose else logging.WARNING)
     with until_told(), Daemon(DaemonOptions(size=arguments.size)) as daemon:
         chosen = tuple(_portrait(path, daemon.portraits, arguments).id for path in arguments.portrait)
         session = daemon.sessions.create(_with_portraits(settings, tuple(dict.fromkeys(chosen))))

@@ -39,7 +39,7 @@ def add_parser(subparsers: Subparsers) -> None:
         one.add_argument(
             "names", nargs="*", metavar="NAME", help="a model's name as `list` shows it; none: all"
         )
-        add_json(one)
+        add_json(one, reads=name != "pull")
         one.set_defaults(run=run, action=action)
 
 

@@ -6,13 +6,14 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from streamfx.cli.show import is_quiet
 from streamfx.models.store import Progress
 
 
 @contextmanager
 def bars() -> Iterator[Progress | None]:
     """A callback that draws one bar per model while something arrives; None where nobody would see it."""
-    if not sys.stderr.isatty():
+    if is_quiet() or not sys.stderr.isatty():
         yield None
         return
     from rich.console import Console
@@ -39,7 +40,7 @@ def frame_bar(what: str, total: int | None) -> Iterator[Callable[[], None]]:
         what: what is being done, shown from the first frame on; before it the driver is looked through.
         total: frames expected; None where that is not known.
     """
-    if not sys.stderr.isatty():
+    if is_quiet() or not sys.stderr.isatty():
         yield lambda: None
         return
     from rich.console import Console

@@ -66,7 +66,6 @@ def add_parser(subparsers: Subparsers) -> None:
     add("--unit", action="store_true", help="print a systemd user unit, and end")
     add("--install-unit", action="store_true", help="install and enable that unit, and end")
     add("--log-json", action="store_true", help="log JSON lines for programs that collect them")
-    add("-v", "--verbose", action="store_true", help="tell more on standard error")
     parser.set_defaults(run=run)
 
 
