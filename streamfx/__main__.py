@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import sys
+
+from streamfx.importing import current_folder, installed_path
+
+if __name__ == "__main__":  # `python -m streamfx`: the current folder is first on the path
+    sys.path[:] = installed_path()
+
 import argparse
 import io
 import logging
 import os
-import sys
 from collections.abc import Sequence
 from contextlib import nullcontext, suppress
 from traceback import clear_frames, print_exception
@@ -31,6 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     is_verbose = False
     try:
         if argv is None:
+            sys.path[:] = installed_path()  # the script's folder has the account's other scripts, too
             interrupts.listen()
         with interrupts.unmasked():
             arguments = build_parser().parse_args(argv)
@@ -45,6 +52,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         _drop_output()
         return FAILED
     except OSError as error:
+        if isinstance(error, FileNotFoundError) and not current_folder():
+            _say("error: The current folder is gone, and a path is relative to it. Go to another: cd.")
+            return FAILED
         if _output_works():
             raise
         _drop_output()

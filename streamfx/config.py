@@ -17,10 +17,7 @@ def cache_folder() -> Path:
     Raises:
         UsageError: the account has no home folder and no XDG_CACHE_HOME.
     """
-    named = os.environ.get("XDG_CACHE_HOME", "")
-    # The specification: a relative path is invalid and must be ignored.
-    base = Path(named) if Path(named).is_absolute() else _home() / ".cache"
-    return base / "streamfx"
+    return _base("XDG_CACHE_HOME", ".cache") / "streamfx"
 
 
 def idle_folder() -> Path:
@@ -34,16 +31,21 @@ def data_folder() -> Path:
     Raises:
         UsageError: the account has no home folder and no XDG_DATA_HOME.
     """
-    named = os.environ.get("XDG_DATA_HOME", "")
-    base = Path(named) if Path(named).is_absolute() else _home() / ".local" / "share"
-    return base / "streamfx"
+    return _base("XDG_DATA_HOME", ".local/share") / "streamfx"
 
 
 def config_file() -> Path:
-    """The daemon's settings: `$XDG_CONFIG_HOME/streamfx/config.toml`, else below `~/.config`."""
-    named = os.environ.get("XDG_CONFIG_HOME", "")
-    base = Path(named) if Path(named).is_absolute() else _home() / ".config"
-    return base / "streamfx" / "config.toml"
+    """The daemon's settings: `$XDG_CONFIG_HOME/streamfx/config.toml`, else below `~/.config`.
+
+    Raises:
+        UsageError: the account has no home folder and no XDG_CONFIG_HOME.
+    """
+    return _base("XDG_CONFIG_HOME", ".config") / "streamfx" / "config.toml"
+
+
+def units_folder() -> Path:
+    """Where systemd looks for this user's units. Raises as `config_file`."""
+    return _base("XDG_CONFIG_HOME", ".config") / "systemd" / "user"
 
 
 def runtime_folder() -> Path:
@@ -53,9 +55,19 @@ def runtime_folder() -> Path:
 
 
 def models_folder() -> Path:
-    """The folder of the model store: `STREAMFX_MODELS_DIR`, else `models` in the cache folder."""
+    """The folder of the model store: `STREAMFX_MODELS_DIR`, else `models` in the cache folder.
+
+    Raises:
+        UsageError: there is no home folder to find it in, or no current folder.
+    """
     named = os.environ.get("STREAMFX_MODELS_DIR", "")
-    return Path(named).expanduser().absolute() if named else cache_folder() / "models"
+    if not named:
+        return cache_folder() / "models"
+    try:
+        return Path(named).expanduser().absolute()
+    except (OSError, RuntimeError) as error:
+        cause = f"STREAMFX_MODELS_DIR is {named}, and there is no folder which that is relative to"
+        raise UsageError(cause, "Set it to a whole path") from error
 
 
 def demo_motion_file() -> Path:
@@ -73,10 +85,13 @@ def offline() -> bool:
     return os.environ.get("STREAMFX_OFFLINE", "") not in ("", "0")
 
 
-def _home() -> Path:
+def _base(variable: str, usual: str) -> Path:
+    """A base folder of the specification; its relative values are invalid, and to be ignored."""
+    named = Path(os.environ.get(variable, ""))
+    if named.is_absolute():
+        return named
     try:
-        return Path.home()
+        home = Path.home()
     except RuntimeError as error:
-        raise UsageError(
-            "This account has no home folder", "Set XDG_CACHE_HOME or STREAMFX_MODELS_DIR to a folder"
-        ) from error
+        raise UsageError("This account has no home folder", f"Set {variable} to a folder") from error
+    return home / usual

@@ -127,7 +127,7 @@ def _candidates(roots: Sequence[Path], path: str) -> Iterator[tuple[Path, tuple[
     _check_text(path)
     for root in roots:
         real = Path(os.path.realpath(root))
-        for base in dict.fromkeys((Path.cwd() / root, real)):
+        for base in dict.fromkeys((root.absolute(), real)):
             parts = _parts_below(base, path)
             if parts:
                 yield real, parts

@@ -170,6 +170,18 @@ def check_writable(path: Path) -> None:
             part.unlink()
 
 
+def make_folder(path: Path, remedy: str = "Choose another folder, or change the permissions") -> None:
+    """Make a folder for this user only, with those above it; it may be there.
+
+    Raises:
+        OutputError: it cannot be made, or is something else.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise OutputError(f"The folder {path} cannot be made: {_reason(error)}", remedy) from error
+
+
 def same_file(a: Path, b: Path) -> bool:
     """Whether both paths lead to one file (links followed), or would, if they do not exist yet."""
     try:
@@ -274,6 +286,7 @@ def _read_up_to(file: FileIO, count: int) -> bytes:
 
 def _check_target(path: Path) -> Path:
     """The target, resolved where links are followed: missing, or a regular file that may be replaced."""
+    target = path
     try:
         target = Path(os.path.realpath(path)) if _follows_links else path
         mode = target.stat(follow_symlinks=_follows_links).st_mode

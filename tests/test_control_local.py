@@ -17,7 +17,7 @@ import pytest
 from control_stage import Stage, raw_call, staged
 from fake_sessions import FakeSessions, devices, photo
 
-from streamfx import inherit, locks
+from streamfx import children, locks
 from streamfx.checks import State
 from streamfx.client import Client
 from streamfx.client.errors import DaemonUnreachable
@@ -250,10 +250,10 @@ def test_windows_hands_a_child_the_handle_alone(windows: Msvcrt, monkeypatch: py
     monkeypatch.setattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0x200, raising=False)
     monkeypatch.setattr(subprocess, "CREATE_NO_WINDOW", 0x8000000, raising=False)
     monkeypatch.setattr(subprocess, "Popen", lambda command, **how: started.update(how, command=command))
-    _, number = inherit.start_with(["worker"], 7)
+    _, number = children.start_with(["worker"], 7)
     assert (number, inheritable) == (1007, [1007])
     assert started["startupinfo"] == {"lpAttributeList": {"handle_list": [1007]}}
     assert started["creationflags"] == 0x8000200
     assert "pass_fds" not in started
-    assert inherit.inherited(number) == 7
+    assert children.inherited(number) == 7
     assert windows.asked == [("open", 1007, os.O_RDWR | 0x8000)]

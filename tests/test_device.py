@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -217,7 +218,7 @@ def test_a_card_that_is_gone_leaves_the_idle_portrait_and_a_reason(
     monkeypatch.setattr(cards, "look", lambda _: Card("cuda: Acme", 8192, 8192))
     session = sessions.create(SessionSettings(OUTPUT, "demo", ("astro",), device="cuda"))
     with Watcher(short_folder / f"{session.id}.ring") as watcher:
-        until(lambda: "CUDA" in session.status().trouble, 60)
+        until(lambda: re.search("CUDA|NVIDIA", session.status().trouble), 60)
         before = watcher.seen.pictures
         until(lambda: watcher.seen.pictures > before + 45)
     assert set(watcher.seen.qualities) == {Quality.IDLE}

@@ -29,6 +29,7 @@ BANNED_CALLS = {
 }
 BANNED_OPTIONS = re.compile(r"--?(raw|passthrough|pass-through|bypass)\b")
 BANNED_NAMES = re.compile(r"pass_?through", re.IGNORECASE)
+STARTS = re.compile(r"os\.(exec|spawn|posix_spawn)")
 LONGEST = 45
 """Lines of a function's body; most have ten."""
 BROAD = {"Exception", "BaseException"}
@@ -163,6 +164,17 @@ def test_no_banned_call(call: str):
     for place, node in nodes(ast.ImportFrom):
         found += [place for alias in node.names if node.module == module and alias.name == name]
     assert found == [], f"{call} {BANNED_CALLS[call]}"
+
+
+def test_other_processes_are_started_in_one_place():
+    """Where they are kept from the current folder: children.py."""
+    starters = {"subprocess.run", "subprocess.call", "subprocess.check_call", "subprocess.check_output"}
+    starters |= {"subprocess.Popen", "os.system", "os.popen", "os.fork", "multiprocessing.Process"}
+    found = {place for place, node in nodes(ast.Call) if dotted(node.func) in starters}
+    found |= {place for place, node in nodes(ast.Attribute) if STARTS.match(dotted(node))}
+    for place, node in nodes(ast.ImportFrom):
+        found |= {place} if node.module in ("subprocess", "multiprocessing") else set()
+    assert {place.partition(":")[0] for place in found} == {"streamfx/children.py"}, found
 
 
 def test_openvino_has_one_core():

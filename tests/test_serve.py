@@ -295,7 +295,7 @@ def test_what_would_be_unsafe_or_is_wrong_is_refused_by_name(short_folder: Path,
 
 
 def test_the_unit_starts_us_again_at_once():
-    command = [sys.executable, "-m", "streamfx", "serve", "--unit"]
+    command = [sys.executable, "-m", "streamfx", "serve", "--unit"]  # the rest of it: test_places.py
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
     assert "Restart=always" in done.stdout
     assert "RestartSec=200ms" in done.stdout

@@ -19,23 +19,6 @@ DESCRIPTION: Final = """\
 Run the daemon: it shows your portraits in the virtual camera from its first moment on, and is steered by
 `streamfx ctl` or any gRPC client, over a UNIX socket that only you can open."""
 
-UNIT: Final = """\
-[Unit]
-Description=streamfx: your animated portrait as a camera
-
-[Service]
-Type=notify
-ExecStart={program} serve{config}
-Restart=always
-RestartSec=200ms
-TimeoutStopSec=5
-NoNewPrivileges=yes
-PrivateTmp=yes
-
-[Install]
-WantedBy=default.target
-"""
-
 
 def add_parser(subparsers: Subparsers) -> None:
     """Describe `serve`."""
@@ -140,8 +123,10 @@ def _options(arguments: argparse.Namespace, config: DaemonConfig) -> DaemonOptio
     table = config.control
 
     def chosen(given: Path | None, kept: str) -> Path | None:
-        return given or (Path(kept).expanduser() if kept else None)
+        path = given or (Path(kept).expanduser() if kept else None)
+        return path.absolute() if path else None  # wherever the folder goes in which we were started
 
+    roots = arguments.root or [Path(root).expanduser() for root in config.files.roots]
     control = ControlOptions(
         socket=chosen(arguments.socket, table.socket),
         listen=arguments.listen or table.listen,
@@ -150,7 +135,7 @@ def _options(arguments: argparse.Namespace, config: DaemonConfig) -> DaemonOptio
         token_file=chosen(arguments.token_file, table.token_file),
         read_token_file=chosen(arguments.read_token_file, table.read_token_file),
         client_ca=chosen(arguments.client_ca, table.client_ca),
-        roots=tuple(arguments.root) or tuple(Path(root).expanduser() for root in config.files.roots),
+        roots=tuple(root.absolute() for root in roots),
     )
     return DaemonOptions(
         control=control,
@@ -170,27 +155,13 @@ def _make_token(path: Path) -> int:
 
 def _unit(arguments: argparse.Namespace) -> int:
     """Print the unit, or put it in its place."""
-    import shutil
-    import subprocess
+    from streamfx.cli.unit import install_unit, unit_text
 
-    from streamfx.errors import OutputError
-    from streamfx.files import atomic_output
-
-    program = shutil.which("streamfx") or f"{sys.executable} -m streamfx"
-    config = f" -c {arguments.config.absolute()}" if arguments.config else ""
-    text = UNIT.format(program=program, config=config)
-    if not arguments.install_unit:
+    text = unit_text(arguments.config)
+    if arguments.install_unit:
+        print(f"installed {install_unit(text)}; it runs now, and at every login")
+    else:
         print(text, end="")
-        return 0
-    path = Path.home() / ".config" / "systemd" / "user" / "streamfx.service"
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_output(path) as part:
-            part.write_text(text, "utf-8")
-        subprocess.run(["systemctl", "--user", "enable", "--now", "streamfx"], check=True)
-    except (OSError, subprocess.CalledProcessError) as error:
-        raise OutputError(f"The unit could not be enabled: {error}", f"Enable it by hand: {path}") from error
-    print(f"installed {path}; it runs now, and at every login")
     return 0
 
 

@@ -109,17 +109,22 @@ def _own_folder(folder: Path) -> None:
         if stat.S_IMODE(found.st_mode) & 0o077:
             folder.chmod(0o700)
     except OSError as error:
-        raise UsageError(
-            f"The folder {folder} of the socket cannot be used: {error.strerror}",
-            "Name another with --socket",
-        ) from error
+        raise _unusable(folder, error) from error
+
+
+def _unusable(folder: Path, error: OSError) -> UsageError:
+    cause = f"The folder {folder} of the socket cannot be used: {error.strerror}"
+    return UsageError(cause, "Name another with --socket")
 
 
 def _lock(path: Path) -> int:
     """A descriptor whose lock falls with the process, however it ends."""
     name = _lock_file(path)
     while True:
-        descriptor = locks.open_lock(name)
+        try:
+            descriptor = locks.open_lock(name)
+        except OSError as error:
+            raise _unusable(path.parent, error) from error
         try:
             locks.lock(descriptor)
             if os.path.samestat(os.fstat(descriptor), name.lstat()):

@@ -118,13 +118,20 @@ def _make_private(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         folder.chmod(0o700)
     except OSError as error:
-        remedy = "Set XDG_RUNTIME_DIR to a folder of your own"
-        raise OutputError(f"The folder {folder} cannot be used: {error.strerror}", remedy) from error
+        raise _unusable(folder, error) from error
+
+
+def _unusable(folder: Path, error: OSError) -> OutputError:
+    cause = f"The folder {folder} for sockets and locks cannot be used: {error.strerror}"
+    return OutputError(cause, "Set XDG_RUNTIME_DIR to a folder of your own")
 
 
 def _locked(path: Path) -> int:
     """A descriptor that holds the lock; a lock dies with its process, so none is ever stale."""
-    descriptor = locks.open_lock(path)
+    try:
+        descriptor = locks.open_lock(path)
+    except OSError as error:
+        raise _unusable(path.parent, error) from error
     try:
         locks.lock(descriptor)
     except OSError as error:

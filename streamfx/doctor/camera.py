@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 import sys
 from collections.abc import Callable
 from importlib.util import find_spec
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from streamfx.checks import Check, State
+from streamfx.children import NOWHERE, run
 from streamfx.sink import loopback
 from streamfx.sink.loopback import HERE, Loopback, Roots, named
 
@@ -57,12 +57,15 @@ REAL: Final = Device()
 
 def module_signer() -> str:
     """Who signed the module of the running kernel; "" if nobody did, or nobody knows."""
-    modinfo = shutil.which("modinfo", path=f"{os.environ.get('PATH', '')}:/sbin:/usr/sbin")
+    folders = [*os.get_exec_path(), "/sbin", "/usr/sbin"]
+    modinfo = shutil.which("modinfo", path=os.pathsep.join(filter(os.path.isabs, folders)))
     if modinfo is None:
         return ""
-    asked = [modinfo, "-F", "signer", loopback.MODULE]
-    told = subprocess.run(asked, capture_output=True, text=True, check=False, timeout=10)
-    return told.stdout.strip()
+    try:
+        _, said, _ = run([modinfo, "-F", "signer", loopback.MODULE], limit_s=10, stderr=NOWHERE)
+    except OSError:
+        return ""
+    return said.decode("utf-8", "replace").strip()
 
 
 def examine_camera(

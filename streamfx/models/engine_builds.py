@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -16,11 +15,12 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import IO, Final
 
+from streamfx.children import PIPE, own, start
 from streamfx.models.engines import LIBRARIES, PRECISIONS, USUAL_PRECISION, Engines, Purpose
 from streamfx.models.weights import NetworkName, shipped_weights
 
-COMMAND: Final = (sys.executable, "-P", "-m", "trt_build", "build", "--missing")
-"""Builds; -P: what lies in the folder that the person is in is not run. Tests put others in its place."""
+COMMAND: Final = own("trt_build", "build", "--missing")
+"""Builds; tests put others in its place."""
 LONGEST_S: Final = 30.0
 """Building takes seconds; a session's worker may be silent for a minute as it starts (session.process)."""
 _BY_HAND: Final = "Build by hand: python -m trt_build build --target this"
@@ -122,10 +122,7 @@ def _run(command: Sequence[str], tell: Tell) -> str:
     """Run it, and tell each line that it prints; what went wrong, or nothing."""
     with tempfile.TemporaryFile() as said:
         try:
-            child = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=said,
-                text=True, encoding="utf-8", errors="replace",
-            )  # fmt: skip
+            child = start(command, stdout=PIPE, stderr=said)
         except OSError as error:
             return f"{command[0]} cannot be run ({error.strerror}). {_BY_HAND}."
         code, late = _watched(child, tell)
@@ -134,7 +131,7 @@ def _run(command: Sequence[str], tell: Tell) -> str:
         return "" if code == 0 else _last_words(said, code)
 
 
-def _watched(child: subprocess.Popen[str], tell: Tell) -> tuple[int, bool]:
+def _watched(child: subprocess.Popen[bytes], tell: Tell) -> tuple[int, bool]:
     """Code with which a process ended, and whether it had to be ended; it never outlives this call."""
     assert child.stdout is not None  # noqa: S101
     late = threading.Event()
@@ -148,7 +145,7 @@ def _watched(child: subprocess.Popen[str], tell: Tell) -> tuple[int, bool]:
     timer.start()
     try:
         for line in child.stdout:
-            tell(line.rstrip())
+            tell(line.decode("utf-8", "replace").rstrip())
         return child.wait(), late.is_set()
     finally:
         timer.cancel()

@@ -8,10 +8,8 @@ reasons together when none answered.
 from __future__ import annotations
 
 import http.client
-import os
 import shutil
 import subprocess
-import sys
 import tempfile
 import time
 import urllib.error
@@ -27,6 +25,7 @@ from typing import IO, Final, Protocol
 from urllib.parse import urlsplit
 
 from streamfx import __version__
+from streamfx.children import own, start
 
 CHUNK: Final = 1 << 16
 """Bytes read at a time."""
@@ -167,15 +166,7 @@ class WheelOrigin:
         """Run pip; its temporaries lie in `folder`, so that their growth can be shown and nothing is left."""
         options = self.target.options() if self.target else []
         command = [
-            *(
-                sys.executable,
-                "-m",
-                "pip",
-                "download",
-                "--quiet",
-                "--disable-pip-version-check",
-                "--no-input",
-            ),
+            *own("pip", "download", "--quiet", "--disable-pip-version-check", "--no-input"),
             *("--no-deps", "--only-binary=:all:", *options, "--dest", str(folder), self.label),
         ]
         with tempfile.TemporaryFile(dir=folder) as said:
@@ -211,9 +202,7 @@ def _run_watched(command: list[str], folder: Path, said: IO[bytes], report: Call
     unpack.mkdir()
     deadline = time.monotonic_ns() + int(PIP_SECONDS * 1e9)
     try:
-        child = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=said, stderr=said, env=_environment(unpack)
-        )
+        child = start(command, stdout=said, stderr=said, variables=_variables(unpack))
     except OSError as error:
         raise OriginError(f"pip cannot be started ({_reason(error)})") from error
     try:
@@ -228,9 +217,9 @@ def _run_watched(command: list[str], folder: Path, said: IO[bytes], report: Call
     return code
 
 
-def _environment(unpack: Path) -> dict[str, str]:
-    """The person's own environment, with pip's temporary files where we see and remove them."""
-    return {**os.environ, "TMPDIR": str(unpack), "PIP_PROGRESS_BAR": "off", "PYTHONWARNINGS": "ignore"}
+def _variables(unpack: Path) -> dict[str, str]:
+    """Beside the person's own: pip's temporary files lie where we see and remove them."""
+    return {"TMPDIR": str(unpack), "PIP_PROGRESS_BAR": "off"}
 
 
 def _wait_a_little(child: subprocess.Popen[bytes]) -> int | None:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from typing import Final
 
+from streamfx.children import own, run
 from streamfx.errors import DeviceUnavailable, LimitReached
 from streamfx.worker.protocol import Card
 
-COMMAND: Final = (sys.executable, "-m", "streamfx.worker.card")
+COMMAND: Final = own("streamfx.worker.card")
 """Looks at the card; tests put others in its place."""
 FIRST_MIB: Final = 1024
 """Of the card's memory that must be free for the first session: the CUDA context, networks, and its easel."""
@@ -40,11 +39,9 @@ def admit(id: str, needed_mib: int = FIRST_MIB, command: tuple[str, ...] = COMMA
 def look(command: tuple[str, ...] = COMMAND) -> Card:
     """What is said of the card; that nothing is said, too."""
     try:
-        done = subprocess.run(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, timeout=_LOOK_S, check=False
-        )
-        return Card(**json.loads(done.stdout))
-    except subprocess.TimeoutExpired:
+        _, said, _ = run(command, limit_s=_LOOK_S)
+        return Card(**json.loads(said))
+    except TimeoutError:
         return Card(cause=f"The card's driver gave no answer in {_LOOK_S:.0f} s", remedy="See nvidia-smi")
     except (OSError, ValueError, TypeError):
         return Card(cause="Looking at the card broke off", remedy="See what nvidia-smi says")

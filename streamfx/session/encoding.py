@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from contextlib import suppress
 from typing import IO, Final
 
+from streamfx.children import PIPE, own, start
 from streamfx.errors import WorkerFailed
 from streamfx.frames import U8
 from streamfx.worker.protocol import PACKET
 
-_COMMAND: Final = (sys.executable, "-m", "streamfx.worker.encoder")
+_COMMAND: Final = own("streamfx.worker.encoder")
 
 
 class Encoder:
@@ -29,9 +28,7 @@ class Encoder:
             WorkerFailed: no process can be started.
         """
         try:
-            self._process = subprocess.Popen(
-                _COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
-            )
+            self._process = start(_COMMAND, stdin=PIPE, stdout=PIPE, start_new_session=True)
         except OSError as error:
             raise WorkerFailed(f"No encoder can be started: {error.strerror}", "Close programs") from error
         self._size = size

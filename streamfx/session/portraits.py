@@ -6,8 +6,6 @@ import json
 import re
 import secrets
 import shutil
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -16,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from streamfx import errors
+from streamfx.children import own, run
 from streamfx.errors import (
     LimitReached,
     OutputError,
@@ -264,21 +263,18 @@ def _references(folder: Path, count: int) -> list[str]:
 
 
 def _looked_at(task: Task) -> Outcome:
-    command = [sys.executable, "-m", "streamfx.worker.prepare"]
     line = json.dumps(asdict(task)) + "\n"
     try:
-        done = subprocess.run(
-            command, input=line.encode(), stdout=subprocess.PIPE, timeout=_PREPARE_S, check=False
-        )
-    except subprocess.TimeoutExpired as error:
+        code, said, _ = run(own("streamfx.worker.prepare"), given=line.encode(), limit_s=_PREPARE_S)
+    except TimeoutError as error:
         cause = f"The photo took longer than {_PREPARE_S:.0f} s"
         raise PhotoUnreadable(cause, "Use a smaller or simpler one") from error
     except OSError as error:
         raise WorkerFailed(f"No process can be started: {error.strerror}", "Close programs") from error
     try:
-        fields: dict[str, Any] = json.loads(done.stdout)
+        fields: dict[str, Any] = json.loads(said)
     except ValueError as error:
-        cause = f"Looking at the photo broke off (code {done.returncode})"
+        cause = f"Looking at the photo broke off (code {code})"
         raise PhotoUnreadable(cause, "Save it anew as JPEG or PNG") from error
     return Outcome(**{**fields, "findings": tuple(fields["findings"])})
 

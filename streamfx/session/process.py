@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -12,14 +11,14 @@ from queue import Full, Queue
 from time import monotonic_ns
 from typing import Final
 
+from streamfx.children import own, start_with
 from streamfx.errors import WorkerFailed
 from streamfx.frames import Rendered
-from streamfx.inherit import start_with
 from streamfx.sink.ring import RingForm, RingReader, create_ring
 from streamfx.worker.channel import Channel
 from streamfx.worker.protocol import Begin, Drive, Message, Phase, Stop
 
-COMMAND = (sys.executable, "-m", "streamfx.worker")
+COMMAND = own("streamfx.worker")
 """Of a worker; tests put others in its place."""
 STARTING_S: Final = 60.0
 """Longest silence of a worker that has said nothing: it imports, and may compile."""

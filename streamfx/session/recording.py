@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 import threading
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
 from streamfx import errors
+from streamfx.children import own, start_with
 from streamfx.errors import OutputError, StreamfxError
-from streamfx.inherit import start_with
 
 _BEGIN_S: Final = 20.0
 _FINISH_S: Final = 20.0
@@ -96,6 +95,6 @@ class Recording:
 
 def _start(ring: int) -> tuple[subprocess.Popen[bytes], int]:
     try:
-        return start_with([sys.executable, "-m", "streamfx.worker.recorder"], ring)
+        return start_with(own("streamfx.worker.recorder"), ring)
     except OSError as error:
         raise OutputError(f"No recorder can be started: {error.strerror}", "Close programs") from error

@@ -15,11 +15,11 @@ from collections.abc import Sequence
 from time import monotonic
 from typing import Final
 
+from streamfx.children import own, start_with
 from streamfx.errors import WorkerFailed
-from streamfx.inherit import start_with
 from streamfx.worker.sharing.wire import OPENING_S, address
 
-COMMAND = (sys.executable, "-m", "streamfx.worker.sharing")
+COMMAND = own("streamfx.worker.sharing")
 """Of the process; tests put others in its place."""
 _BACKLOG: Final = 64
 """Workers that may wait while it is replaced."""

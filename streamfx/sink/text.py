@@ -6,7 +6,6 @@ is refused without it.
 
 from __future__ import annotations
 
-import subprocess
 import unicodedata
 from dataclasses import dataclass
 from functools import cache, lru_cache
@@ -17,6 +16,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont, features
 
 from streamfx import config
+from streamfx.children import NOWHERE, run
 from streamfx.errors import UsageError
 from streamfx.frames import U8
 
@@ -138,12 +138,11 @@ def _face(text: str) -> _Face | None:
 def _system_faces() -> tuple[tuple[_Face, tuple[range, ...]], ...]:
     """The system's fonts, the likeliest first, and what each has; none where nothing tells (fontconfig)."""
     try:
-        told = subprocess.run(
-            _LIST, stdin=subprocess.DEVNULL, capture_output=True, timeout=_LIST_S, check=True
-        )
-    except (OSError, subprocess.SubprocessError):
+        code, told, _ = run(_LIST, limit_s=_LIST_S, stderr=NOWHERE)
+    except OSError:
         return ()
-    lines = (line.rsplit("|", 2) for line in told.stdout.decode("utf-8", "replace").splitlines())
+    listed = told.decode("utf-8", "replace").splitlines() if code == 0 else []
+    lines = (line.rsplit("|", 2) for line in listed)
     return tuple((_Face(file, int(index)), _spans(known)) for file, index, known in lines)
 
 

@@ -14,7 +14,7 @@ from threading import Event, Thread
 from time import monotonic
 from typing import Final, TextIO
 
-from streamfx.inherit import inherited
+from streamfx.children import inherited
 from streamfx.worker.guard import die_with_parent
 
 _TELL_S: Final = 0.5

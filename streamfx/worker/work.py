@@ -15,9 +15,9 @@ from queue import Empty, SimpleQueue
 from time import monotonic_ns
 from typing import Final
 
+from streamfx.children import inherited
 from streamfx.errors import StreamfxError, WorkerFailed
 from streamfx.frames import Motion
-from streamfx.inherit import inherited
 from streamfx.models.store import Store
 from streamfx.portrait.deform import Gains
 from streamfx.realtime import Stalled

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import socket
-import subprocess
-import sys
 from functools import partial
 from itertools import islice
 from time import perf_counter, sleep
@@ -14,6 +12,7 @@ from typing import Final
 import numpy as np
 import torch
 
+from streamfx.children import PIPE, own, start
 from streamfx.lab.card.common import SIZES, WARM_UP, motions, rig_of
 from streamfx.models.weights import Profile
 from streamfx.pipeline import Animator, Networks, check_canvas
@@ -28,7 +27,7 @@ RATE: Final = 30.0
 _HELD: Final = 0.99
 """Of that: a session holds its rate if it misses one frame in a hundred."""
 _SESSION_S: Final = 10.0
-_PROGRAM: Final = (sys.executable, "-m", "streamfx.lab.card")
+_PROGRAM: Final = own("streamfx.lab.card")
 _SETTLED: Final = 1000
 """Frames after which windows and lists have grown to what the film needs."""
 
@@ -63,7 +62,7 @@ def tell_sessions(device: str, most: int) -> None:
         free = _free(device)
         for count in counts:
             command = [*_PROGRAM, "--one", card.name]
-            running = [subprocess.Popen(command, stdout=subprocess.PIPE) for _ in range(max(count, 1))]
+            running = [start(command, stdout=PIPE) for _ in range(max(count, 1))]
             lowest = free - _free(device)
             answers = [json.loads(one.communicate()[0] or "{}") for one in running]
             taken = max(lowest, free - _free(device))

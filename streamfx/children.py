@@ -1,0 +1,159 @@
+"""Every other process is started here, so that nothing of the place where this one was started reaches it.
+
+Our own children import what this process imports, but neither from the current folder nor from what Python's
+variables name (`python -I`); no child keeps the current folder busy, or misses it when it is deleted. What is
+handed down is said: the streams, and with `start_with` an open file that has no name.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import IO, Any, Final
+
+from streamfx.importing import installed_path
+
+PIPE: Final = subprocess.PIPE
+NOWHERE: Final = subprocess.DEVNULL
+JOINED: Final = subprocess.STDOUT
+_ARENAS: Final = {"MALLOC_ARENA_MAX": "2"}
+"""For glibc: with arenas for all of its threads a worker grew by 7 MB in four minutes, with two by 2."""
+_PATHS: Final = ("STREAMFX_MODELS_DIR", "NUMBA_CACHE_DIR")
+"""Variables that a person may set relative to the current folder."""
+_RUN: Final = (
+    "import runpy, sys; sys.path[:] = {path!a}; "
+    "runpy.run_module({module!r}, run_name='__main__', alter_sys=True)"
+)
+
+
+def own(module: str, *arguments: str) -> tuple[str, ...]:
+    """The command that runs a module of this installation, or of what is installed beside it.
+
+    As `python -m`, but isolated. Not `-I` alone: that forgets packages of the account (`pip install --user`),
+    and those that a wrapper put on the path.
+    """
+    code = _RUN.format(path=installed_path(), module=module)
+    return (sys.executable, "-I", *_flags(), "-c", code, *arguments)
+
+
+def start(
+    command: Sequence[str],
+    *,
+    stdin: int | IO[bytes] = NOWHERE,
+    stdout: int | IO[bytes] | None = None,
+    stderr: int | IO[bytes] | None = None,
+    variables: Mapping[str, str] | None = None,
+    folder: str | None = None,
+    **system: Any,  # noqa: ANN401 - as Popen takes them
+) -> subprocess.Popen[bytes]:
+    """Start a program.
+
+    Args:
+        command: of a program, or `own`.
+        stdin, stdout, stderr: as Popen takes them; None leaves this process's.
+        variables: added to the environment.
+        folder: that it is to be in; None takes the root of the file system.
+        system: further options of Popen, for one system or another.
+
+    Raises:
+        OSError: it cannot be started.
+    """
+    environment = {**_ARENAS, **os.environ, **_absolute(), **(variables or {})}
+    return subprocess.Popen(
+        command,
+        stdin=stdin,
+        stdout=stdout,
+        stderr=stderr,
+        env=environment,
+        cwd=folder or Path(sys.executable).anchor,
+        **system,
+    )
+
+
+def run(
+    command: Sequence[str],
+    *,
+    given: bytes = b"",
+    limit_s: float | None = None,
+    stderr: int | None = None,
+    variables: Mapping[str, str] | None = None,
+) -> tuple[int, bytes, bytes]:
+    """Run a program to its end; its exit code, and what it wrote to standard output and, if PIPE, error.
+
+    Args:
+        command: of a program, or `own`.
+        given: its standard input.
+        limit_s: after which it is killed.
+        stderr, variables: as `start`.
+
+    Raises:
+        OSError: it cannot be started.
+        TimeoutError: it took too long.
+    """
+    with start(command, stdin=PIPE, stdout=PIPE, stderr=stderr, variables=variables) as process:
+        try:
+            out, said = process.communicate(given, limit_s)
+        except subprocess.TimeoutExpired as error:
+            raise TimeoutError(f"{command[0]} took longer than {limit_s:.0f} s") from error
+        finally:
+            process.kill()  # whatever came between; no effect on one that has ended
+    return process.returncode, out, said or b""
+
+
+def start_with(command: Sequence[str], descriptor: int) -> tuple[subprocess.Popen[bytes], int]:
+    """Start a program that inherits a descriptor; its standard input and output are pipes.
+
+    Returns:
+        The process, and the number that `inherited` takes in it.
+
+    Raises:
+        OSError: no process can be started.
+    """
+    if sys.platform == "win32":
+        import msvcrt
+
+        handle = msvcrt.get_osfhandle(descriptor)
+        os.set_handle_inheritable(handle, True)
+        started = start(
+            command,
+            stdin=PIPE,
+            stdout=PIPE,
+            startupinfo=subprocess.STARTUPINFO(lpAttributeList={"handle_list": [handle]}),
+            creationflags=subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW,
+        )
+        return started, handle
+    process = start(command, stdin=PIPE, stdout=PIPE, pass_fds=[descriptor], start_new_session=True)
+    return process, descriptor
+
+
+def inherited(number: int) -> int:
+    """The descriptor that was inherited, by the number that `start_with` gave.
+
+    Raises:
+        OSError: there is none.
+    """
+    if sys.platform == "win32":
+        import msvcrt
+
+        return msvcrt.open_osfhandle(number, os.O_RDWR | os.O_BINARY)
+    return number
+
+
+def _flags() -> list[str]:
+    """What this interpreter was told by variables that `-I` forgets, where it matters to a child."""
+    flags = ["-B"] if sys.dont_write_bytecode else []
+    if sys.pycache_prefix:
+        flags += ["-X", f"pycache_prefix={sys.pycache_prefix}"]
+    return [*flags, "-X", "utf8"] if sys.flags.utf8_mode else flags
+
+
+def _absolute() -> dict[str, str]:
+    """Variables that name a folder, as this process understands them."""
+    named = {name: os.environ[name] for name in _PATHS if os.environ.get(name)}
+    try:
+        return {name: str(Path(path).expanduser().absolute()) for name, path in named.items()}
+    except (OSError, RuntimeError):  # no current folder, no home: a child will meet the same
+        return {}
