@@ -97,17 +97,23 @@ def normals(vertices: F32, triangles: I32, out: F32) -> None:
         triangles: i32 [T,3]: each counts by its area.
         out: f32 [V,3], overwritten.
     """
-    out[:] = 0.0
+    for v in range(out.shape[0]):
+        for k in range(3):
+            out[v, k] = 0.0
     for t in range(triangles.shape[0]):
-        a, b, c = vertices[triangles[t, 0]], vertices[triangles[t, 1]], vertices[triangles[t, 2]]
+        a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
         for k in range(3):
             m, n = (k + 1) % 3, (k + 2) % 3
-            across = (c[m] - a[m]) * (b[n] - a[n]) - (c[n] - a[n]) * (b[m] - a[m])
+            am, an = vertices[a, m], vertices[a, n]
+            across = (vertices[c, m] - am) * (vertices[b, n] - an) - (vertices[c, n] - an) * (
+                vertices[b, m] - am
+            )
             for corner in range(3):
                 out[triangles[t, corner], k] += across
     for v in range(out.shape[0]):
-        length = np.sqrt(out[v, 0] ** 2 + out[v, 1] ** 2 + out[v, 2] ** 2)
-        out[v] /= max(length, 1e-9)
+        length = max(np.sqrt(out[v, 0] ** 2 + out[v, 1] ** 2 + out[v, 2] ** 2), 1e-9)
+        for k in range(3):
+            out[v, k] /= length
 
 
 @compiled
@@ -224,10 +230,10 @@ def _insert(ordered: _Numbers, count: int, value: float) -> int:
 
 
 @compiled
-def _crossings(polygon: F32, scan: float, left: int, edges: I32, ordered: _Numbers) -> int:
-    """Where these edges cross a scan line, in order, from the left edge of pixel `left`; their number."""
+def _crossings(polygon: F32, scan: float, left: int, edges: I32, many: int, ordered: _Numbers) -> int:
+    """Where the first `many` edges cross a scan line, in order, from the edge of pixel `left`; their number."""
     count, found = polygon.shape[0], 0
-    for edge in range(edges.shape[0]):
+    for edge in range(many):
         i = edges[edge]
         j = i + 1 if i + 1 < count else 0
         y0, y1 = polygon[i, 1], polygon[j, 1]
@@ -284,14 +290,19 @@ def coverage(polygon: F32, left: int, top: int, out: F32) -> None:
     count = polygon.shape[0]
     crossings, near = np.empty(count, np.float64), np.empty(count, np.int32)
     starts, ends = np.empty(_LINES, np.float64), np.empty(_LINES, np.float64)
-    out[:] = 0.0
-    first = max(0, floor(polygon[:, 1].min() - top + 0.5))
-    last = min(height - 1, ceil(polygon[:, 1].max() - top + 0.5))
+    highest = lowest = polygon[0, 1]
+    for i in range(count):
+        highest, lowest = min(highest, polygon[i, 1]), max(lowest, polygon[i, 1])
+    first = max(0, floor(highest - top + 0.5))
+    last = min(height - 1, ceil(lowest - top + 0.5))
+    for y in range(height):
+        for x in range(width):
+            out[y, x] = 0.0
     for y in range(first, last + 1):
         edges, single = _edges_at(polygon, top + y, near), 0
         for line in range(_LINES):
             scan = top + y - 0.5 + (line + 0.5) / _LINES
-            found = _crossings(polygon, scan, left, near[:edges], crossings)
+            found = _crossings(polygon, scan, left, near, edges, crossings)
             for span in range(0, found - 1, 2):
                 start, end = max(0.0, crossings[span]), min(float(width), crossings[span + 1])
                 if found > 2:
