@@ -103,11 +103,11 @@ def run(
     return process.returncode, out, said or b""
 
 
-def start_with(command: Sequence[str], descriptor: int) -> tuple[subprocess.Popen[bytes], int]:
-    """Start a program that inherits a descriptor; its standard input and output are pipes.
+def start_with(command: Sequence[str], *descriptors: int) -> tuple[subprocess.Popen[bytes], list[int]]:
+    """Start a program that inherits descriptors; its standard input and output are pipes.
 
     Returns:
-        The process, and the number that `inherited` takes in it.
+        The process, and the numbers that `inherited` takes in it.
 
     Raises:
         OSError: no process can be started.
@@ -115,18 +115,19 @@ def start_with(command: Sequence[str], descriptor: int) -> tuple[subprocess.Pope
     if sys.platform == "win32":
         import msvcrt
 
-        handle = msvcrt.get_osfhandle(descriptor)
-        os.set_handle_inheritable(handle, True)
+        handles = [msvcrt.get_osfhandle(descriptor) for descriptor in descriptors]
+        for handle in handles:
+            os.set_handle_inheritable(handle, True)
         started = start(
             command,
             stdin=PIPE,
             stdout=PIPE,
-            startupinfo=subprocess.STARTUPINFO(lpAttributeList={"handle_list": [handle]}),
+            startupinfo=subprocess.STARTUPINFO(lpAttributeList={"handle_list": handles}),
             creationflags=subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW,
         )
-        return started, handle
-    process = start(command, stdin=PIPE, stdout=PIPE, pass_fds=[descriptor], start_new_session=True)
-    return process, descriptor
+        return started, handles
+    process = start(command, stdin=PIPE, stdout=PIPE, pass_fds=descriptors, start_new_session=True)
+    return process, list(descriptors)
 
 
 def inherited(number: int) -> int:

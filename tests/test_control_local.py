@@ -250,10 +250,10 @@ def test_windows_hands_a_child_the_handle_alone(windows: Msvcrt, monkeypatch: py
     monkeypatch.setattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0x200, raising=False)
     monkeypatch.setattr(subprocess, "CREATE_NO_WINDOW", 0x8000000, raising=False)
     monkeypatch.setattr(subprocess, "Popen", lambda command, **how: started.update(how, command=command))
-    _, number = children.start_with(["worker"], 7)
-    assert (number, inheritable) == (1007, [1007])
-    assert started["startupinfo"] == {"lpAttributeList": {"handle_list": [1007]}}
+    _, numbers = children.start_with(["worker"], 7, 8)
+    assert numbers == inheritable == [1007, 1008]
+    assert started["startupinfo"] == {"lpAttributeList": {"handle_list": [1007, 1008]}}
     assert started["creationflags"] == 0x8000200
     assert "pass_fds" not in started
-    assert children.inherited(number) == 7
+    assert children.inherited(numbers[0]) == 7
     assert windows.asked == [("open", 1007, os.O_RDWR | 0x8000)]

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import socket
+import sys
 import time
 import urllib.request
 from dataclasses import replace
@@ -12,26 +15,26 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from live_stage import until
+from live_stage import children_of, until
 from scenes import photo, store
 
 from streamfx.daemon.config import load_config, parse_config
 from streamfx.daemon.metrics import Metrics
-from streamfx.errors import MotionUnreadable, SettingRefused, UsageError
-from streamfx.frames import Rendered
+from streamfx.errors import CameraUnavailable, MotionUnreadable, SettingRefused, UsageError
 from streamfx.framings import Framing, FramingKind
+from streamfx.session import process
 from streamfx.session.motion import MotionNumbers, check_motion, packed
 from streamfx.session.portraits import Portraits
 from streamfx.session.sessions import Sessions
 from streamfx.session.settings import Background, BackgroundKind, Output, SessionSettings
 from streamfx.session.status import SourceState
-from streamfx.sink.camera import VirtualCamera
 from streamfx.sink.stamp import read_stamp, stamp
 from streamfx.worker.driver import TemplateLoop
 from streamfx.worker.ladder import Ladder
 from streamfx.worker.remote import unpack
 
 SECOND = 1_000_000_000
+ROOT = Path(__file__).parents[1]
 
 
 class TestConfig:
@@ -214,33 +217,26 @@ class TestTemplateLoop:
             TemplateLoop(tmp_path / "a.sfxm")
 
 
-class ReadCamera(VirtualCamera):
-    """A camera that tells how many read it."""
-
-    name, device = "fake", "fake:0"
-
-    def __init__(self) -> None:
-        self.count = 0
-
-    def publish(self, picture: Rendered) -> None:
-        assert isinstance(picture, Rendered)
-
-    def readers(self) -> int:
-        return self.count
-
-    def close(self) -> None:
-        pass
+@pytest.fixture
+def camera(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """What a made-up camera is to do: how many read it, or "gone"."""
+    said = tmp_path / "camera"
+    said.write_text("0")
+    monkeypatch.setenv("STREAMFX_TEST_CAMERA", str(said))
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setattr(process, "PUBLISHER", (sys.executable, str(ROOT / "tests" / "read_camera.py")))
+    return said
 
 
 def test_on_demand_the_source_is_open_only_while_somebody_reads(
-    tmp_path: Path, short_folder: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, short_folder: Path, camera: Path, monkeypatch: pytest.MonkeyPatch
 ):
     """By the camera, or by the ring, to which a reader stays connected."""
     monkeypatch.setattr("streamfx.session.session._IDLE_AFTER_NS", SECOND // 2)
     store()
-    portraits, camera = Portraits(tmp_path, (320, 240)), ReadCamera()
+    portraits = Portraits(tmp_path / "portraits", (320, 240))
     portraits.add(photo(), id="astro")
-    sessions = Sessions(portraits, camera=lambda *_: camera, runtime=short_folder)
+    sessions = Sessions(portraits, runtime=short_folder)
     try:
         session = sessions.create(
             SessionSettings(Output("fake", (320, 240)), "demo", ("astro",), on_demand=True)
@@ -249,9 +245,9 @@ def test_on_demand_the_source_is_open_only_while_somebody_reads(
         time.sleep(1.2)
         assert session.status().source.state is SourceState.CLOSED
         for _ in range(2):
-            camera.count = 1
+            camera.write_text("1")
             until(lambda: session.status().source.state is SourceState.OPEN, 5)
-            camera.count = 0
+            camera.write_text("0")
             until(lambda: session.status().source.state is SourceState.CLOSED, 5)
             with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as reader:
                 reader.connect(str(short_folder / f"{session.id}.ring"))
@@ -259,6 +255,36 @@ def test_on_demand_the_source_is_open_only_while_somebody_reads(
             until(lambda: session.status().source.state is SourceState.CLOSED, 5)
     finally:
         sessions.close()
+
+
+def test_a_camera_that_cannot_be_opened_is_told_and_leaves_nothing(
+    tmp_path: Path, short_folder: Path, camera: Path
+):
+    sessions = Sessions(Portraits(tmp_path / "portraits", (320, 240)), runtime=short_folder)
+    camera.write_text("gone")
+    try:
+        with pytest.raises(CameraUnavailable, match="There is no fake") as failure:
+            sessions.create(SessionSettings(Output("fake", (320, 240)), "none"))
+        assert failure.value.remedy == "Plug it in"
+        assert sessions.list() == []
+        assert list(short_folder.iterdir()) == []
+        assert children_of(os.getpid()) == []
+        camera.write_text("0")
+        session = sessions.create(SessionSettings(Output("fake", (320, 240)), "none"))
+        assert session.status().camera.device == "fake:0", "known as soon as it is made"
+        camera.write_text("gone")
+        until(lambda: "gone" in session.status().trouble)
+        assert session.status().camera.device == ""
+        publisher = session._publishing.pid
+        os.kill(publisher, signal.SIGKILL)  # the one that takes its place finds no camera
+        until(lambda: session._publishing.pid not in (0, publisher))
+        until(lambda: session.status().counters.published > 0 and "no fake" in session.status().trouble)
+        camera.write_text("3")
+        until(lambda: session.status().camera.readers == 3)
+        assert session.status().trouble == ""
+    finally:
+        sessions.close()
+    assert children_of(os.getpid()) == []
 
 
 def test_metrics_tell_of_every_session_on_loopback_only(tmp_path: Path):

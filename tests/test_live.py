@@ -40,6 +40,7 @@ from streamfx.session.session import Session
 from streamfx.session.sessions import Sessions
 from streamfx.session.settings import Background, BackgroundKind, Gains, Output, SessionSettings
 from streamfx.session.status import SourceState, State
+from streamfx.sink import idle
 
 LONGEST_GAP_MS = 250.0
 """Between two pictures as a reader sees them; a tick is 33. Machines that run tests are noisy: the design's
@@ -102,7 +103,7 @@ def test_the_portrait_is_shown_at_once_and_comes_to_life(session: Session, watch
     until(lambda: watcher.seen.pictures > 3, 5)
     assert set(watcher.seen.qualities) == {Quality.IDLE}
     assert watcher.seen.last is not None
-    kept = session._portraits.idle("astro", SIZE)
+    kept = idle.load(session._portraits.idle("astro", SIZE), SIZE)
     assert kept is not None, "it is made when the portrait is added"
     assert np.abs(watcher.seen.last.rgb.astype(int) - kept.rest).mean() < 8
     assert session.status().state is State.STARTING
@@ -129,7 +130,7 @@ def test_the_next_start_shows_the_right_portrait_from_its_first_picture(
         until(lambda: watcher.seen.last is not None)
         shown = watcher.seen.last
     assert shown is not None
-    kept = again._portraits.idle("astro", SIZE)
+    kept = idle.load(again._portraits.idle("astro", SIZE), SIZE)
     assert kept is not None
     assert np.abs(shown.rgb.astype(int) - kept.rest).mean() < 8
 
@@ -155,6 +156,27 @@ def test_a_worker_that_dies_or_hangs_is_replaced_and_the_camera_goes_on(
     _report(f"worker {number.name} x{TIMES}", watcher)
 
 
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
+def test_a_publisher_that_dies_or_hangs_is_replaced_and_goes_on_in_the_same_ring(
+    session: Session, watcher: Watcher, number: signal.Signals
+):
+    until(lambda: is_live(session))
+    worker, published = session.status().worker_pid, 0
+    for _ in range(TIMES):
+        pid = session._publishing.pid
+        os.kill(pid, number)
+        until(lambda pid=pid: session._publishing.pid not in (0, pid), 10, "a new publisher")
+        until(lambda: is_live(session))
+        assert session.status().counters.published > published, "it counts on"
+        published = session.status().counters.published
+        before = watcher.seen.pictures
+        until(lambda before=before: watcher.seen.pictures > before + 10, what="readers see it go on")
+    assert session.status().counters.restarts == TIMES
+    assert session.status().worker_pid == worker, "the worker is left alone"
+    assert session.status().trouble == ""
+    _report(f"publisher {number.name} x{TIMES}", watcher)
+
+
 def test_a_worker_that_hangs_while_it_loads_is_replaced_too(session: Session, watcher: Watcher):
     until(lambda: session.status().source.state is SourceState.OPENING or session.status().worker_pid)
     time.sleep(1.0)
@@ -167,7 +189,7 @@ def test_a_worker_that_hangs_while_it_loads_is_replaced_too(session: Session, wa
 def test_a_worker_that_always_fails_is_left_alone_after_five_times(
     sessions: Sessions, clip: Path, short_folder: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(process, "COMMAND", (sys.executable, "-c", "raise SystemExit(3)"))
+    monkeypatch.setattr(process, "WORKER", (sys.executable, "-c", "raise SystemExit(3)"))
     monkeypatch.setattr(supervisor, "PAUSE_NS", 2_000_000_000)
     session = sessions.create(SessionSettings(OUTPUT, str(clip), ("astro",)))
     with Watcher(short_folder / f"{session.id}.ring") as watcher:
@@ -176,7 +198,7 @@ def test_a_worker_that_always_fails_is_left_alone_after_five_times(
         assert "code 3" in session.status().trouble
         before = watcher.seen.pictures
         until(lambda: watcher.seen.pictures > before + 20, what="the idle portrait goes on")
-        monkeypatch.setattr(process, "COMMAND", (sys.executable, "-m", "streamfx.worker"))
+        monkeypatch.setattr(process, "WORKER", (sys.executable, "-m", "streamfx.worker"))
         until(lambda: is_live(session))
     assert watcher.seen.leaks == 0
 
@@ -189,10 +211,10 @@ def test_a_worker_of_which_a_thread_fails_is_replaced(
         "from streamfx.worker import __main__, driving\ndriving.open_live = lambda *_: 1 / 0\n__main__.main()"
     )
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    monkeypatch.setattr(process, "COMMAND", (sys.executable, "-c", broken))
+    monkeypatch.setattr(process, "WORKER", (sys.executable, "-c", broken))
     session = sessions.create(SessionSettings(OUTPUT, str(clip), ("astro",)))
     until(lambda: session.status().counters.restarts > 0)
-    monkeypatch.setattr(process, "COMMAND", (sys.executable, "-m", "streamfx.worker"))
+    monkeypatch.setattr(process, "WORKER", (sys.executable, "-m", "streamfx.worker"))
     until(lambda: is_live(session))
 
 
@@ -297,7 +319,7 @@ def test_a_session_that_begins_without_background_never_shows_one(
         assert watcher.seen.opaque == 0
         assert watcher.seen.leaks == 0
         sessions.delete(session.id)
-    kept = session._portraits.idle("astro", SIZE)
+    kept = idle.load(session._portraits.idle("astro", SIZE), SIZE)
     assert kept is not None
     assert kept.alpha is None, "sessions with a background begin with one"
 
@@ -367,7 +389,7 @@ def test_a_leak_is_caught_at_once(
     sessions: Sessions, clip: Path, short_folder: Path, monkeypatch: pytest.MonkeyPatch
 ):
     """The check that must be able to fail: this worker shows the camera's picture."""
-    monkeypatch.setattr(process, "COMMAND", (sys.executable, str(ROOT / "tests" / "leaky_worker.py")))
+    monkeypatch.setattr(process, "WORKER", (sys.executable, str(ROOT / "tests" / "leaky_worker.py")))
     monkeypatch.setenv("PYTHONPATH", f"{ROOT}:{ROOT / 'tests'}")
     session = sessions.create(SessionSettings(OUTPUT, str(clip), ("astro",)))
     with Watcher(short_folder / f"{session.id}.ring") as watcher:

@@ -293,10 +293,16 @@ def ring():
         yield writer
 
 
+previews = ring
+"""Another of the same form."""
+
+
 class TestPublisher:
-    def test_the_camera_has_pictures_from_the_first_moment_without_any_worker(self, ring: RingWriter):
+    def test_the_camera_has_pictures_from_the_first_moment_without_any_worker(
+        self, ring: RingWriter, previews: RingWriter
+    ):
         camera = FakeCamera()
-        publisher = Publisher(ring, 30.0, lambda: camera, camera)
+        publisher = Publisher(ring, previews, 30.0, lambda: camera, camera)
         publisher.start()
         until(lambda: len(camera.taken) > 20)
         publisher.stop()
@@ -306,7 +312,7 @@ class TestPublisher:
             assert reader.newest() is not None
         assert publisher.account().fps == pytest.approx(30, abs=5)
 
-    def test_a_lost_camera_is_opened_again_and_the_ring_goes_on(self, ring: RingWriter):
+    def test_a_lost_camera_is_opened_again_and_the_ring_goes_on(self, ring: RingWriter, previews: RingWriter):
         first, second = FakeCamera(), FakeCamera()
         attempts = []
 
@@ -316,7 +322,7 @@ class TestPublisher:
                 raise CameraUnavailable("It is still gone", "Wait")
             return second
 
-        publisher = Publisher(ring, 60.0, reopen, first)
+        publisher = Publisher(ring, previews, 60.0, reopen, first)
         publisher.start()
         until(lambda: first.taken)
         first.fails = True
@@ -329,9 +335,9 @@ class TestPublisher:
         publisher.stop()
         assert (first.closed, second.closed) == (1, 1)
 
-    def test_a_defect_costs_pictures_but_not_the_publisher(self, ring: RingWriter):
+    def test_a_defect_costs_pictures_but_not_the_publisher(self, ring: RingWriter, previews: RingWriter):
         camera = FakeCamera()
-        publisher = Publisher(ring, 60.0, lambda: camera, camera)
+        publisher = Publisher(ring, previews, 60.0, lambda: camera, camera)
         publisher.start()
         camera.breaks = True
         until(lambda: publisher.account().refused > 5)
@@ -340,39 +346,48 @@ class TestPublisher:
         until(lambda: len(camera.taken) > before + 5)
         publisher.stop()
 
-    def test_a_watcher_that_does_not_read_costs_nothing(self, ring: RingWriter):
-        publisher = Publisher(ring, 60.0, None)
-        publisher.view = View(preview=Look(mirror=True))
-        stalled, awake = publisher.preview(), publisher.preview()
+    def test_previews_are_written_in_their_own_look_while_somebody_watches(
+        self, ring: RingWriter, previews: RingWriter
+    ):
+        publisher = Publisher(ring, previews, 60.0)
+        publisher.feed = _lit_from_the_left
         publisher.start()
-        for _ in range(30):
-            awake.take(2)
-        assert stalled.statistics().dropped > 10
-        assert stalled.take(1).seq >= 20, "the newest"
-        publisher.release(stalled)
+        with RingReader(ring.descriptor) as published, RingReader(previews.descriptor) as previewed:
+            until(lambda: published.written > 30)
+            assert previewed.written == 0
+            publisher.view = View(preview=Look(mirror=True), previewed=True)
+            until(lambda: previewed.written > 5)
+            there, here = published.newest(), previewed.newest()
+            assert int(there.rgb[0, 0, 0]) > int(there.rgb[0, -1, 0])
+            assert int(here.rgb[0, 0, 0]) < int(here.rgb[0, -1, 0])
+            publisher.view = View()
+            time.sleep(0.1)
+            written = previewed.written
+            time.sleep(0.1)
+            assert previewed.written == written
         publisher.stop()
 
-    def test_a_picture_without_background_reaches_the_ring_mirrored_with_its_badge(self, ring: RingWriter):
-        publisher = Publisher(ring, 60.0, None)
+    def test_a_picture_without_background_reaches_the_ring_mirrored_with_its_badge(
+        self, ring: RingWriter, previews: RingWriter
+    ):
+        publisher = Publisher(ring, previews, 60.0)
         publisher.rest_as(silhouette(SIZE, cut_out=True), cut=True)
         publisher.view = View(Look(mirror=True, badge="on air"))
         publisher.feed = lambda: replace(cut_out(240, 255), rendered_ns=time.monotonic_ns())
-        preview = publisher.preview()
         publisher.start()
         with RingReader(ring.descriptor) as reader:
             seen = []
             until(lambda: seen.append(reader.newest()) or (len(seen) > 3 and publisher.account().fresh > 40))
             shown = next(one for one in reversed(seen) if one is not None)
-        until(lambda: preview.take(2).alpha is not None)
         publisher.stop()
         assert all(is_premultiplied(one) for one in seen if one is not None)
         assert (shown.alpha[:60, :80] == 255).all()
         assert (shown.alpha[:60, 80:] == 0).all()
         assert shown.rgb[80:, :60].max() > 200
 
-    def test_ticks_move_to_where_the_pictures_come(self, ring: RingWriter):
+    def test_ticks_move_to_where_the_pictures_come(self, ring: RingWriter, previews: RingWriter):
         """A worker whose pictures come just after the ticks would wait a whole period for each."""
-        publisher = Publisher(ring, 50.0, None)
+        publisher = Publisher(ring, previews, 50.0)
         start = time.monotonic_ns()
 
         def feed() -> Rendered | None:
@@ -391,6 +406,13 @@ class TestPublisher:
         publisher.stop()
         latest = publisher.account().latencies_ms[-40:]
         assert float(np.median(latest)) < 14, "of 20 ms"
+
+
+def _lit_from_the_left() -> Rendered:
+    rgb = np.zeros((120, 160, 3), np.uint8)
+    rgb[:, :80] = 200
+    now = time.monotonic_ns()
+    return Rendered(rgb, now, now, 0, Quality.FULL)
 
 
 def _with_eyes(portrait: IdlePortrait) -> IdlePortrait:

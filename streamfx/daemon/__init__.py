@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from streamfx import config, locks
+from streamfx import config, locks, priority
 from streamfx.control.options import ControlOptions
 from streamfx.control.server import ControlServer
 from streamfx.daemon.devices import list_devices
@@ -22,9 +22,8 @@ from streamfx.daemon.metrics import Metrics
 from streamfx.errors import OutputError, ResourceBusy
 from streamfx.interrupts import held
 from streamfx.session.portraits import Portraits
-from streamfx.session.sessions import OpenCamera, Sessions
+from streamfx.session.sessions import Sessions
 from streamfx.session.settings import Output
-from streamfx.sink.camera import open_camera
 
 _LOCK: Final = "daemon.lock"
 
@@ -44,6 +43,8 @@ class DaemonOptions:
     size: tuple[int, int] = Output().size
     """(width, height) px for which photos are solved when they are added."""
     most_sessions: int = 4
+    priority: str = priority.NORMAL
+    """Of the threads that publish (streamfx/priority.py)."""
     metrics: str = ""
     """HOST:PORT, loopback, at which metrics are served; empty for none."""
 
@@ -55,8 +56,8 @@ class Daemon:
     without one, as OBS's plugin does, begins its own.
     """
 
-    def __init__(self, options: DaemonOptions, camera: OpenCamera = open_camera) -> None:
-        self._options, self._camera = options, camera
+    def __init__(self, options: DaemonOptions) -> None:
+        self._options = options
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
@@ -102,7 +103,10 @@ class Daemon:
             stack.callback(os.close, _locked(options.runtime / _LOCK))
             self.portraits = Portraits(options.data / "portraits", options.size)
             self.sessions = Sessions(
-                self.portraits, most=options.most_sessions, runtime=options.runtime, camera=self._camera
+                self.portraits,
+                most=options.most_sessions,
+                runtime=options.runtime,
+                priority=options.priority,
             )
             stack.callback(self.sessions.close)
             self.control = ControlServer(

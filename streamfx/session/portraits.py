@@ -27,9 +27,7 @@ from streamfx.errors import (
     WorkerFailed,
 )
 from streamfx.files import PHOTO, atomic_output, read_bytes
-from streamfx.frames import IdlePortrait
 from streamfx.session.settings import ID
-from streamfx.sink import idle
 from streamfx.worker.protocol import Outcome, PortraitFile, Task
 
 MOST: Final = 64
@@ -181,18 +179,15 @@ class Portraits:
         info, folder = self.get(id), self._folder / id
         return PortraitFile(id, str(folder / _PHOTO), tuple(_references(folder, info.references)))
 
-    def idle(self, id: str, size: tuple[int, int], *, cut_out: bool = False) -> IdlePortrait | None:
-        """The idle portrait as it was last shown at that size, if there is one: whole, or cut out."""
-        return idle.load(self._idle_path(id, size, cut_out), size)
+    def idle(self, id: str, size: tuple[int, int], *, cut_out: bool = False) -> Path:
+        """Where the idle portrait is kept, as last shown at that size, whole or cut out; perhaps none."""
+        return self._folder / id / _idle_name(size, cut_out)
 
     def keep_idle(self, id: str, size: tuple[int, int], made: Path, *, cut_out: bool = False) -> None:
         """Keep a worker's idle portrait for the next start; that it cannot be kept is no reason to fail."""
-        target = self._idle_path(id, size, cut_out)
+        target = self.idle(id, size, cut_out=cut_out)
         with suppress(OSError, OutputError), atomic_output(target) as part:
             shutil.copyfile(made, part)
-
-    def _idle_path(self, id: str, size: tuple[int, int], cut_out: bool) -> Path:
-        return self._folder / id / _idle_name(size, cut_out)
 
     def _free_id(self, id: str, name: str) -> str:
         with self._lock:

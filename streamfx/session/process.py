@@ -1,11 +1,10 @@
-"""One worker process as the daemon sees it: orders out, reports and pictures in, and whether it moves."""
+"""A session's worker or publisher as the daemon sees it: orders out, reports in, and whether it moves."""
 
 from __future__ import annotations
 
-import os
 import subprocess
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from queue import Full, Queue
 from time import monotonic_ns
@@ -13,72 +12,69 @@ from typing import Final
 
 from streamfx.children import own, start_with
 from streamfx.errors import WorkerFailed
-from streamfx.frames import Rendered
-from streamfx.sink.ring import RingForm, RingReader, create_ring
+from streamfx.sink.ring import SharedRing
 from streamfx.worker.channel import Channel
-from streamfx.worker.protocol import Begin, Drive, Message, Phase, Stop
+from streamfx.worker.protocol import Drive, Message, Phase, Stop
 
-COMMAND = own("streamfx.worker")
-"""Of a worker; tests put others in its place."""
+WORKER = own("streamfx.worker")
+"""Command of a worker; tests put others in its place."""
+PUBLISHER = own("streamfx.worker.publisher")
+"""Of a publisher."""
 STARTING_S: Final = 60.0
-"""Longest silence of a worker that has said nothing: it imports, and may compile."""
+"""Longest silence of a process that has said nothing: it imports, and may compile."""
 _QUEUED: Final = 64
-"""Messages that wait for a worker; a worker that takes none is found out long before."""
+"""Messages that wait for a process; one that takes none is found out long before."""
 _LEAVE_S: Final = 1.5
-"""For a worker to leave when told; then it is killed."""
+"""For it to leave when told; then it is killed."""
 _REAP_S: Final = 5.0
 
 
-class WorkerProcess:
-    """A worker and what belongs to it. Made by a thread that outlives it: it dies with that thread."""
+class ChildProcess:
+    """It and what belongs to it. Made by a thread that outlives it: it dies with that thread."""
 
     def __init__(
-        self, form: RingForm, hear: Callable[[Message], None], card: str = "", feeds: str = ""
+        self,
+        command: Sequence[str],
+        begin: Callable[..., Message],
+        rings: Sequence[SharedRing],
+        hear: Callable[[Message], None],
     ) -> None:
         """Start it.
 
         Args:
-            form: of the pictures that it is to make.
+            command: what to run.
+            begin: makes its first order of the numbers that its rings have in it.
+            rings: that it inherits; it writes the last one, whose beats show that it moves.
             hear: called with its reports, by a thread of this object.
-            card: socket of the card's process (session/sharing.py); empty for none.
-            feeds: folder of the feeds' sockets; empty takes the runtime folder.
 
         Raises:
-            WorkerFailed: the system lets no process or no memory be had.
+            WorkerFailed: the system lets no process be had.
         """
         self._hear = hear
+        self._written = rings[-1]
         self._patience_ns = round(STARTING_S * 1e9)
-        self._beats, self._moved_ns = 0, monotonic_ns()
+        self._beats, self._moved_ns = self._written.beats, monotonic_ns()
         try:
-            descriptor = create_ring(form)
-        except OSError as error:
-            raise WorkerFailed(
-                f"No shared memory can be had: {error.strerror}", "Free some memory"
-            ) from error
-        try:
-            self._ring = RingReader(descriptor)
-            self._process, number = start_with(COMMAND, descriptor)
+            self._process, numbers = start_with(command, *(ring.descriptor for ring in rings))
         except OSError as error:
             raise WorkerFailed(f"No process can be started: {error.strerror}", "Close programs") from error
-        finally:
-            os.close(descriptor)
         assert self._process.stdin is not None and self._process.stdout is not None  # noqa: S101, PT018
         self._channel = Channel(self._process.stdout, self._process.stdin)
         self._outbox: Queue[tuple[Message, bytes] | None] = Queue(_QUEUED)
         self._threads = [
-            threading.Thread(target=run, name=f"streamfx-worker-{run.__name__}", daemon=True)
+            threading.Thread(target=run, name=f"streamfx-child{run.__name__}", daemon=True)
             for run in (self._send, self._listen)
         ]
         for thread in self._threads:
             thread.start()
-        self.tell(Begin(form.width, form.height, form.fps, number, card, feeds))
+        self.tell(begin(*numbers))
 
     @property
     def pid(self) -> int:
         return self._process.pid
 
     def tell(self, message: Message, payload: bytes = b"") -> None:
-        """Send a message; never waits. What finds no room is dropped: the worker is about to be replaced."""
+        """Send a message; never waits. What finds no room is dropped: it is about to be replaced."""
         try:
             self._outbox.put_nowait((message, payload))
         except Full:
@@ -91,21 +87,17 @@ class WorkerProcess:
         self.tell(Drive(), payload)
         return True
 
-    def newest(self) -> Rendered | None:
-        """Its newest picture that was not taken yet."""
-        return self._ring.newest()
-
     def trouble(self, now_ns: int) -> str:
         """Why it must be replaced; empty while it works."""
         code = self._process.poll()
         if code is not None:
-            return f"the worker ended by signal {-code}" if code < 0 else f"the worker ended with code {code}"
-        beats = self._ring.beats
+            return f"ended by signal {-code}" if code < 0 else f"ended with code {code}"
+        beats = self._written.beats
         if beats != self._beats:
             self._beats, self._moved_ns = beats, now_ns
         silent_ns = now_ns - self._moved_ns
         if silent_ns > self._patience_ns:
-            return f"the worker showed no progress for {silent_ns / 1e9:.1f} s"
+            return f"showed no progress for {silent_ns / 1e9:.1f} s"
         return ""
 
     def end(self, *, gently: bool) -> None:
@@ -122,7 +114,6 @@ class WorkerProcess:
         for thread in self._threads:
             thread.join(_REAP_S)
         self._channel.close()
-        self._ring.close()
 
     def _send(self) -> None:
         while (entry := self._outbox.get()) is not None:

@@ -95,6 +95,7 @@ class Recording:
 
 def _start(ring: int) -> tuple[subprocess.Popen[bytes], int]:
     try:
-        return start_with(own("streamfx.worker.recorder"), ring)
+        process, (number,) = start_with(own("streamfx.worker.recorder"), ring)
     except OSError as error:
         raise OutputError(f"No recorder can be started: {error.strerror}", "Close programs") from error
+    return process, number

@@ -6,17 +6,19 @@ import logging
 import threading
 from collections.abc import Callable
 from contextlib import ExitStack
-from functools import partial
 from pathlib import Path
 from time import monotonic_ns
 from typing import Final
 
 from streamfx.errors import ResourceBusy, ResourceUnready, SettingRefused
-from streamfx.frames import Rendered
+from streamfx.frames import Quality, Rendered
 from streamfx.realtime import Latest
+from streamfx.session import process
 from streamfx.session.handover import Handover, is_possible
 from streamfx.session.motion import MotionNumbers, packed
 from streamfx.session.portraits import Portraits
+from streamfx.session.process import ChildProcess
+from streamfx.session.publishing import Publishing
 from streamfx.session.recording import Recording
 from streamfx.session.settings import NOTHING, REMOTE, BackgroundKind, SessionSettings, check
 from streamfx.session.status import (
@@ -29,12 +31,8 @@ from streamfx.session.status import (
     State,
 )
 from streamfx.session.supervisor import Supervisor
-from streamfx.sink import idle
-from streamfx.sink.camera import VirtualCamera
-from streamfx.sink.look import Look
-from streamfx.sink.publisher import Publisher, View, percentiles
-from streamfx.sink.ring import RingForm, RingWriter, create_ring
-from streamfx.worker.protocol import Calibrate, Loaded, Message, Orders, Refused, SourceReport
+from streamfx.sink.ring import RingForm
+from streamfx.worker.protocol import Begin, Calibrate, Loaded, Message, Orders, Refused, SourceReport
 
 _LOOK_AT_READERS_S: Final = 0.5
 _IDLE_AFTER_NS: Final = 5_000_000_000
@@ -52,44 +50,41 @@ class Session:
         id: str,
         settings: SessionSettings,
         portraits: Portraits,
-        open_camera: Callable[[], VirtualCamera] | None,
         runtime: Path | None = None,
         card: str = "",
+        priority: str = "",
     ) -> None:
-        """Open the camera; nothing is published yet.
+        """Nothing is published yet.
 
         Args:
             id: its identifier.
             settings: checked; its portraits exist.
             portraits: where they are.
-            open_camera: None for no camera.
             runtime: folder of the socket at which the ring is handed over, and of the feeds'; None for none,
                 and the feeds of the runtime folder.
             card: socket of the card's process (session/sharing.py); empty for none.
+            priority: of the thread that publishes (streamfx/priority.py).
 
         Raises:
-            CameraUnavailable: the camera cannot be opened.
+            WorkerFailed: there is no memory, or no socket can be had.
         """
         self.id = id
         self._portraits, self._settings = portraits, settings
         output = settings.output
-        form = RingForm(*output.size, output.fps)
+        self._form, self._card, self._feeds = RingForm(*output.size, output.fps), card, str(runtime or "")
         with ExitStack() as undo:
-            camera = open_camera() if open_camera else None
-            if camera is not None:
-                undo.callback(camera.close)
-            self._ring = RingWriter(form, create_ring(form))
-            undo.callback(self._ring.close)
+            self._publishing = Publishing(
+                self._form,
+                "" if output.camera == NOTHING else output.camera,
+                cut_out=settings.background.kind is BackgroundKind.REMOVE,
+                priority=priority,
+            )
+            undo.callback(self._publishing.close)
             self._handover: Handover | None = None
             if runtime is not None and is_possible():
-                self._handover = Handover(runtime / f"{id}.ring", self._ring.descriptor)
-                undo.callback(self._handover.close)
+                self._handover = Handover(runtime / f"{id}.ring", self._publishing.ring.descriptor)
             undo.pop_all()
-        self._publisher = Publisher(self._ring, output.fps, open_camera, camera)
-        if settings.background.kind is BackgroundKind.REMOVE:
-            self._publisher.rest_as(idle.silhouette(output.size, cut_out=True), cut=True)
-        self._supervisor = Supervisor(form, self._hear, self._forget_worker, card, str(runtime or ""))
-        self._publisher.feed = self._supervisor.newest
+        self._supervisor = Supervisor("worker", self._start_worker, Orders(), self._hear, self._forget_worker)
         self._lock = threading.RLock()
         self._source = SourceReport("closed")
         self._loaded: dict[str, str] = {}
@@ -98,14 +93,18 @@ class Session:
         self._recordings: list[Recording] = []
         self._shown = ""
         self._closing = threading.Event()
-        self._readers: int | None = None
         self._usher = threading.Thread(target=self._watch_readers, name="streamfx-readers", daemon=True)
 
     def start(self) -> None:
-        """Publish from now on: the idle portrait at once, the driven one as soon as the worker is up."""
+        """Publish from now on: the idle portrait at once, the driven one as soon as the worker is up.
+
+        Raises:
+            CameraUnavailable, UsageError: the camera cannot be opened; what was begun is to be closed.
+        """
         self._apply()
-        self._publisher.start()
+        self._publishing.start()
         self._supervisor.start()
+        self._publishing.wait_for_camera()
         self._usher.start()
 
     def close(self) -> None:
@@ -116,10 +115,9 @@ class Session:
         if self._handover is not None:
             self._handover.close()
         self._supervisor.stop()
-        self._publisher.stop()
         if self._usher.ident is not None:
             self._usher.join()
-        self._ring.close()
+        self._publishing.close()
 
     @property
     def settings(self) -> SessionSettings:
@@ -129,7 +127,7 @@ class Session:
     @property
     def ring(self) -> int:
         """Descriptor of the ring of published pictures, for readers (streamfx/ring.py)."""
-        return self._ring.descriptor
+        return self._publishing.ring.descriptor
 
     def update(self, settings: SessionSettings) -> None:
         """Do this from now on.
@@ -172,11 +170,11 @@ class Session:
 
     def preview(self) -> Latest[Rendered]:
         """Subscribe to the published pictures, mirrored as previews are. Hand it back to `release`."""
-        return self._publisher.preview()
+        return self._publishing.preview()
 
     def release(self, preview: Latest[Rendered]) -> None:
         """End a subscription."""
-        self._publisher.release(preview)
+        self._publishing.release(preview)
 
     def record(self, path: Path) -> Recording:
         """Begin to write what is published into a film.
@@ -190,26 +188,26 @@ class Session:
             if self._recordings:
                 cause = f"The session records to {self._recordings[0].path} already"
                 raise ResourceBusy(_KIND, self.id, cause, "Stop that recording first")
-            recording = Recording(path, self._ring.descriptor)
+            recording = Recording(path, self.ring)
             self._recordings.append(recording)
         return recording
 
     def status(self) -> SessionStatus:
         """What it is doing."""
-        settings, account, source = self._settings, self._publisher.account(), self._source
-        latency = Percentiles(*percentiles(account.latencies_ms)) if account.latencies_ms else None
+        settings, account, source = self._settings, self._publishing.report(), self._source
+        latency = Percentiles(*account.latency_ms) if account.latency_ms else None
         readying = tuple(one for one in settings.portraits if one not in self._loaded | self._refused)
         driven = SourceStatus(
             SourceState(source.state), source.name, source.fps, source.dropped, source.tracked, source.trouble
         )
         counters = Counters(
             account.published, account.fresh, account.repeated, account.idle, account.skipped,
-            account.refused, self._supervisor.restarts,
+            account.refused, self._supervisor.restarts + self._publishing.restarts,
         )  # fmt: skip
-        camera = self._camera_status(account.trouble)
+        camera = CameraStatus(account.camera, account.device, account.readers, account.trouble)
         return SessionStatus(
-            self.id, self._state(driven, settings), account.quality, account.fps, latency, driven, camera,
-            counters, settings.shown(), readying, self._supervisor.pid, self._trouble(driven, camera),
+            self.id, self._state(driven, settings), Quality(account.quality), account.fps, latency, driven,
+            camera, counters, settings.shown(), readying, self._supervisor.pid, self._trouble(driven, camera),
             self._ring_readers(),
         )  # fmt: skip
 
@@ -227,24 +225,28 @@ class Session:
 
     def _trouble(self, source: SourceStatus, camera: CameraStatus) -> str:
         refused = self._refused.get(self._settings.shown(), "")
-        return self._supervisor.trouble or refused or source.trouble or camera.trouble
+        failed = self._publishing.trouble or self._supervisor.trouble
+        return failed or refused or source.trouble or camera.trouble
 
     def _ring_readers(self) -> int:
         return self._handover.readers if self._handover is not None else 0
 
-    def _camera_status(self, trouble: str) -> CameraStatus:
-        camera = self._publisher.camera
-        if camera is None:
-            return CameraStatus(trouble=trouble)
-        return CameraStatus(camera.name, camera.device, self._readers, trouble)
+    def _start_worker(self, hear: Callable[[Message], None]) -> ChildProcess:
+        form = self._form
+
+        def begin(ring: int) -> Begin:
+            return Begin(form.width, form.height, form.fps, ring, self._card, self._feeds)
+
+        return ChildProcess(process.WORKER, begin, (self._publishing.worker,), hear)
 
     def _apply(self) -> None:
         """Make worker and publisher do what the settings say."""
         with self._lock:
             settings = self._settings
-            self._publisher.view = View(
-                Look(settings.mirror, settings.badge),
-                Look(settings.mirror_preview, settings.badge),
+            self._publishing.show(
+                mirror=settings.mirror,
+                badge=settings.badge,
+                mirror_preview=settings.mirror_preview,
                 resting=settings.hidden or settings.paused,
             )
             self._supervisor.order(self._orders(settings))
@@ -285,10 +287,9 @@ class Session:
             return
         size, made = self._settings.output.size, self._loaded.get(self._shown)
         cut_out = self._settings.background.kind is BackgroundKind.REMOVE
-        kept = partial(self._portraits.idle, self._shown, size, cut_out=cut_out)
-        portrait = idle.load(Path(made), size) if made else kept()
-        if portrait is not None:
-            self._publisher.rest_as(portrait, cut=True)
+        path = Path(made) if made else self._portraits.idle(self._shown, size, cut_out=cut_out)
+        if path.exists():
+            self._publishing.rest_as(path, cut=True)
 
     def _forget_worker(self) -> None:
         """What a worker said that is no more."""
@@ -305,14 +306,12 @@ class Session:
             with self._lock:
                 self._refused = {id: why for id, why in self._refused.items() if id != message.id}
                 self._loaded = {**self._loaded, message.id: message.idle}
-                size = self._settings.output.size
-                portrait = idle.load(Path(message.idle), size) if message.idle else None
-                if portrait is None:
+                if not message.idle:
                     return
-                cut_out = portrait.alpha is not None
-                self._portraits.keep_idle(message.id, size, Path(message.idle), cut_out=cut_out)
+                size, made = self._settings.output.size, Path(message.idle)
+                self._portraits.keep_idle(message.id, size, made, cut_out=message.cut_out)
                 if message.id == self._shown:
-                    self._publisher.rest_as(portrait, cut=False)
+                    self._publishing.rest_as(made, cut=False)
 
     def _is_recording(self) -> bool:
         return any(recording.running for recording in self._recordings)
@@ -321,14 +320,13 @@ class Session:
         """Know how many programs read the camera; open and close the source on demand."""
         wanted = self._is_wanted(self._settings)
         while not self._closing.wait(_LOOK_AT_READERS_S):
-            camera = self._publisher.camera
-            self._readers = camera.readers() if camera is not None else None
-            unknown = camera is not None and self._readers is None
+            report = self._publishing.report()
+            unknown = report.device and report.readers is None
             if (
                 unknown
-                or self._readers
+                or report.readers
                 or self._ring_readers()
-                or self._publisher.previews
+                or self._publishing.previews
                 or self._is_recording()
             ):
                 self._looked_ns = monotonic_ns()

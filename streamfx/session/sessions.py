@@ -4,27 +4,21 @@ from __future__ import annotations
 
 import builtins
 import threading
-from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Final
 
-from streamfx.errors import LimitReached, ResourceExists, ResourceMissing, SettingRefused
+from streamfx.errors import LimitReached, ResourceExists, ResourceMissing, SettingRefused, StreamfxError
 from streamfx.interrupts import held
 from streamfx.session import cards
 from streamfx.session.portraits import Portraits
 from streamfx.session.session import Session
-from streamfx.session.settings import CUDA, ID, NOTHING, SessionSettings, check
+from streamfx.session.settings import CUDA, ID, SessionSettings, check
 from streamfx.session.sharing import CardProcess, is_possible
-from streamfx.sink.camera import VirtualCamera, open_camera
 
 MOST: Final = 4
 """Each has a worker that takes one to two cores."""
 _KIND: Final = "session"
-
-OpenCamera = Callable[[str, tuple[int, int], float], VirtualCamera]
-"""`sink.camera.open_camera`: the seam where tests inject faults."""
 
 
 class Sessions:
@@ -36,7 +30,7 @@ class Sessions:
         *,
         most: int = MOST,
         runtime: Path | None = None,
-        camera: OpenCamera = open_camera,
+        priority: str = "",
     ) -> None:
         """None yet.
 
@@ -44,10 +38,10 @@ class Sessions:
             portraits: those that sessions may show.
             most: sessions at a time.
             runtime: folder of the sockets at which rings are handed over; None for none.
-            camera: opens virtual cameras.
+            priority: of the threads that publish (streamfx/priority.py).
         """
         self.portraits = portraits
-        self._most, self._runtime, self._open_camera = most, runtime, camera
+        self._most, self._runtime, self._priority = most, runtime, priority
         self._lock = threading.Lock()
         self._sessions: dict[str, Session] = {}
         self._closed = False
@@ -76,9 +70,9 @@ class Sessions:
             with self._lock, held():  # one that was begun is always known, and ended
                 id = self._free_id(id)
                 card = self._shared_card() if settings.device == CUDA else ""
-                session = Session(id, settings, self.portraits, self._camera(settings), self._runtime, card)
+                session = Session(id, settings, self.portraits, self._runtime, card, self._priority)
                 self._sessions[id] = session
-                session.start()
+            self._start(session)
         finally:
             self._free_card()  # if none could be had
         return session
@@ -117,6 +111,15 @@ class Sessions:
             session.close()
         self._free_card()
 
+    def _start(self, session: Session) -> None:
+        try:
+            session.start()
+        except StreamfxError:
+            with self._lock:
+                self._sessions.pop(session.id, None)
+            session.close()
+            raise
+
     def _shared_card(self) -> str:
         """Name of the socket of the process that draws for all; empty where each worker has to itself."""
         if not is_possible():
@@ -148,12 +151,6 @@ class Sessions:
         if id in self._sessions:
             raise ResourceExists(_KIND, id, f"There is a session {id!r} already", "Choose another identifier")
         return id
-
-    def _camera(self, settings: SessionSettings) -> Callable[[], VirtualCamera] | None:
-        output = settings.output
-        if output.camera == NOTHING:
-            return None
-        return partial(self._open_camera, output.camera, output.size, output.fps)
 
     def _adopt(self, portrait: str) -> None:
         """Let sessions that have nothing to show show the portrait that was just added."""

@@ -1,7 +1,8 @@
 """The publisher: one picture at every tick, to the camera, the ring and the previews, whatever dies.
 
 It owns the cadence. Nothing that it calls may wait for anybody: a worker that hangs, a watcher that does not
-read and a camera that went away cost it no tick.
+read and a camera that went away cost it no tick. It runs in a process of its own (worker/publisher.py), where
+nothing else takes the interpreter from it.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import numpy as np
 
 from streamfx.errors import CameraError, CameraLost
 from streamfx.frames import IdlePortrait, Quality, Rendered
-from streamfx.realtime import Latest, Pacer
+from streamfx.realtime import Pacer
 from streamfx.sink.camera import VirtualCamera
 from streamfx.sink.idle import IdlePlayer, silhouette
 from streamfx.sink.look import Look
@@ -46,6 +47,8 @@ class View:
 
     output: Look = field(default_factory=Look)
     preview: Look = field(default_factory=Look)
+    previewed: bool = False
+    """Whether somebody watches previews."""
     resting: bool = False
     """The idle portrait, whatever drives."""
 
@@ -70,35 +73,42 @@ class Publication:
     """Of the camera; empty while it takes pictures."""
 
 
+def _nothing() -> Rendered | None:
+    return None
+
+
 class Publisher:
     """A thread that publishes from `start` to `stop`."""
 
     def __init__(
         self,
         ring: RingWriter,
+        previews: RingWriter,
         fps: float,
-        open_camera: Callable[[], VirtualCamera] | None,
+        open_camera: Callable[[], VirtualCamera] | None = None,
         camera: VirtualCamera | None = None,
+        prepare: Callable[[], object] = _nothing,
     ) -> None:
         """Nothing is published yet.
 
         Args:
             ring: what it writes into, besides the camera.
+            previews: of the same form: what previews show, while the view says that somebody watches.
             fps: ticks a second.
             open_camera: opens the camera anew after it was lost; None without a camera.
             camera: that camera, open already.
+            prepare: called once by the thread that publishes, before it does.
         """
         self.view = View()
         """Replaced whole by whoever steers; read at every tick."""
         self.feed: Callable[[], Rendered | None] = _nothing
         """The newest picture of the worker; replaced whole."""
-        self._ring, self._pacer = ring, Pacer(fps)
+        self._ring, self._previews, self._pacer, self._prepare = ring, previews, Pacer(fps), prepare
         self._open_camera, self.camera = open_camera, camera
         self._size = (ring.form.width, ring.form.height)
         self._idle = IdlePlayer(silhouette(self._size))
         self._cut = False
         self._mixer = Mixer()
-        self._previews: list[Latest[Rendered]] = []
         self._accounts = _Accounts(fps)
         self._reopen_at_ns = 0
         self._phase = _Phase(self._pacer.period_ns)
@@ -116,8 +126,6 @@ class Publisher:
             self._thread.join(_JOIN_S)
         if self.camera is not None:
             self.camera.close()
-        for preview in list(self._previews):
-            preview.close()
 
     def rest_as(self, portrait: IdlePortrait, *, cut: bool) -> None:
         """Take another idle portrait.
@@ -129,27 +137,12 @@ class Publisher:
         self._idle = IdlePlayer(portrait)
         self._cut = cut
 
-    def preview(self) -> Latest[Rendered]:
-        """Subscribe to what is published, dressed for previews. Hand it back to `release`."""
-        preview: Latest[Rendered] = Latest()
-        self._previews = [*self._previews, preview]
-        return preview
-
-    def release(self, preview: Latest[Rendered]) -> None:
-        """End a subscription."""
-        self._previews = [other for other in self._previews if other is not preview]
-        preview.close()
-
-    @property
-    def previews(self) -> int:
-        """Subscriptions that there are."""
-        return len(self._previews)
-
     def account(self) -> Publication:
         """What was published so far."""
         return self._accounts.summary(self._pacer.skipped)
 
     def _run(self) -> None:
+        self._prepare()
         while not self._stopping.is_set():
             now_ns = self._pacer.wait()
             try:
@@ -169,10 +162,8 @@ class Publisher:
         self._ring.write(output)
         self._ring.beat()
         self._accounts.published(picture, fresh, monotonic_ns())
-        if self._previews:
-            seen = output if view.preview == view.output else view.preview.dress(picture)
-            for preview in self._previews:
-                preview.put(seen)
+        if view.previewed:
+            self._previews.write(output if view.preview == view.output else view.preview.dress(picture))
         if fresh is not None and fresh.quality is not Quality.IDLE:
             self._pacer.shift(self._phase.shift(now_ns - fresh.rendered_ns))
 
@@ -276,7 +267,3 @@ def percentiles(values: Sequence[float]) -> tuple[float, float, float]:
     """The 50th, 95th and 99th of at least one value."""
     p50, p95, p99 = np.percentile(values, (50, 95, 99)).tolist()
     return p50, p95, p99
-
-
-def _nothing() -> Rendered | None:
-    return None

@@ -25,7 +25,7 @@ from streamfx.ring import (
     read_form,
 )
 
-__all__ = ["RingForm", "RingReader", "RingWriter", "create_ring", "read_form"]
+__all__ = ["RingForm", "RingReader", "RingWriter", "SharedRing", "create_ring", "read_form"]
 
 _QUALITIES: Final = tuple(Quality)
 
@@ -90,6 +90,34 @@ class RingWriter:
         self.close()
 
 
+class SharedRing:
+    """A ring that other processes write and read, kept by whoever made it: it outlives each of them."""
+
+    def __init__(self, form: RingForm) -> None:
+        """Make it, empty.
+
+        Raises:
+            OSError: there is no memory for it.
+        """
+        self.form = form
+        self.descriptor = create_ring(form)
+        """To be handed to processes; open until `close`."""
+        self._memory = RingMemory(self.descriptor, form, writable=False)
+
+    @property
+    def beats(self) -> int:
+        """Grows while the writer makes progress."""
+        return int(self._memory.counters[BEAT])
+
+    def close(self) -> None:
+        """Let the memory go; it stays as long as a process has it. May be called twice."""
+        if self.descriptor < 0:
+            return
+        self._memory.close()
+        os.close(self.descriptor)
+        self.descriptor = -1
+
+
 class RingReader:
     """Reads a ring. One thread at a time."""
 
@@ -119,6 +147,10 @@ class RingReader:
     def written(self) -> int:
         """Pictures written so far."""
         return self._slots.written
+
+    def skip(self) -> None:
+        """Take what was written so far for read."""
+        self._slots.seen = self._slots.written
 
     def close(self) -> None:
         """Let the memory go. May be called twice."""

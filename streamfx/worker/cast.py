@@ -143,7 +143,7 @@ class Cast:
             self._report(Refused(wanted.file.id, error.cause, error.remedy))
             return
         self._ready = {**self._ready, wanted.file.id: (wanted, animator)}
-        self._report(Loaded(wanted.file.id, str(kept) if kept else ""))
+        self._report(Loaded(wanted.file.id, str(kept) if kept else "", wanted.background[0] == "remove"))
 
     def _rig(self, wanted: _Wanted) -> Rig:
         references = [Path(name) for name in wanted.file.references]

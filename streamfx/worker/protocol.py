@@ -1,4 +1,7 @@
-"""What the daemon tells the worker and what it hears back, as values; they travel as JSON (channel.py)."""
+"""What the daemon tells its worker and its publisher, and what it hears back, as values.
+
+They travel as JSON (channel.py).
+"""
 
 from __future__ import annotations
 
@@ -62,6 +65,50 @@ class Orders:
 
 
 @dataclass(frozen=True, slots=True)
+class BeginPublishing:
+    """The first order to a publisher: what stays as it is for its life."""
+
+    KIND: ClassVar[str] = "begin publishing"
+    width: int
+    height: int
+    fps: float
+    worker: int
+    """Descriptor of the ring that the worker writes, inherited."""
+    ring: int
+    """Of the ring that is published."""
+    previews: int
+    """Of the ring for previews."""
+    camera: str
+    """As SessionSettings.output.camera; empty for none."""
+    required: bool
+    """Whether to give up where the camera cannot be opened; else it is tried every second."""
+    cut_out: bool
+    """Whether to begin with a silhouette without background."""
+    priority: str
+    """Of the thread that publishes (streamfx/priority.py)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Show:
+    """What a publisher is to show, whole."""
+
+    KIND: ClassVar[str] = "show"
+    mirror: bool = False
+    badge: str = ""
+    mirror_preview: bool = False
+    resting: bool = False
+    """The idle portrait, whatever drives."""
+    previewed: bool = False
+    """Whether the ring for previews is to be written, too."""
+    idle: str = ""
+    """Path of the idle portrait; empty for the silhouette."""
+    idle_number: int = 0
+    """Of the idle portrait: another number is another one, or the same made anew."""
+    cut: bool = False
+    """Whether it came with a change of portraits: what was live before is dropped at once."""
+
+
+@dataclass(frozen=True, slots=True)
 class Calibrate:
     """Take what the driver does now for their neutral."""
 
@@ -99,6 +146,8 @@ class Loaded:
     id: str
     idle: str
     """Path of its idle portrait; empty where it could not be kept."""
+    cut_out: bool = False
+    """Whether that has alpha in place of a background."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,20 +175,56 @@ class SourceReport:
 
 
 @dataclass(frozen=True, slots=True)
+class Published:
+    """What a publisher has shown so far, told several times a second."""
+
+    KIND: ClassVar[str] = "published"
+    quality: str
+    """Of the last picture."""
+    fps: float
+    """Pictures a second over the latest ones."""
+    latency_ms: tuple[float, ...]
+    """From capture to publication of the latest fresh pictures: 50th, 95th and 99th percentile; or none."""
+    published: int
+    fresh: int
+    repeated: int
+    idle: int
+    skipped: int
+    refused: int
+    trouble: str
+    """Of the camera; empty while it takes pictures."""
+    camera: str
+    """Its name, as call apps list it; empty without one."""
+    device: str
+    readers: int | None
+    """Programs that have the camera open; None where that cannot be told."""
+    priority: str
+    """Of the thread that publishes, as it was granted."""
+
+
+@dataclass(frozen=True, slots=True)
 class Failed:
-    """The worker cannot go on; it ends after this."""
+    """The process cannot go on; it ends after this."""
 
     KIND: ClassVar[str] = "failed"
     cause: str
     remedy: str
+    error: str = ""
+    """Name of the class in streamfx.errors."""
 
 
-Message = Begin | Orders | Calibrate | Drive | Stop | Phase | Loaded | Refused | SourceReport | Failed
+Message = (
+    Begin | Orders | Calibrate | Drive | Stop | Phase | Loaded | Refused | SourceReport | Failed
+    | BeginPublishing | Show | Published
+)  # fmt: skip
 
 _KINDS: Final[dict[str, type]] = {
     kind.KIND: kind
-    for kind in (Begin, Orders, Calibrate, Drive, Stop, Phase, Loaded, Refused, SourceReport, Failed)
-}
+    for kind in (
+        Begin, Orders, Calibrate, Drive, Stop, Phase, Loaded, Refused, SourceReport, Failed,
+        BeginPublishing, Show, Published,
+    )
+}  # fmt: skip
 
 
 def to_json(message: Message) -> Json:
@@ -161,6 +246,8 @@ def from_json(data: Json) -> Message:
             values["portraits"] = tuple(
                 PortraitFile(one["id"], one["photo"], tuple(one["references"])) for one in files
             )
+        if kind is Published:
+            values["latency_ms"] = tuple(values["latency_ms"])
         message: Message = kind(**values)
     except (KeyError, TypeError) as error:
         raise ValueError(f"no message of streamfx: {error}") from error

@@ -1,0 +1,169 @@
+"""`python -m streamfx.worker.publisher`: the process that has the virtual camera and keeps the cadence.
+
+It parses nothing that comes from outside, and waits for nobody: its daemon may be busy, stopped or under
+attack. It ends with its daemon.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import cv2
+
+from streamfx import priority
+from streamfx.children import inherited
+from streamfx.errors import CameraError, StreamfxError, WorkerFailed
+from streamfx.sink import idle
+from streamfx.sink.camera import VirtualCamera, open_camera
+from streamfx.sink.look import Look
+from streamfx.sink.publisher import Publisher, View, percentiles
+from streamfx.sink.ring import RingForm, RingReader, RingWriter
+from streamfx.worker.__main__ import take_stdout
+from streamfx.worker.channel import Channel
+from streamfx.worker.guard import die_with_parent
+from streamfx.worker.protocol import BeginPublishing, Failed, Phase, Published, Show, Stop
+
+_PATIENCE_S: Final = 2.0
+"""Longest without a tick, before the daemon puts another publisher in its place."""
+_REPORT_S: Final = 0.1
+_COUNT_READERS: Final = 5
+"""Reports from one count of the camera's readers to the next."""
+
+
+def main() -> int:
+    """Publish until the daemon says stop or is gone."""
+    die_with_parent()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the daemon's to act on
+    logging.basicConfig(level=logging.INFO, format="publisher: %(levelname)s %(message)s", stream=sys.stderr)
+    cv2.setNumThreads(
+        1
+    )  # a tick is short; with helpers it would wait for the last of them to get a processor
+    channel = Channel(os.fdopen(0, "rb", closefd=False), take_stdout())
+    first = channel.receive()
+    if first is None or not isinstance(first[0], BeginPublishing):
+        return 1
+    begin = first[0]
+    try:
+        opening = partial(open_camera, begin.camera, (begin.width, begin.height), begin.fps)
+        camera = _opened(opening, required=begin.required) if begin.camera else None
+    except StreamfxError as error:
+        channel.send(Failed(error.cause, error.remedy, type(error).__name__))
+        _wait_for_the_end(channel)
+        return 1
+    _publish(begin, opening if begin.camera else None, camera, channel)
+    return 0
+
+
+def _opened(opening: Callable[[], VirtualCamera], *, required: bool) -> VirtualCamera | None:
+    try:
+        return opening()
+    except CameraError:
+        if required:
+            raise
+        return None  # the publisher tries it again
+
+
+def _wait_for_the_end(channel: Channel) -> None:
+    """The session is given up by whoever asked for it: no other publisher is to be tried meanwhile."""
+    while (received := channel.receive()) is not None and not isinstance(received[0], Stop):
+        continue
+
+
+def _publish(
+    begin: BeginPublishing,
+    opening: Callable[[], VirtualCamera] | None,
+    camera: VirtualCamera | None,
+    channel: Channel,
+) -> None:
+    form = RingForm(begin.width, begin.height, begin.fps)
+    with (
+        RingReader(inherited(begin.worker)) as worker,
+        RingWriter(form, inherited(begin.ring)) as ring,
+        RingWriter(form, inherited(begin.previews)) as previews,
+    ):
+        granted = _Granted(begin.priority)
+        publisher = Publisher(ring, previews, begin.fps, opening, camera, granted.ask)
+        publisher.feed = worker.newest
+        publisher.rest_as(idle.silhouette((begin.width, begin.height), cut_out=begin.cut_out), cut=True)
+        stopping = threading.Event()
+        reporter = threading.Thread(
+            target=_report,
+            args=(publisher, granted, channel, stopping),
+            name="streamfx-reporter",
+            daemon=True,
+        )
+        try:
+            _obey(publisher, channel, reporter, form)
+        finally:
+            publisher.stop()
+            stopping.set()
+
+
+class _Granted:
+    """The priority of the thread that publishes: asked for by itself."""
+
+    def __init__(self, wanted: str) -> None:
+        self._wanted, self.granted = wanted, priority.NORMAL
+
+    def ask(self) -> None:
+        self.granted = priority.take(self._wanted)
+
+
+def _obey(publisher: Publisher, channel: Channel, reporter: threading.Thread, form: RingForm) -> None:
+    """Show what the daemon says, until it says stop or is gone. The first picture is of its first orders."""
+    number = 0
+    while (received := channel.receive()) is not None and not isinstance(received[0], Stop):
+        show = received[0]
+        if not isinstance(show, Show):
+            continue
+        if show.idle_number != number and show.idle:
+            portrait = idle.load(Path(show.idle), (form.width, form.height))
+            if portrait is not None:
+                publisher.rest_as(portrait, cut=show.cut)
+        number = show.idle_number
+        publisher.view = View(
+            Look(show.mirror, show.badge),
+            Look(show.mirror_preview, show.badge),
+            previewed=show.previewed,
+            resting=show.resting,
+        )
+        if reporter.ident is None:
+            publisher.start()
+            channel.send(Phase("publishing", _PATIENCE_S))
+            reporter.start()
+
+
+def _report(publisher: Publisher, granted: _Granted, channel: Channel, stopping: threading.Event) -> None:
+    """Tell the daemon what was published. Where it does not listen, this thread waits, and no other."""
+    readers, number = None, 0
+    while True:
+        camera, account = publisher.camera, publisher.account()
+        if number % _COUNT_READERS == 0:
+            readers = camera.readers() if camera is not None else None
+        number += 1
+        latency = percentiles(account.latencies_ms) if account.latencies_ms else ()
+        report = Published(
+            account.quality, account.fps, latency, account.published, account.fresh, account.repeated,
+            account.idle, account.skipped, account.refused, account.trouble,
+            camera.name if camera else "", camera.device if camera else "", readers, granted.granted,
+        )  # fmt: skip
+        try:
+            channel.send(report)
+        except WorkerFailed:  # the daemon is gone
+            return
+        if stopping.wait(_REPORT_S):
+            return
+
+
+if __name__ == "__main__":
+    code = main()
+    sys.stderr.flush()
+    os._exit(code)  # a camera's driver that hangs must not keep the process
