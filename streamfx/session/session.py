@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
-from contextlib import ExitStack
 from pathlib import Path
 from time import monotonic_ns
 from typing import Final
@@ -66,24 +65,20 @@ class Session:
             priority: of the thread that publishes (streamfx/priority.py).
 
         Raises:
-            WorkerFailed: there is no memory, or no socket can be had.
+            WorkerFailed: there is no memory.
         """
         self.id = id
         self._portraits, self._settings = portraits, settings
         output = settings.output
         self._form, self._card, self._feeds = RingForm(*output.size, output.fps), card, str(runtime or "")
-        with ExitStack() as undo:
-            self._publishing = Publishing(
-                self._form,
-                "" if output.camera == NOTHING else output.camera,
-                cut_out=settings.background.kind is BackgroundKind.REMOVE,
-                priority=priority,
-            )
-            undo.callback(self._publishing.close)
-            self._handover: Handover | None = None
-            if runtime is not None and is_possible():
-                self._handover = Handover(runtime / f"{id}.ring", self._publishing.ring.descriptor)
-            undo.pop_all()
+        self._publishing = Publishing(
+            self._form,
+            "" if output.camera == NOTHING else output.camera,
+            cut_out=settings.background.kind is BackgroundKind.REMOVE,
+            priority=priority,
+        )
+        self._runtime = runtime
+        self._handover: Handover | None = None
         self._supervisor = Supervisor("worker", self._start_worker, Orders(), self._hear, self._forget_worker)
         self._lock = threading.RLock()
         self._source = SourceReport("closed")
@@ -100,16 +95,21 @@ class Session:
 
         Raises:
             CameraUnavailable, UsageError: the camera cannot be opened; what was begun is to be closed.
+            WorkerFailed: no socket can be had for the ring.
         """
         self._apply()
         self._publishing.start()
         self._supervisor.start()
         self._publishing.wait_for_camera()
+        with self._lock:
+            if self._runtime is not None and is_possible() and not self._closing.is_set():
+                self._handover = Handover(self._runtime / f"{self.id}.ring", self.ring)
         self._usher.start()
 
     def close(self) -> None:
         """End everything and wait until it is ended; the camera is left usable. May be called twice."""
-        self._closing.set()
+        with self._lock:
+            self._closing.set()
         for recording in self._recordings:
             recording.stop()
         if self._handover is not None:
