@@ -34,6 +34,16 @@ class Frame:
 
 
 @dataclass(frozen=True, slots=True)
+class SoundBlock:
+    """A piece of the driver's sound, for the film beside its pictures."""
+
+    samples: F32 = field(repr=False)
+    """f32 [C,N], -1 to 1: one channel or two."""
+    start_ns: int
+    """When it begins, counted from the driver's first picture."""
+
+
+@dataclass(frozen=True, slots=True)
 class FaceTrack:
     """One face, found in one picture."""
 

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 from typing import Final, NoReturn
 
 import av
+from av.codec.context import CodecContext
 from av.codec.hwaccel import HWAccel
 from av.container import InputContainer
 
@@ -34,6 +36,12 @@ files or addresses, or turn any text into a video."""
 
 TIMEOUT_S: Final = 20.0
 """Longest wait for one read of a file (a network folder may hang)."""
+
+ELEMENTARY: Final = (
+    *("aac", "ac3", "eac3", "mp3", "dts", "loas", "truehd"),
+    *("h264", "hevc", "vvc", "mpegvideo", "m4v", "vc1", "obu"),
+)
+"""Formats of one track without a container: what packets of broadcast streams are."""
 
 OPEN_REMEDY: Final = "Check that it plays, or convert it to MP4 (H.264)"
 
@@ -73,6 +81,17 @@ def demuxer(
             _raise_unopened(path, error)
         with container:
             yield container
+
+
+def codec_of(packets: bytes) -> str | None:
+    """FFmpeg's name of the decoder for these packets of a stream without global headers; None if unknown."""
+    options = {"format_whitelist": ",".join(ELEMENTARY), "protocol_whitelist": ""}
+    try:
+        with av.open(BytesIO(packets), "r", container_options=options, io_open=_refuse) as container:
+            codec: CodecContext | None = container.streams[0].codec_context  # None is missing in annotations
+            return codec.name if codec is not None else None
+    except (av.FFmpegError, OSError, IndexError):
+        return None
 
 
 def reason(error: BaseException) -> str:

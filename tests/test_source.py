@@ -8,6 +8,7 @@ import sys
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 
 import media
 import numpy as np
@@ -17,7 +18,7 @@ from streamfx.errors import SourceMissing, SourceUnreadable
 from streamfx.frames import Frame
 from streamfx.source import open_source
 from streamfx.source.picture import MAX_SIDE
-from streamfx.source.timeline import MIN_STEP_NS, Timeline
+from streamfx.source.timeline import MIN_STEP_NS, PictureClock, Timeline
 
 
 def frames_of(path: Path) -> list[Frame]:
@@ -285,29 +286,109 @@ def test_leaving_a_source_open_does_not_hang_the_exit(tmp_path):
     subprocess.run([sys.executable, "-c", script, path], check=True, timeout=60)
 
 
-def test_good_timestamps_pass_unchanged():
-    timeline = Timeline(40_000_000)
-    times = [500, 1_000_500, 1_000_501, 50_000_000_500]
-    assert [timeline.stamp(time) for time in times] == [time - 500 for time in times]
-    assert (timeline.repaired, timeline.jumps) == (0, 0)
-
-
-def test_slips_are_repaired_by_the_smallest_step():
-    timeline = Timeline(40_000_000)
-    ms = 1_000_000
-    stamped = [timeline.stamp(t and t * ms) for t in (-80, -80, -90, None, 40, 80)]
+def test_pictures_keep_their_times_and_slips_are_mended_by_the_smallest_step():
+    clock, ms = PictureClock(500, 40_000_000), 1_000_000
+    good = [clock.stamp(500 + time * ms, [])[0] for time in (0, 1, 50_000)]
+    assert good == [0, ms, 50_000 * ms]
+    assert clock.repaired == 0
+    clock = PictureClock(-80 * ms, 40 * ms)
+    stamped = [clock.stamp(t and t * ms, [])[0] for t in (-80, -80, -90, None, 40, 80)]
     assert stamped == [0, MIN_STEP_NS, 2 * MIN_STEP_NS, 42 * ms, 120 * ms, 160 * ms]
-    assert (timeline.repaired, timeline.jumps) == (3, 0)
+    assert clock.repaired == 3
 
 
-@pytest.mark.parametrize("leap_s", [-3600, 7200])
-def test_a_leap_rebases_the_clock_and_is_reported(leap_s):
-    timeline = Timeline(40_000_000)
-    before, after = 100_000_000_000, 100_000_000_000 + leap_s * 1_000_000_000
-    assert timeline.stamp(before) == 0
-    assert timeline.stamp(after) == 40_000_000
-    assert timeline.stamp(after + 50_000_000) == 90_000_000
-    assert (timeline.repaired, timeline.jumps) == (1, 1)
+def _packets(*stamps: tuple[str, float], apart: float = 0.0) -> list[SimpleNamespace]:
+    """Packets of pictures ("v", 40 ms) and sound ("a", 20 ms), by their seconds; `apart`: pts after dts."""
+    made = []
+    for track, seconds in stamps:
+        stream = SimpleNamespace(index="va".index(track), type={"v": "video", "a": "audio"}[track])
+        dts, lasts = round(1000 * seconds), 40 if track == "v" else 20
+        pts = dts + round(1000 * apart) * (track == "v")
+        made.append(
+            SimpleNamespace(
+                stream=stream, pts=pts, dts=dts, duration=lasts, time_base=Fraction(1, 1000), size=1
+            )
+        )
+    return made
+
+
+def _run(begin: float, count: int = 100) -> list[tuple[str, float]]:
+    """Both tracks from `begin` on, interleaved, a picture every 40 ms."""
+    return [
+        one
+        for n in range(count)
+        for one in (("v", begin + 0.04 * n), ("a", begin + 0.04 * n), ("a", begin + 0.04 * n + 0.02))
+    ]
+
+
+def _placed(*stamps: tuple[str, float]) -> tuple[dict[str, list[int]], list[int]]:
+    """ms of each track on the common clock, and the jumps in ms."""
+    timeline = Timeline()
+    found: dict[str, list[int]] = {"video": [], "audio": []}
+    for packet in timeline.place(_packets(*stamps)):
+        found[packet.stream.type].append(packet.pts)
+    return found, [jump // 1_000_000 for jump in timeline.jumps]
+
+
+@pytest.mark.parametrize("leap_s", [-3600, -3.9, 97, 7200, 2**33 / 90_000])
+def test_a_leap_moves_pictures_and_sound_by_the_same_amount(leap_s):
+    found, jumps = _placed(*_run(100), *_run(104 + leap_s))
+    assert found["video"] == [100_000 + 40 * n for n in range(200)]
+    assert found["audio"] == [100_000 + 20 * n for n in range(400)]
+    assert jumps == [104_000]
+
+
+def test_tracks_that_leap_one_after_the_other_stay_in_step():
+    """At a join, the old part's last sound comes behind the new part's first pictures."""
+    one, two = _run(100, 50), _run(0, 50)
+    sound = [stamp for stamp in one[-30:] if stamp[0] == "a"]
+    pictures = [stamp for stamp in two[:30] if stamp[0] == "v"]
+    mixed = [*(s for s in one if s not in sound), *pictures, *sound, *(s for s in two if s not in pictures)]
+    found, jumps = _placed(*mixed)
+    assert found["video"] == [100_000 + 40 * n for n in range(100)]
+    assert found["audio"] == [100_000 + 20 * n for n in range(200)]
+    assert jumps == [102_000]
+
+
+def test_a_pause_of_the_pictures_is_none_of_the_sound():
+    """A camera that was off for two minutes while the microphone was on: nothing is cut out."""
+    sound = [("a", 0.02 * n) for n in range(6500)]
+    pictures = [("v", 0.04 * n) for n in range(50)] + [("v", 122 + 0.04 * n) for n in range(50)]
+    found, jumps = _placed(*sorted(sound + pictures, key=lambda one: one[1]))
+    assert found["video"][50] == 122_000
+    assert not jumps
+    found, jumps = _placed(*pictures)
+    assert (found["video"][50], jumps) == (2_000, [2_000])
+
+
+def test_a_damaged_stamp_moves_nothing_but_itself():
+    stamps = _run(0)
+    for place in (61, 150):
+        stamps[place] = (stamps[place][0], stamps[place][1] + 5_000)
+    found, jumps = _placed(*stamps)
+    assert not jumps
+    assert found["video"].count(None) + found["audio"].count(None) == 2
+    assert [time for time in found["video"] if time is not None] == [
+        40 * n for n in range(100) if found["video"][n] is not None
+    ]
+
+
+def test_sound_whose_clock_alone_leaps_goes_on_where_it_was():
+    video = [("v", 0.04 * n) for n in range(200)]
+    sound = [("a", 0.02 * n + (9_000 if n >= 200 else 0)) for n in range(400)]
+    found, jumps = _placed(*sorted(video + sound, key=lambda one: one[1] % 9_000))
+    assert found["video"] == [40 * n for n in range(200)]
+    assert found["audio"] == [20 * n for n in range(400)]
+    assert len(jumps) == 1
+
+
+def test_pictures_stored_in_another_order_are_no_leaps():
+    packets = _packets(*(("v", one) for one in (0.0, 0.6, 0.2, 0.4, 1.2, 0.8, 1.0)))
+    for packet in packets:
+        packet.dts = None
+    timeline = Timeline()
+    assert [one.pts for one in timeline.place(packets)] == [0, 600, 200, 400, 1200, 800, 1000]
+    assert not timeline.jumps
 
 
 @pytest.mark.shared

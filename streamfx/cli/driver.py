@@ -16,7 +16,7 @@ from streamfx.files import DRIVER, TEMPLATE, check_readable, open_regular
 from streamfx.frames import Motion
 from streamfx.models.store import Store
 from streamfx.pipeline import FaceDriver
-from streamfx.source import Source, SourceStatistics, open_source
+from streamfx.source import SoundReader, Source, SourceStatistics, open_source
 from streamfx.telemetry import StageTimer
 from streamfx.track.retime import retime
 from streamfx.track.template import SUFFIX, MotionTemplate, naming
@@ -68,6 +68,14 @@ class Driver(Protocol):
 
     def account(self) -> Account:
         """What was driven so far."""
+        ...
+
+    def sound(self) -> SoundReader | None:
+        """What is heard while it drives, to be closed; None if nothing is.
+
+        Raises:
+            SourceError: there is sound, but it cannot be read.
+        """
         ...
 
 
@@ -154,6 +162,10 @@ class SourceDriver:
         """Of the pictures that became motions; the source's own counters include what was looked ahead."""
         return Account(self._face.pictures, self._face.tracked, self._source.statistics)
 
+    def sound(self) -> SoundReader | None:
+        """That of a video; from cameras none is taken."""
+        return self._source.sound()
+
 
 class TemplateDriver:
     """A motion template: numbers already, nothing is tracked."""
@@ -181,6 +193,9 @@ class TemplateDriver:
     def account(self) -> Account:
         """Of the frames given, at the film's rate: in which a face was followed when they were recorded."""
         return Account(self._pictures, self._tracked, None)
+
+    def sound(self) -> None:
+        """A template has none."""
 
 
 def until(motions: Iterable[Motion], seconds: float | None) -> Iterator[Motion]:

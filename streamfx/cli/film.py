@@ -11,6 +11,7 @@ from time import monotonic_ns
 
 from streamfx import config
 from streamfx.cli.driver import Account, Driver
+from streamfx.errors import SourceError, UsageError
 from streamfx.frames import Quality, Rendered
 from streamfx.framings import AS_IT_FITS, Framing
 from streamfx.models.store import Store
@@ -18,9 +19,24 @@ from streamfx.pipeline import Animator, Portrait, load_portrait
 from streamfx.portrait.cache import RigCache
 from streamfx.portrait.photo import load_photo
 from streamfx.sink.sheet import Variety, draw_sheet, save_sheet
+from streamfx.source import SoundReader
 from streamfx.telemetry import StageTime, StageTimer
 
 Write = Callable[[Rendered], None]
+
+
+@dataclass(frozen=True, slots=True)
+class SoundAccount:
+    """What became of the driver's sound."""
+
+    codec: str | None
+    """With which it begins; None if the film has none."""
+    seconds: float
+    """Of the film in which it is heard."""
+    undecoded_s: float
+    """Of it that could not be decoded."""
+    trouble: str | None
+    """Why the film has none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +51,8 @@ class Production:
     account: Account
     stages: tuple[StageTime, ...]
     variety: Variety = field(repr=False)
+    sound: SoundAccount | None = None
+    """None if it was not asked for."""
 
     @property
     def end_to_end_fps(self) -> float:
@@ -90,6 +108,38 @@ def produce(
     return Production(quality.total(), driver.fps, elapsed_s, quality, account, stages, variety)
 
 
+class FilmSound:
+    """The driver's sound for a film, open; or why there is none."""
+
+    def __init__(self, driver: Driver, path: Path) -> None:
+        """Open it.
+
+        Raises:
+            UsageError: the driver has no sound track at all.
+        """
+        self.reader: SoundReader | None = None
+        self._trouble: str | None = None
+        try:
+            self.reader = driver.sound()
+        except SourceError as error:  # the film is wanted all the same
+            self._trouble = error.cause
+        else:
+            if self.reader is None:
+                raise UsageError(f"{path} has no sound track to keep", "Leave out --audio")
+
+    def close(self) -> None:
+        """Release the file."""
+        if self.reader is not None:
+            self.reader.close()
+
+    def account(self, film_s: float) -> SoundAccount:
+        """What was made of it in a film of that length."""
+        if self.reader is None:
+            return SoundAccount(None, 0.0, 0.0, self._trouble)
+        heard_s = min(film_s, self.reader.heard_s)
+        return SoundAccount(self.reader.codec, heard_s, self.reader.lost_s, None)
+
+
 def write_sheet(path: Path, photo: Path, made: Production, title: str) -> None:
     """The contact sheet of a film just made. Raises OutputError."""
     save_sheet(path, draw_sheet(load_photo(photo).rgb, made.variety.shots(), title, made.stages))
@@ -107,6 +157,20 @@ def driver_line(driver: Driver, made: Production) -> str:
     followed = f"a face in {account.tracked} of {account.pictures} pictures ({account.share:.0%})"
     hint = "" if account.tracked else "; without a face the portrait rests"
     return f"driver: {driver.name}, {followed}{hint}"
+
+
+def sound_lines(made: Production) -> Iterator[str]:
+    """What became of the driver's sound, if it was asked for."""
+    sound = made.sound
+    if sound is None:
+        return
+    if sound.codec is None:
+        yield f"warning: the film is without sound. {sound.trouble}"
+        return
+    silent_s = made.seconds - sound.seconds
+    yield f"sound: {sound.seconds:.1f} s" + (f", and {silent_s:.1f} s of silence" if silent_s > 0.1 else "")
+    if sound.undecoded_s > 0.05:
+        yield f"warning: {sound.undecoded_s:.1f} s of the sound cannot be decoded and are silent"
 
 
 def quality_line(made: Production) -> str:

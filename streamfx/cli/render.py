@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from streamfx.frames import Frame, Rendered
     from streamfx.pipeline import Networks, Portrait
     from streamfx.render.base import Canvas
-    from streamfx.source import Source
+    from streamfx.source import SoundReader, Source
     from streamfx.telemetry import StageTimer
 
 DESCRIPTION: Final = """\
@@ -143,7 +144,7 @@ def _animate(
     canvas: Canvas,
     timer: StageTimer,
 ) -> Production:
-    from streamfx.cli.film import produce
+    from streamfx.cli.film import FilmSound, produce
     from streamfx.pipeline import Animator
     from streamfx.portrait.deform import Gains
 
@@ -154,25 +155,32 @@ def _animate(
         gains=gains,
         timer=timer,
     )
-    with _writer(arguments, driver.fps) as write, frame_bar("rendering", driver.expected) as tick:
-        return produce(driver, animator, timer, write, tick)
+    with ExitStack() as resources:
+        sound = FilmSound(driver, Path(arguments.driver)) if arguments.audio else None
+        if sound:
+            resources.callback(sound.close)
+        writer = _writer(arguments, driver.fps, sound.reader if sound else None)
+        with writer as write, frame_bar("rendering", driver.expected) as tick:
+            made = produce(driver, animator, timer, write, tick)
+        return replace(made, sound=sound.account(made.seconds)) if sound else made
 
 
 @contextmanager
-def _writer(arguments: argparse.Namespace, fps: float) -> Iterator[Callable[[Rendered], None]]:
+def _writer(
+    arguments: argparse.Namespace, fps: float, sound: SoundReader | None
+) -> Iterator[Callable[[Rendered], None]]:
     """The film, open; with --compare one that holds the driver's pictures as well."""
     from streamfx.sink.comparison import ComparisonFilm
     from streamfx.sink.film import FilmWriter
     from streamfx.source import open_source
 
-    sound = Path(arguments.driver) if arguments.audio else None
     if not arguments.compare:
-        with FilmWriter(arguments.output, arguments.size, fps, audio_from=sound) as film:
+        with FilmWriter(arguments.output, arguments.size, fps, sound=sound) as film:
             yield film.write
         return
     with (
         open_source(arguments.driver, hardware=options.hardware(arguments)) as source,
-        ComparisonFilm(arguments.output, arguments.size, fps, audio_from=sound) as both,
+        ComparisonFilm(arguments.output, arguments.size, fps, sound=sound) as both,
     ):
         pictures = PicturesByTime(source)
         yield lambda rendered: both.write_pair(rendered, pictures.at(rendered.captured_ns))
@@ -212,13 +220,15 @@ def _tell(
     arguments: argparse.Namespace, driver: Driver, portrait: Portrait, networks: Networks, made: Production
 ) -> None:
     """What was made, how well, and what to do next."""
-    from streamfx.cli.film import driver_line, made_line, quality_line, speed_lines
+    from streamfx.cli.film import driver_line, made_line, quality_line, sound_lines, speed_lines
 
     print(made_line(arguments.output, portrait, made))
     for name in ("sheet", "report"):
         if path := getattr(arguments, name):
             print(f"made {path}, the {name}")
     print(driver_line(driver, made))
+    for line in sound_lines(made):
+        print(line)
     print(quality_line(made))
     print(options.networks_line(arguments, networks))
     for line in speed_lines(made):

@@ -51,6 +51,7 @@ def film_report(
             "tracked_share": round(account.share, 4),
             "source": asdict(account.statistics) if account.statistics else None,
         },
+        "sound": asdict(made.sound) if made.sound else None,
         "quality": {quality.value: made.quality[quality] for quality in Quality},
         "stages": [
             {

@@ -15,21 +15,22 @@ from streamfx.errors import OutputError
 from streamfx.frames import Frame, Rendered
 from streamfx.sink.film import FilmWriter
 from streamfx.sink.panel import fitted
+from streamfx.sink.sound import Sound
 
 
 class ComparisonFilm(FilmWriter):
     """Pairs of pictures, the driver's left, the result right, in a film of double width.
 
     Args:
-        path, fps, audio_from: as of a FilmWriter.
+        path, fps, sound: as of a FilmWriter.
         size: width and height of one half, in px, both even.
     """
 
     def __init__(
-        self, path: Path, size: tuple[int, int], fps: Fraction | float, *, audio_from: Path | None = None
+        self, path: Path, size: tuple[int, int], fps: Fraction | float, *, sound: Sound | None = None
     ) -> None:
         self._half = size
-        super().__init__(path, (2 * size[0], size[1]), fps, audio_from=audio_from)
+        super().__init__(path, (2 * size[0], size[1]), fps, sound=sound)
 
     def write_pair(self, rendered: Rendered, driver: Frame) -> None:
         """Append the result and the driver's picture of the same moment.

@@ -1,7 +1,7 @@
 """Finished pictures as a film: the only door to PyAV's encoders.
 
-The film runs at a constant rate; its time 0 is the driver's first picture, and the driver's sound is laid
-against that. It takes its name only when it is complete (files.atomic_output).
+The film runs at a constant rate; its time 0 is the driver's first picture, and the driver's sound is counted
+from that. It takes its name only when it is complete (files.atomic_output).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from streamfx.errors import OutputError, UsageError
 from streamfx.files import atomic_output, write_failure
 from streamfx.frames import U8, Rendered
 from streamfx.media import reason
-from streamfx.sink.sound import Sound, SoundTrack, open_sound
+from streamfx.sink.sound import Sound, SoundTrack
 
 
 class Container(NamedTuple):
@@ -34,21 +34,20 @@ class Container(NamedTuple):
     muxer: str
     video: tuple[str, ...]
     """Encoders, best first; the first that this FFmpeg build has is used."""
-    copied: frozenset[str]
-    """Sound codecs that players expect in this container: copied as they are."""
     sound: str
-    """The encoder for all others."""
+    """The encoder of sound."""
+    lossless: str | None
+    """That of sound which was kept without loss, where players expect such a codec in this container."""
     options: dict[str, str]
 
 
 _H264: Final = ("libx264", "libopenh264", "h264_videotoolbox", "h264_mf")
-_COMMON: Final = frozenset({"aac", "mp3", "ac3", "eac3"})
 
 CONTAINERS: Final = {
-    ".mp4": Container("mp4", _H264, _COMMON, "aac", {"movflags": "+faststart"}),
-    ".mov": Container("mov", _H264, _COMMON | {"alac", "pcm_s16le"}, "aac", {"movflags": "+faststart"}),
-    ".mkv": Container("matroska", _H264, _COMMON | {"opus", "vorbis", "flac", "pcm_s16le"}, "aac", {}),
-    ".webm": Container("webm", ("libvpx-vp9",), frozenset({"opus", "vorbis"}), "libopus", {}),
+    ".mp4": Container("mp4", _H264, "aac", None, {"movflags": "+faststart"}),
+    ".mov": Container("mov", _H264, "aac", "pcm_s16le", {"movflags": "+faststart"}),
+    ".mkv": Container("matroska", _H264, "aac", "flac", {}),
+    ".webm": Container("webm", ("libvpx-vp9",), "libopus", None, {}),
 }
 
 PRESET: Final = "veryfast"
@@ -68,12 +67,12 @@ class FilmWriter:
         path: `.mp4`, `.mov`, `.mkv` (H.264) or `.webm` (VP9).
         size: width and height in px, both even.
         fps: constant rate.
-        audio_from: the driver's file, whose sound is kept, as long as the film lasts.
+        sound: laid beside the pictures, as long as the film lasts; encoded anew.
         crf: quality, 0 to 51, smaller is better.
         preset: x264's trade of time for size.
 
     Raises:
-        UsageError: an unknown suffix, an odd size, a senseless rate, or a driver without sound.
+        UsageError: an unknown suffix, an odd size, or a senseless rate.
         OutputError: the file cannot be written: folder, permission, space, encoder.
     """
 
@@ -83,7 +82,7 @@ class FilmWriter:
         size: tuple[int, int],
         fps: Fraction | float,
         *,
-        audio_from: Path | None = None,
+        sound: Sound | None = None,
         crf: int = CRF,
         preset: str = PRESET,
     ) -> None:
@@ -92,20 +91,19 @@ class FilmWriter:
         self._rate = _rate(fps)
         self._kind = _container(path)
         self._options = _encoder_options(self._kind, crf, preset)
-        self._audio_from = audio_from
+        self._sound_source = sound
         self._reformatter = VideoReformatter()
         self._written = 0
         self._resources = ExitStack()
 
     def __enter__(self) -> Self:
         with ExitStack() as resources:
-            sound = resources.enter_context(open_sound(self._audio_from)) if self._audio_from else None
             part = resources.enter_context(atomic_output(self._path))
             with self._failures():
                 self._container = _open_muxer(part, self._kind)
                 resources.push(self._finish)
                 self._video = self._add_video()
-                self._sound = self._add_sound(sound) if sound else None
+                self._sound = self._add_sound()
                 self._container.start_encoding()
             self._resources = resources.pop_all()
         return self
@@ -171,8 +169,12 @@ class FilmWriter:
         context.color_primaries, context.color_trc = ColorPrimaries.BT709, ColorTrc.BT709
         return stream
 
-    def _add_sound(self, sound: Sound) -> SoundTrack:
-        return SoundTrack(sound, self._container, self._kind.copied, self._kind.sound)
+    def _add_sound(self) -> SoundTrack | None:
+        sound = self._sound_source
+        if sound is None:
+            return None
+        lossless = self._kind.lossless if sound.lossless else None
+        return SoundTrack(sound, self._container, lossless or self._kind.sound)
 
     def _finish(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

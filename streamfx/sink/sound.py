@@ -1,164 +1,119 @@
-"""The driver's sound beside the film: copied where the container takes it, else encoded anew."""
+"""The driver's sound beside the film's pictures: without a gap, sample by sample at its time."""
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Final, NamedTuple, cast
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import Final, Protocol, cast
 
-import av
-from av.audio.codeccontext import AudioCodecContext
+import numpy as np
 from av.audio.frame import AudioFrame
 from av.audio.stream import AudioStream
-from av.container import InputContainer, OutputContainer
-from av.packet import Packet
-from av.stream import Disposition
+from av.container import OutputContainer
 
-from streamfx.errors import UsageError
-from streamfx.media import demuxer
+from streamfx.frames import F32, SoundBlock
 
-BIT_RATE: Final = 128_000
-"""bit/s of newly encoded sound."""
+BIT_RATE: Final = 96_000
+"""bit/s of each channel."""
 OPUS_RATE: Final = 48_000
 """Hz: Opus knows no other, and AAC gets it for rates that it does not know."""
 _AAC_RATES: Final = (16_000, 22_050, 24_000, 32_000, 44_100, 48_000)
+_LOSSY: Final = frozenset({"aac", "libopus"})
+SLACK_S: Final = 0.02
+"""Sound that begins so little off the end of that before follows it: containers round their times."""
+_SILENCE_S: Final = 1.0
+"""Written at once; a pause may last an hour."""
 
 
-@dataclass(frozen=True, slots=True)
-class Sound:
-    """An opened driver's sound track."""
+class Sound(Protocol):
+    """What a film's sound is made of."""
 
-    container: InputContainer
-    stream: AudioStream
-    start_s: float
-    """When the driver's first picture is shown, on the driver's own clock: the film's time 0."""
+    rate: int
+    """Samples a second."""
+    channels: int
+    """1 or 2."""
+    lossless: bool
+    """Whether it is as it was recorded, to the sample."""
 
-
-class TimedPacket(NamedTuple):
-    """Encoded sound and the time of the film at which it begins."""
-
-    seconds: float
-    packet: Packet[AudioStream]
-
-
-@contextmanager
-def open_sound(path: Path) -> Iterator[Sound]:
-    """The first sound track of a media file.
-
-    Raises:
-        SourceMissing, SourceUnreadable: the file cannot be opened.
-        UsageError: it has no sound.
-    """
-    with demuxer(path) as container:
-        tracks = [track for track in container.streams.audio if _decodable(track)]
-        if not tracks:
-            raise UsageError(f"{path} has no sound track to keep", "Leave out --audio")
-        yield Sound(container, tracks[0], _picture_start_s(container))
+    def __iter__(self) -> Iterator[SoundBlock]:
+        """In order, from the film's time 0; they may overlap, and there may be pauses between them."""
+        ...
 
 
 class SoundTrack:
-    """Moves sound into the film, step by step with the pictures, so that the file is interleaved.
+    """Encodes sound into the film, step by step with the pictures, so that the file is interleaved.
 
     Args:
-        sound: the driver's track.
+        sound: the driver's.
         film: gets the new track; not yet started.
-        copied: codecs that are taken over as they are.
-        encoder: for all others.
+        encoder: FFmpeg's name of it.
     """
 
-    def __init__(self, sound: Sound, film: OutputContainer, copied: frozenset[str], encoder: str) -> None:
-        self._film = film
-        self._packets = (
-            _copy(sound, film.add_stream_from_template(sound.stream))
-            if sound.stream.codec_context.name in copied
-            else _encode(sound, _add_encoder(sound, film, encoder))
-        )
-        self._waiting: TimedPacket | None = None
+    def __init__(self, sound: Sound, film: OutputContainer, encoder: str) -> None:
+        self.seconds = 0.0
+        """Sound written so far, pauses within it included."""
+        self.silent_s = 0.0
+        """Of those, the pauses."""
+        self._film, self._rate = film, sound.rate
+        self._track = _add_encoder(sound, film, encoder)
+        self._pieces = _continuous(sound)
+        self._waiting: tuple[F32, bool] | None = None
+        self._samples = 0
 
     def write_until(self, seconds: float) -> None:
         """Write the sound that begins before this time of the film. Raises av.FFmpegError, OSError."""
-        while (packet := self._next()) and packet.seconds < seconds:
+        while self.seconds < seconds and (piece := self._next()):
             self._waiting = None
-            self._film.mux(packet.packet)
+            samples, silent = piece
+            left = round(seconds * self._rate) - self._samples
+            if samples.shape[1] > left:
+                self._waiting = samples[:, left:], silent
+            self._write(samples[:, :left], silent)
 
     def finish(self, seconds: float) -> None:
         """Write what is left up to the film's end; what comes after is cut."""
         self.write_until(seconds)
-        self._packets.close()
+        self._film.mux(self._track.encode(None))
 
-    def _next(self) -> TimedPacket | None:
-        self._waiting = self._waiting or next(self._packets, None)
-        return self._waiting
+    def _next(self) -> tuple[F32, bool] | None:
+        return self._waiting or next(self._pieces, None)
 
-
-def _copy(sound: Sound, track: AudioStream) -> Generator[TimedPacket]:
-    for packet in _demux(sound):
-        if packet.pts is None or packet.dts is None:
-            continue
-        shift = round(sound.start_s / packet.time_base)
-        packet.pts, packet.dts = packet.pts - shift, packet.dts - shift
-        if packet.pts >= 0:
-            packet.stream = track
-            yield TimedPacket(_seconds(packet), packet)
+    def _write(self, samples: F32, silent: bool) -> None:
+        frame = AudioFrame.from_ndarray(np.ascontiguousarray(samples), "fltp", _layout(samples.shape[0]))
+        frame.sample_rate, frame.time_base = self._rate, Fraction(1, self._rate)
+        frame.pts = self._samples
+        self._film.mux(self._track.encode(frame))
+        self._samples += samples.shape[1]
+        self.seconds = self._samples / self._rate
+        self.silent_s += silent * samples.shape[1] / self._rate
 
 
-def _encode(sound: Sound, track: AudioStream) -> Generator[TimedPacket]:
-    for packet in _demux(sound):
-        for frame in _decode(sound.stream, packet):
-            if _place(frame, sound.start_s):
-                yield from _timed(track.encode(frame))
-    yield from _timed(track.encode(None))
+def _continuous(sound: Sound) -> Iterator[tuple[F32, bool]]:
+    """f32 [C,N] one behind the other from time 0, and whether it is silence put between blocks."""
+    reached, slack, most = 0, round(SLACK_S * sound.rate), round(_SILENCE_S * sound.rate)
+    for block in sound:
+        samples = block.samples
+        apart = round(block.start_ns * sound.rate / 1e9) - reached
+        if apart < -slack:
+            samples = samples[:, -apart:]
+        while apart > slack:
+            silence = np.zeros((sound.channels, min(apart, most)), np.float32)
+            reached, apart = reached + silence.shape[1], apart - silence.shape[1]
+            yield silence, True
+        if samples.shape[1]:
+            reached += samples.shape[1]
+            yield samples, False
 
 
 def _add_encoder(sound: Sound, film: OutputContainer, encoder: str) -> AudioStream:
-    """A track that takes frames of any layout and rate: PyAV resamples to the encoder's own."""
-    source = sound.stream.codec_context
-    rate = source.sample_rate if encoder == "aac" and source.sample_rate in _AAC_RATES else OPUS_RATE
-    track = cast(AudioStream, film.add_stream(encoder, rate=rate))
-    track.codec_context.layout = "mono" if source.layout.nb_channels == 1 else "stereo"
-    track.codec_context.bit_rate = BIT_RATE
+    """A track that takes frames of any rate: PyAV resamples to the encoder's own."""
+    known = encoder != "libopus" and (encoder != "aac" or sound.rate in _AAC_RATES)
+    track = cast(AudioStream, film.add_stream(encoder, rate=sound.rate if known else OPUS_RATE))
+    track.codec_context.layout = _layout(sound.channels)
+    if encoder in _LOSSY:
+        track.codec_context.bit_rate = BIT_RATE * sound.channels
     return track
 
 
-def _demux(sound: Sound) -> Generator[Packet[AudioStream]]:
-    """All packets up to the end or to where the file is damaged."""
-    with suppress(av.FFmpegError, OSError):
-        yield from sound.container.demux(sound.stream)
-
-
-def _decode(stream: AudioStream, packet: Packet[AudioStream]) -> list[AudioFrame]:
-    try:
-        return stream.decode(packet)
-    except (av.FFmpegError, ValueError):  # a damaged packet: a gap in the sound
-        return []
-
-
-def _place(frame: AudioFrame, start_s: float) -> bool:
-    """Shift the frame to the film's time; False when it lies before the film."""
-    if frame.pts is None or frame.time_base is None:
-        return False
-    frame.pts -= round(start_s / frame.time_base)
-    return frame.pts >= 0
-
-
-def _timed(packets: list[Packet[AudioStream]]) -> Generator[TimedPacket]:
-    yield from (TimedPacket(_seconds(packet), packet) for packet in packets)
-
-
-def _seconds(packet: Packet[AudioStream]) -> float:
-    return float((packet.pts or 0) * packet.time_base)
-
-
-def _picture_start_s(container: InputContainer) -> float:
-    for track in container.streams.video:
-        attached = track.disposition & Disposition.attached_pic
-        if not attached and track.start_time is not None and track.time_base:
-            return float(track.start_time * track.time_base)
-    return 0.0
-
-
-def _decodable(track: AudioStream) -> bool:
-    codec: AudioCodecContext | None = track.codec_context  # None is missing from PyAV's annotations
-    return codec is not None
+def _layout(channels: int) -> str:
+    return "mono" if channels == 1 else "stereo"

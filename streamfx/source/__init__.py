@@ -12,10 +12,12 @@ from streamfx.source.camera import CameraSource
 from streamfx.source.capture import CameraOptions
 from streamfx.source.feed import FeedSource
 from streamfx.source.file import FileSource
+from streamfx.source.sound import SoundReader
 
 __all__ = [
     "CameraInfo",
     "CameraOptions",
+    "SoundReader",
     "Source",
     "SourceInfo",
     "SourceStatistics",

@@ -5,9 +5,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
 from streamfx.frames import Frame
+
+if TYPE_CHECKING:
+    from streamfx.source.sound import SoundReader
 
 SOFTWARE: Final = "software"
 """SourceStatistics.decoder: the CPU."""
@@ -82,6 +85,14 @@ class Source(ABC):
 
     def interrupt(self) -> None:  # noqa: B027 - most sources give their next picture at once
         """Let a live source end soon, so that its own thread can close it; for other threads."""
+
+    def sound(self) -> SoundReader | None:
+        """The sound that belongs to the pictures, to be read independently of them; None if there is none.
+
+        Raises:
+            SourceError: there is, but it cannot be read.
+        """
+        return None
 
     def __iter__(self) -> Self:
         return self

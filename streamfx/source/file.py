@@ -7,10 +7,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from itertools import islice
 from pathlib import Path
-from typing import Final
 
 import av
-from av.container import InputContainer
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
@@ -18,12 +16,12 @@ from streamfx.errors import SourceUnreadable
 from streamfx.frames import Frame
 from streamfx.media import OPEN_REMEDY, TIMEOUT_S
 from streamfx.source.base import SOFTWARE, Source, SourceInfo, SourceStatistics
+from streamfx.source.deinterlace import Deinterlacer
 from streamfx.source.picture import RgbConverter, orientation_of
 from streamfx.source.reading import CardFailed, Reading
-from streamfx.source.timeline import Timeline
-
-DEFAULT_FPS: Final = 30.0
-MAX_FPS: Final = 1000.0
+from streamfx.source.sound import SoundReader
+from streamfx.source.timeline import PictureClock
+from streamfx.source.tracks import Tracks
 
 _log = logging.getLogger(__name__)
 
@@ -32,7 +30,8 @@ class FileSource(Source):
     """Decodes a video file from its first picture to its last.
 
     `captured_ns` counts from the first picture. Damaged packets are skipped and counted; a file cut off in
-    the middle yields what it has. `epoch` grows when the picture size changes or the time jumps.
+    the middle yields what it has. `epoch` grows when the picture size or the file's clock changes.
+    Interlaced pictures are deinterlaced. The sound of the same file, on the same clock: `sound`.
 
     With `hardware` an NVIDIA card decodes, as far as it can; the pictures are the same, to the bit.
 
@@ -50,12 +49,13 @@ class FileSource(Source):
         self._reading = self._open(hardware=hardware)
         with ExitStack() as failing:
             failing.callback(self._release)
-            self._pictures = self._decode()
+            self._pictures = Deinterlacer().pictures(self._decode())
             first = self._first_picture()
-            container, stream = self._reading.container, self._reading.stream
-            self._aspect = _pixel_aspect(stream)
-            self._timeline = Timeline(round(1e9 / _average_fps(stream)))
-            self._info = _describe(path, container, stream, first, self._aspect)
+            tracks = self._reading.tracks
+            self._aspect = _pixel_aspect(tracks.pictures)
+            self._start_ns = _file_ns(first) or 0
+            self._clock = PictureClock(self._start_ns, round(1e9 / tracks.fps))
+            self._info = _describe(path, tracks, first, self._aspect)
             self._waiting: VideoFrame | None = first
             failing.pop_all()
 
@@ -67,20 +67,30 @@ class FileSource(Source):
     def statistics(self) -> SourceStatistics:
         return SourceStatistics(
             decoded=self._decoded,
-            repaired_timestamps=self._timeline.repaired,
+            repaired_timestamps=self._clock.repaired,
             damaged_packets=self._reading.damaged,
             decoder=self._reading.decoder,
         )
 
     def __next__(self) -> Frame:
         picture, self._waiting = self._waiting or next(self._pictures), None
-        time_ns, jumps = self._stamp(picture)
+        time_ns, jumped = self._clock.stamp(_file_ns(picture), self._reading.tracks.timeline.jumps)
         size = (picture.width, picture.height)
-        self._epoch += bool(jumps or self._size not in (None, size))
+        self._epoch += bool(jumped or self._size not in (None, size))
         self._size = size
         rgb = self._converter.convert(picture, self._aspect)
         self._decoded += 1
         return Frame(rgb, captured_ns=time_ns, seq=self._decoded - 1, epoch=self._epoch)
+
+    def sound(self) -> SoundReader | None:
+        """The sound of the same file, from its first picture on, read independently; None if it has none.
+
+        Raises:
+            SourceMissing, SourceUnreadable: the file cannot be opened any more.
+        """
+        if not self._info.has_audio:
+            return None
+        return SoundReader(self._path, self._start_ns, self._timeout_s)
 
     def close(self) -> None:
         self._pictures = iter(())
@@ -89,11 +99,6 @@ class FileSource(Source):
 
     def _release(self) -> None:
         self._reading.close()
-
-    def _stamp(self, picture: VideoFrame) -> tuple[int, bool]:
-        jumps = self._timeline.jumps
-        time_ns = self._timeline.stamp(_source_ns(picture))
-        return time_ns, self._timeline.jumps > jumps
 
     def _first_picture(self) -> VideoFrame:
         for picture in self._pictures:
@@ -124,10 +129,8 @@ class FileSource(Source):
         yield from islice(self._reading.pictures(), given, None)
 
 
-def _describe(
-    path: Path, container: InputContainer, stream: VideoStream, first: VideoFrame, aspect: float
-) -> SourceInfo:
-    orientation = orientation_of(first)
+def _describe(path: Path, tracks: Tracks, first: VideoFrame, aspect: float) -> SourceInfo:
+    orientation, stream = orientation_of(first), tracks.pictures
     width, height = round(first.width * aspect), first.height
     if orientation.transpose:
         width, height = height, width
@@ -135,24 +138,18 @@ def _describe(
         name=path.name,
         width=width,
         height=height,
-        fps=_average_fps(stream),
+        fps=tracks.fps,
         frames=stream.frames or None,
-        duration_s=_duration_s(container, stream),
+        duration_s=_duration_s(tracks),
         codec=stream.codec_context.name,
         rotation=orientation.rotation,
         live=False,
-        has_audio=bool(container.streams.audio),
+        has_audio=tracks.sound is not None,
     )
 
 
-def _average_fps(stream: VideoStream) -> float:
-    for rate in (stream.average_rate, stream.guessed_rate):
-        if rate and 0 < rate <= MAX_FPS:
-            return float(rate)
-    return DEFAULT_FPS
-
-
-def _duration_s(container: InputContainer, stream: VideoStream) -> float | None:
+def _duration_s(tracks: Tracks) -> float | None:
+    stream, container = tracks.pictures, tracks.container
     if stream.duration and stream.time_base:
         return float(stream.duration * stream.time_base)
     return container.duration / av.time_base if container.duration else None
@@ -164,7 +161,8 @@ def _pixel_aspect(stream: VideoStream) -> float:
     return aspect if 0.25 <= aspect <= 4 else 1.0
 
 
-def _source_ns(picture: VideoFrame) -> int | None:
+def _file_ns(picture: VideoFrame) -> int | None:
+    """When a picture is shown, by the file's clock (Timeline)."""
     if picture.pts is None or picture.time_base is None:
         return None
     return round(picture.pts * picture.time_base * 1_000_000_000)

@@ -3,32 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
 import av
-from av.codec.context import ThreadType
+from av.codec.context import CodecContext, ThreadType
 from av.codec.hwaccel import HWAccel, hwdevices_available
-from av.container import InputContainer
 from av.packet import Packet
-from av.stream import Disposition
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
-from streamfx.errors import SourceUnreadable
-from streamfx.media import demuxer
 from streamfx.source.base import SOFTWARE
-from streamfx.source.picture import check_size
+from streamfx.source.recognition import Recognition
+from streamfx.source.tracks import Tracks
 
 DECODER_THREADS: Final = 2
 """Frame threads: 0.45 instead of 0.85 ms a picture at 512x512, 1.5 instead of 2.8 at 720x1280 (two cores).
 Never thread type AUTO: it has hung at interpreter exit (PyAV #909)."""
-
-MAX_RESUMES: Final = 32
-"""Damaged places in a container behind which reading is tried again."""
 
 CARD: Final = "cuda"
 """FFmpeg's name of NVIDIA cards, as a device and as the format of pictures that lie there."""
@@ -59,21 +52,32 @@ class Reading:
             CardFailed: this FFmpeg knows no cards, or not for this codec; only with `by_card`.
         """
         self.decoder = CARD if by_card else SOFTWARE
-        self.damaged = 0
-        """Pieces of the stream that could not be decoded and were skipped."""
         self._by_card, self._reformatter = by_card, VideoReformatter()
-        with ExitStack() as resources:
-            hwaccel = _card() if by_card else None
-            self.container: InputContainer = resources.enter_context(demuxer(path, timeout_s, hwaccel))
-            self.stream = _picture_stream(self.container, path)
-            self._set_up(self.stream.codec_context)
-            self._resources = resources.pop_all()
+        self._undecoded = 0
+        self._key_dts = 0
+        self._delay: int | None = None
+        """By how many ticks later than it is shown a picture comes that is timed by its decoding alone."""
+        self.tracks = Tracks(path, timeout_s, _card() if by_card else None)
+        self.stream = self.tracks.pictures
+        self.codec = self.stream.codec_context
+        """The decoder; another one when the codec changes on the way."""
+        self._recognition: Recognition[VideoStream] = Recognition(self.codec.name)
+        try:
+            self._set_up()
+        except CardFailed:
+            self.close()
+            raise
+
+    @property
+    def damaged(self) -> int:
+        """Pieces of the stream that could not be decoded and were skipped."""
+        return self._undecoded + self.tracks.damaged
 
     def close(self) -> None:
         """Release file and decoder; may be called twice."""
-        self._resources.close()
-        with suppress(AttributeError):
-            del self.stream, self.container  # a decoder's memory is released with the last who knows it
+        self.tracks.close()
+        vars(self).pop("stream", None)  # a decoder's memory is released with the last who knows it
+        vars(self).pop("codec", None)
 
     def pictures(self) -> Iterator[VideoFrame]:
         """All of them; call it once.
@@ -81,23 +85,49 @@ class Reading:
         Raises:
             CardFailed: the CPU must do the rest; only with `by_card`.
         """
-        for packet in self._packets():
-            try:
-                decoded = self.stream.decode(packet)
-            except av.EOFError:  # drained already
-                return
-            except (av.FFmpegError, ValueError) as error:
-                if self._by_card:
-                    raise CardFailed from error
-                self.damaged += 1
-                continue
-            yield from map(self._from_card, decoded) if self._by_card else decoded
+        for packet in self.tracks.packets():
+            if packet.stream is self.stream:
+                yield from self._decoded(packet)
+        yield from self._decoded(None)
 
-    def _set_up(self, codec: VideoCodecContext) -> None:
+    def _decoded(self, packet: Packet[VideoStream] | None) -> Iterator[VideoFrame]:
+        if packet is not None and packet.is_keyframe and packet.dts is not None and self._delay is None:
+            self._key_dts = packet.dts
+        try:
+            decoded = self.codec.decode(packet)
+        except av.EOFError:  # drained already
+            return
+        except (av.FFmpegError, ValueError) as error:
+            if self._by_card:
+                raise CardFailed from error
+            self._undecoded += 1
+            yield from self._by_other_codec(packet)
+            return
+        self._recognition.decoded(bool(decoded))
+        for picture in decoded:
+            picture.time_base = self.stream.time_base  # PyAV leaves it out of the last ones
+            if picture.pts is None and picture.dts is not None:
+                self._delay = picture.dts - self._key_dts if self._delay is None else self._delay
+                picture.pts = picture.dts - self._delay
+            yield self._from_card(picture) if self._by_card else picture
+
+    def _by_other_codec(self, packet: Packet[VideoStream] | None) -> Iterator[VideoFrame]:
+        """Files that were joined may go on in another codec, which the container's header does not tell."""
+        name = self._recognition.failed(packet)
+        if name is None:
+            return
+        yield from self._decoded(None)
+        self.codec = cast(VideoCodecContext, CodecContext.create(name, "r"))
+        self._set_up()
+        for kept in self._recognition.kept():
+            self._undecoded -= 1
+            yield from self._decoded(kept)
+
+    def _set_up(self) -> None:
         if not self._by_card:
-            codec.thread_type = ThreadType.FRAME
-            codec.thread_count = DECODER_THREADS
-        elif not codec.is_hwaccel or codec.name not in _EXACT:
+            self.codec.thread_type = ThreadType.FRAME
+            self.codec.thread_count = DECODER_THREADS
+        elif not self.codec.is_hwaccel or self.codec.name not in _EXACT:
             raise CardFailed
 
     def _from_card(self, picture: VideoFrame) -> VideoFrame:
@@ -107,23 +137,10 @@ class Reading:
             CardFailed: the card gave none, so that FFmpeg took its own decoder; or one of another size than
                 the stream's: columns to be cut off on the left stay where pictures lie on a card.
         """
-        codec = self.stream.codec_context
+        codec = self.codec
         if codec.pix_fmt != CARD or (picture.width, picture.height) != (codec.width, codec.height):
             raise CardFailed
         return planar(picture, self._reformatter)
-
-    def _packets(self) -> Iterator[Packet[VideoStream] | None]:
-        """All packets that can be read, then the one that drains the decoder."""
-        for _ in range(MAX_RESUMES):
-            try:
-                yield from self.container.demux(self.stream)
-                return
-            except av.ExitError:  # the read timed out: trying again would multiply the wait
-                self.damaged += 1
-                break
-            except (av.FFmpegError, OSError):  # some containers find their next picture by themselves
-                self.damaged += 1
-        yield None
 
 
 def planar(picture: VideoFrame, reformatter: VideoReformatter) -> VideoFrame:
@@ -141,21 +158,3 @@ def _card() -> HWAccel:
     if CARD not in hwdevices_available():
         raise CardFailed
     return HWAccel(CARD, allow_software_fallback=True)
-
-
-def _picture_stream(container: InputContainer, path: Path) -> VideoStream:
-    """The first video track that is not a cover picture.
-
-    Raises:
-        SourceUnreadable: there is none, its codec is unknown, or its pictures are too large.
-    """
-    tracks = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
-    if not tracks:
-        has = "only sound, no pictures" if container.streams.audio else "neither pictures nor sound"
-        raise SourceUnreadable(f"{path} holds {has}", "Choose a video of a face")
-    codec: VideoCodecContext | None = tracks[0].codec_context  # None is missing from PyAV's annotations
-    if codec is None:
-        cause = f"{path} uses a video codec that this FFmpeg build ({av.ffmpeg_version_info}) does not know"
-        raise SourceUnreadable(cause, "Convert it to MP4 (H.264)")
-    check_size(codec.width, codec.height)
-    return tracks[0]

@@ -1,52 +1,277 @@
-"""The stream's timestamps as strictly increasing nanoseconds from the first picture on."""
+"""One clock for a file's pictures and sound: their packets' stamps, continuous where the file's own jump.
+
+Files that were joined, streams whose stamps wrap around (MPEG-TS: every 26.5 hours) or that were interrupted
+begin anew in the middle, each track a little earlier or later than the others. Both tracks are moved by the
+same amount at the same place, so that they stay in step. What decides is in the packets alone: two passes
+through a file, one that decodes its pictures and one that decodes its sound, get the same clock.
+"""
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Final, TypeAlias, Union
+
+from av.audio.stream import AudioStream
+from av.packet import Packet
+from av.video.stream import VideoStream
 
 MIN_STEP_NS: Final = 1_000_000
-"""Given to a picture whose timestamp does not increase: trackers count in milliseconds."""
-MAX_BACK_NS: Final = 1_000_000_000
-"""Running back farther than this is a new beginning (spliced recordings), not a slip."""
+"""Given to a picture whose time does not increase: trackers count in milliseconds."""
+MAX_BACK_NS: Final = 500_000_000
+"""Running back farther than this is a new beginning, not a slip."""
+MAX_REORDER_NS: Final = 3_000_000_000
+"""The same for packets that have a time of presentation only: pictures are stored in another order."""
 MAX_LEAP_NS: Final = 60_000_000_000
-"""Leaping farther than this is a damaged timestamp or a splice, not a slow screen recording."""
+"""Leaping farther than this, ahead of every track, is a new beginning or damage, not a pause."""
+NEAR_NS: Final = 10_000_000_000
+"""Tracks that begin anew at the same place are not farther apart."""
+MAX_OVERLAP_NS: Final = 3_000_000_000
+"""Nor does one that follows later begin earlier than that before its own last packet."""
+HELD_NS: Final = 2_000_000_000
+"""Of a track's new beginning, while the others are waited for."""
+HELD_PACKETS: Final = 2000
+LONGEST_NS: Final = 1_000_000_000
+"""A packet that claims to last longer says nothing about its end."""
+
+MediaPacket: TypeAlias = Union["Packet[VideoStream]", "Packet[AudioStream]"]
+"""PyAV's class is generic for type checkers alone."""
+
+
+@dataclass(slots=True)
+class _Track:
+    """A track's place on the common clock; all in ns."""
+
+    offset: int
+    """From its own clock to the common one."""
+    last: int | None = None
+    """Its latest time of decoding, if its packets have one."""
+    end: int | None = None
+    """When its packets so far have been shown or heard."""
 
 
 class Timeline:
-    """Repairs as little as possible: a good timestamp passes unchanged, relative to the first picture.
+    """Moves packets onto the common clock. A good stamp passes unchanged."""
+
+    def __init__(self) -> None:
+        self.jumps: list[int] = []
+        """ns, common clock: where the file's own clock began anew."""
+        self._tracks: dict[int, _Track] = {}
+        self._offset = 0
+        """Of the latest beginning."""
+        self._held: list[MediaPacket] = []
+        """In order: the packets since a jump that not all tracks have made yet."""
+        self._joined: dict[int, tuple[int, int]] = {}
+        """The tracks that have made it: their first and latest stamp there, in ns of their own clock."""
+        self._moved: set[int] = set()
+        """Those that went on by the old clock meanwhile."""
+
+    def place(self, packets: Iterable[MediaPacket]) -> Iterator[MediaPacket]:
+        """The packets, in an order that may differ around a jump between tracks, never within one."""
+        for packet in packets:
+            yield from self._take(packet)
+        yield from self._settle()
+
+    def _take(self, packet: MediaPacket) -> Iterator[MediaPacket]:
+        index, raw = packet.stream.index, _decoding_ns(packet)
+        if raw is None:
+            yield from self._hold(packet) if index in self._joined else [packet]
+            return
+        track = self._tracks.setdefault(index, _Track(self._offset))
+        if index in self._joined:
+            yield from self._after_jump(packet, track, raw)
+        elif not self._joins(track, raw) and (self._fits(track, packet, raw) or self._follows(track, raw)):
+            yield self._placed(packet, track)
+            if self._held:
+                self._moved.add(index)
+                yield from self._caught_up()
+        elif not self._held or self._joins(track, raw):
+            self._joined[index] = (raw, raw)
+            self._moved.discard(index)
+            yield from self._hold(packet)
+        else:  # a third clock
+            yield from self._settle()
+            yield from self._take(packet)
+
+    def _fits(self, track: _Track, packet: MediaPacket, raw: int) -> bool:
+        """Whether a packet continues its track by the clock so far."""
+        front = self._front()
+        if front is None:
+            return True
+        time = raw + track.offset
+        if track.end is None:
+            return abs(time - front) <= MAX_LEAP_NS
+        if packet.dts is None or track.last is None:
+            earliest = track.end - MAX_REORDER_NS
+        else:
+            earliest = track.last - MAX_BACK_NS
+        return earliest < time <= front + MAX_LEAP_NS
+
+    def _joins(self, track: _Track, raw: int) -> bool:
+        """Whether a packet is nearer to where another track has begun anew than to where the file was."""
+        nearest = min((abs(raw - last) for _, last in self._joined.values()), default=NEAR_NS)
+        front = self._front()
+        return nearest < NEAR_NS and (front is None or nearest < abs(raw + track.offset - front))
+
+    def _follows(self, track: _Track, raw: int) -> bool:
+        """Whether a packet continues its track by the clock that another track has; if so, that is taken."""
+        front, end = self._front(), track.end
+        if front is None or end is None:
+            return False
+        for other in self._tracks.values():
+            differs = other.offset != track.offset
+            if differs and end - MAX_OVERLAP_NS <= raw + other.offset <= front + NEAR_NS:
+                track.offset = other.offset
+                return True
+        return False
+
+    def _after_jump(self, packet: MediaPacket, track: _Track, raw: int) -> Iterator[MediaPacket]:
+        """A packet of a track that has made a jump: is it true, and have all made it?"""
+        index = packet.stream.index
+        first, last = self._joined[index]
+        back = MAX_BACK_NS if packet.dts is not None else MAX_REORDER_NS
+        if last - back < raw <= last + MAX_LEAP_NS:
+            self._joined[index] = (first, max(last, raw))
+            yield from self._hold(packet)
+        elif self._fits(track, packet, raw):  # it returns: its stamps were damaged meanwhile
+            yield from self._forget(index)
+            yield from self._take(packet)
+        else:
+            yield from self._settle()
+            yield from self._take(packet)
+
+    def _hold(self, packet: MediaPacket) -> Iterator[MediaPacket]:
+        """Keep a packet until all tracks have made the jump, or clearly none follows."""
+        self._held.append(packet)
+        waiting = [index for index in self._tracks if index not in self._joined and self._is_alive(index)]
+        longest = max(last - first for first, last in self._joined.values())
+        if not waiting or longest > HELD_NS or len(self._held) > HELD_PACKETS:
+            yield from self._settle()
+
+    def _is_alive(self, index: int) -> bool:
+        end, front = self._tracks[index].end, self._front()
+        return end is not None and front is not None and end > front - NEAR_NS
+
+    def _caught_up(self) -> Iterator[MediaPacket]:
+        """No jump but a pause, as another track shows, which has come near by the clock so far."""
+        for packet in self._held:
+            raw = _decoding_ns(packet)
+            if raw is not None and not self._fits(self._tracks[packet.stream.index], packet, raw):
+                return
+        yield from self._released()
+
+    def _forget(self, index: int) -> Iterator[MediaPacket]:
+        """The held packets of a track lose their damaged stamps."""
+        del self._joined[index]
+        held, self._held = self._held, []
+        for packet in held:
+            if packet.stream.index == index:
+                packet.pts = packet.dts = None
+                yield packet
+            else:
+                self._held.append(packet)
+        if not self._joined:
+            yield from self._released()
+
+    def _settle(self) -> Iterator[MediaPacket]:
+        """All tracks that made the jump go on where the file has ended so far, moved by one amount."""
+        if not self._joined:
+            return
+        ends = [
+            track.end
+            for index, track in self._tracks.items()
+            if track.end is not None and index not in self._moved
+        ]
+        front = self._front()
+        end = max(ends) if ends else front or 0
+        first: dict[int, int] = {}
+        for packet in self._held:
+            start = _shown_ns(packet)
+            if start is not None:
+                first.setdefault(packet.stream.index, start)
+        self._offset = end - min(first.values())
+        for index, track in self._tracks.items():
+            if index not in self._moved:  # nor was anything heard of those that did not join
+                self._tracks[index] = _Track(self._offset, None, track.end)
+        self.jumps.append(end)
+        yield from self._released()
+
+    def _released(self) -> Iterator[MediaPacket]:
+        held, self._held = self._held, []
+        self._joined, self._moved = {}, set()
+        for packet in held:
+            raw = _decoding_ns(packet)
+            yield packet if raw is None else self._placed(packet, self._tracks[packet.stream.index])
+
+    def _placed(self, packet: MediaPacket, track: _Track) -> MediaPacket:
+        shift = round(track.offset / _tick_ns(packet))
+        if packet.pts is not None and packet.dts is not None:
+            apart_ns = abs(packet.pts - packet.dts) * _tick_ns(packet)
+            packet.pts = None if apart_ns > NEAR_NS else packet.pts + shift
+        elif packet.pts is not None:
+            packet.pts += shift
+        if packet.dts is not None:
+            packet.dts += shift
+            track.last = _ns(packet.dts, packet)
+        start = _shown_ns(packet)
+        if start is not None:
+            lasts = round((packet.duration or 0) * _tick_ns(packet))
+            end = start + (lasts if lasts <= LONGEST_NS else 0)
+            track.end = end if track.end is None else max(track.end, end)
+        return packet
+
+    def _front(self) -> int | None:
+        """How far the file has come, by the track that has come farthest."""
+        return max((track.end for track in self._tracks.values() if track.end is not None), default=None)
+
+
+class PictureClock:
+    """Decoded pictures at strictly rising times from the first one on, by a file's clock.
 
     Args:
-        nominal_ns: the usual distance between pictures, used where a timestamp is missing.
+        start_ns: the first picture's time on the file's clock, whose time is 0.
+        nominal_ns: the usual distance between pictures, used where a stamp is missing.
     """
 
-    def __init__(self, nominal_ns: int) -> None:
+    def __init__(self, start_ns: int, nominal_ns: int) -> None:
         self.repaired = 0
-        self.jumps = 0
-        """Discontinuities: the clock was re-based and filters should reset."""
-        self._nominal_ns = max(MIN_STEP_NS, nominal_ns)
+        """Stamps that were missing or did not increase, and jumps of the file's clock."""
+        self._start_ns, self._nominal_ns = start_ns, max(MIN_STEP_NS, nominal_ns)
         self._last: int | None = None
-        self._offset: int | None = None
+        self._jumps = 0
 
-    def stamp(self, raw_ns: int | None) -> int:
-        """The time of the next picture in ns, 0 for the first, each greater than the one before."""
+    def stamp(self, file_ns: int | None, jumps: Sequence[int]) -> tuple[int, bool]:
+        """The time of the next picture in ns, and whether the file's clock began anew before it.
+
+        Args:
+            file_ns: on the file's clock, if it has a stamp.
+            jumps: of the file's clock, so far (Timeline.jumps).
+        """
         expected = 0 if self._last is None else self._last + self._nominal_ns
-        if raw_ns is None:
-            self.repaired += 1
-            time_ns = expected
-        else:
-            time_ns = self._place(raw_ns, expected)
-        self._last = time_ns
-        return time_ns
+        earliest = 0 if self._last is None else self._last + MIN_STEP_NS
+        time_ns = expected if file_ns is None else max(earliest, file_ns - self._start_ns)
+        passed = sum(jump - self._start_ns <= time_ns for jump in jumps)
+        jumped = passed > self._jumps and self._last is not None
+        self.repaired += jumped or file_ns is None or time_ns > file_ns - self._start_ns
+        self._last, self._jumps = time_ns, passed
+        return time_ns, jumped
 
-    def _place(self, raw_ns: int, expected: int) -> int:
-        if self._offset is None:
-            self._offset = expected - raw_ns
-        time_ns = raw_ns + self._offset
-        if self._last is None or self._last < time_ns <= self._last + MAX_LEAP_NS:
-            return time_ns
-        self.repaired += 1
-        if self._last - MAX_BACK_NS < time_ns <= self._last:
-            return self._last + MIN_STEP_NS
-        self.jumps += 1
-        self._offset = expected - raw_ns
-        return expected
+
+def _tick_ns(packet: MediaPacket) -> Fraction:
+    return packet.time_base * 1_000_000_000
+
+
+def _ns(stamp: int, packet: MediaPacket) -> int:
+    return round(stamp * _tick_ns(packet))
+
+
+def _decoding_ns(packet: MediaPacket) -> int | None:
+    """When it is decoded, by its own clock: that rises in every file, whatever the order of pictures."""
+    stamp = packet.dts if packet.dts is not None else packet.pts
+    return None if stamp is None else _ns(stamp, packet)
+
+
+def _shown_ns(packet: MediaPacket) -> int | None:
+    stamp = packet.pts if packet.pts is not None else packet.dts
+    return None if stamp is None else _ns(stamp, packet)

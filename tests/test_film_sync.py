@@ -1,0 +1,148 @@
+"""Pictures and sound of a film are in step, whatever the clocks of the driver's file do.
+
+The drivers flash while a tone sounds (flashes.py); a few real faces speak.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from flashes import Change, Clip, film_of, lag, look, write
+
+SECONDS = 2.4
+FAST_VP9 = {"deadline": "realtime", "cpu-used": "8"}
+IN_ORDER = {"preset": "ultrafast", "bf": "0"}
+
+
+def moved(by_s: float, from_s: float = -1e9, only: str = "") -> Change:
+    """Moves the packets from a time on, of one track or of both."""
+
+    def change(packet: av.Packet) -> bool:
+        if float(packet.dts * packet.time_base) >= from_s and packet.stream.type.startswith(only):
+            shift = round(by_s / packet.time_base)
+            packet.pts, packet.dts = packet.pts + shift, packet.dts + shift
+        return True
+
+    return change
+
+
+def joined(path: Path, *clips: Clip) -> Path:
+    """MPEG-TS files, one behind the other: each begins with the same stamps."""
+    parts = [write(path.with_suffix(f".{n}.ts"), clip) for n, clip in enumerate(clips)]
+    path.write_bytes(b"".join(part.read_bytes() for part in parts))
+    return path
+
+
+def between_key_frames(path: Path) -> Path:
+    """A recording that begins in the middle of a group of pictures: none can be decoded before the next."""
+    options = {"preset": "ultrafast", "g": "40", "sc_threshold": "0", "bf": "2"}
+    data = write(path, Clip(seconds=4, options=options)).read_bytes()
+    path.write_bytes(data[len(data) // 5 // 188 * 188 :])
+    return path
+
+
+def jittering(fps: float, seconds: float) -> list[float]:
+    """Whole milliseconds, up to 12 ms late."""
+    late = np.random.default_rng(1).random(round(fps * seconds)) * 0.012
+    return [np.floor(1000 * (n / fps + extra)) / 1000 for n, extra in enumerate(late)]
+
+
+def phone(seconds: float) -> list[float]:
+    """30 pictures a second, and 13 in the dark."""
+    times = [0.0]
+    while times[-1] < seconds:
+        times.append(times[-1] + (1 / 13 if 1 < times[-1] < 1.5 else 1 / 30))
+    return times[:-1]
+
+
+CLIP = Clip(seconds=SECONDS)
+SECOND = {"seconds": SECONDS, "begin": SECONDS}
+DRIVERS: dict[str, tuple[Callable[[Path], Path], float, float]] = {
+    # the container, how long its film is, and how fast
+    "plain.mp4": (lambda p: write(p, CLIP), SECONDS, 25),
+    "pcm.mov": (lambda p: write(p, Clip(SECONDS, sound="pcm_s16le")), SECONDS, 25),
+    "flac.mkv": (lambda p: write(p, Clip(SECONDS, sound="flac")), SECONDS, 25),
+    "vp9.webm": (
+        lambda p: write(p, Clip(SECONDS, codec="libvpx-vp9", sound="libopus", options=FAST_VP9)), SECONDS, 25,
+    ),
+    "in order.avi": (lambda p: write(p, Clip(SECONDS, sound="mp3", options=IN_ORDER)), SECONDS, 25),
+    "reordered.avi": (lambda p: write(p, Clip(SECONDS, sound="mp3")), SECONDS, 25),
+    "stream.ts": (lambda p: write(p, CLIP), SECONDS, 25),
+    "program.mpg": (
+        lambda p: write(p, Clip(SECONDS, codec="mpeg2video", sound="mp2", options={"bf": "2"})), SECONDS, 25,
+    ),
+    "flash.flv": (lambda p: write(p, Clip(SECONDS, rate=44_100)), SECONDS, 25),
+    "in fragments.mp4": (
+        lambda p: write(p, CLIP, container_options={"movflags": "frag_keyframe+empty_moov"}), SECONDS, 25,
+    ),
+    "edit list.mp4": (lambda p: write(p, CLIP, moved(0.6, only="video")), SECONDS, 25),
+    "begins between key frames.ts": (between_key_frames, 2.4, 25),
+    "wraps around.ts": (lambda p: write(p, CLIP, moved(2**33 / 90_000 - 2.6)), SECONDS, 25),
+    "hole of 97 s.mkv": (lambda p: write(p, CLIP, moved(97, 1.2)), SECONDS, 25),
+    "hole of 97 s.mp4": (lambda p: write(p, CLIP, moved(97, 1.2)), SECONDS, 25),
+    "hole of 10 s.mkv": (lambda p: write(p, CLIP, moved(10, 1.2)), SECONDS + 10, 25),
+    "camera off.mkv": (
+        lambda p: write(p, Clip(64.4, times=[n / 25 for n in (*range(30), *range(1560, 1610))])), 64.4, 25,
+    ),
+    "joined.ts": (lambda p: joined(p, CLIP, Clip(**SECOND)), 2 * SECONDS, 25),
+    "joined, other sound.ts": (
+        lambda p: joined(p, CLIP, Clip(**SECOND, rate=32_000, layout="stereo")), 2 * SECONDS, 25,
+    ),
+    "joined, other codec.ts": (lambda p: joined(p, CLIP, Clip(**SECOND, sound="mp2")), 2 * SECONDS, 25),
+    "joined, surround.ts": (
+        lambda p: joined(p, CLIP, Clip(**SECOND, sound="ac3", layout="5.1")), 2 * SECONDS, 25,
+    ),
+    "joined, other pictures.ts": (
+        lambda p: joined(p, CLIP, Clip(**SECOND, codec="mpeg2video", options={})), 2 * SECONDS, 25,
+    ),
+    "joined, no sound at first.ts": (
+        lambda p: joined(p, Clip(SECONDS, sound_to=0.3), Clip(**SECOND)), 2 * SECONDS, 25,
+    ),
+    "many pieces.ts": (
+        lambda p: joined(p, *(Clip(1.2, begin=1.2 * n, options=IN_ORDER) for n in range(4))), 4.8, 25,
+    ),
+    "late sound.mp4": (lambda p: write(p, Clip(SECONDS, sound_from=1)), SECONDS, 25),
+    "long sound.mp4": (lambda p: write(p, Clip(SECONDS, sound_to=6)), SECONDS, 25),
+    "late pictures.mkv": (
+        lambda p: write(p, Clip(SECONDS, times=[0.8 + n / 25 for n in range(40)])), 1.6, 25,
+    ),
+    "browser.webm": (
+        lambda p: write(
+            p,
+            Clip(SECONDS, times=jittering(30, SECONDS), codec="libvpx", sound="libopus", options=FAST_VP9,
+                 ticks=1000),
+            container_options={"live": "1"},
+        ),
+        SECONDS, 30,
+    ),
+    "phone.mp4": (lambda p: write(p, Clip(SECONDS, times=phone(SECONDS), ticks=90_000)), SECONDS, 30),
+}  # fmt: skip
+
+
+JUDGED = {
+    "hole of 10 s.mkv": 11.2,
+    "camera off.mkv": 62.4,
+    "joined, no sound at first.ts": SECONDS + 0.1,
+    "late sound.mp4": 1.1,
+}
+"""From where on there are pictures and sound; elsewhere they are there from the beginning."""
+APART = {"edit list.mp4": -0.6}
+"""By how many seconds the driver's own sound is later than its pictures, if it is."""
+
+
+@pytest.mark.parametrize("name", DRIVERS)
+def test_flashes_and_tones_are_at_most_a_picture_apart(tmp_path: Path, name: str):
+    make, seconds, rate = DRIVERS[name]
+    fps, frames = film_of(make(tmp_path / name), tmp_path / "film.mkv")
+    light, tone = look(tmp_path / "film.mkv", JUDGED.get(name, 0.0))
+
+    apart, alike = lag(light, tone)
+
+    assert fps == pytest.approx(rate, rel=0.1)
+    assert frames / fps == pytest.approx(seconds, abs=0.15)
+    assert apart == pytest.approx(APART.get(name, 0), abs=1 / fps)
+    assert alike > 0.8, alike
