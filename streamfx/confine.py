@@ -21,6 +21,10 @@ from streamfx.errors import UsageError
 
 LONGEST: Final = 1024
 """Characters of a path."""
+REMEDY: Final = (
+    "Allow its folder, `streamfx serve --root FOLDER` or [files] roots; links on the way are not followed"
+)
+"""Of what is refused, for whoever may start the daemon."""
 SUPPORTED: Final = os.open in os.supports_dir_fd and hasattr(os, "O_NOFOLLOW")
 """Whether this system can walk folders by their descriptors."""
 
@@ -35,9 +39,7 @@ class PathRefused(UsageError):  # noqa: N818 - leaves are named by what happened
     """A path that leads to no ordinary file beneath an allowed folder. Says no more, whatever the reason."""
 
     def __init__(self) -> None:
-        super().__init__(
-            "The path names no ordinary file in an allowed folder", "Name one there, without links in its way"
-        )
+        super().__init__("The path names no ordinary file in an allowed folder", REMEDY)
 
 
 def resolve_beneath(roots: Sequence[Path], path: str) -> Path:
@@ -109,9 +111,28 @@ def new_beneath(roots: Sequence[Path], path: str, suffix: str) -> Path:
     """
     for root, parts in _candidates(roots, path):
         with suppress(OSError), _walked(root, parts[:-1]) as folder:
-            if parts[-1].lower().endswith(suffix) and parts[-1].lower() != suffix and _is_free(folder, parts):
+            if is_free(folder, parts[-1], suffix):
                 return root.joinpath(*parts)
     raise PathRefused
+
+
+def is_free(folder: int, name: str, suffix: str) -> bool:
+    """Whether a file of that name can be made in a folder, given by its descriptor, and ends in the suffix.
+
+    Raises:
+        OSError: the name cannot be looked up.
+    """
+    if (
+        not name.lower().endswith(suffix)
+        or name.lower() == suffix
+        or not os.access(".", os.W_OK, dir_fd=folder)
+    ):
+        return False
+    try:
+        os.stat(name, dir_fd=folder, follow_symlinks=False)
+    except FileNotFoundError:
+        return True
+    return False
 
 
 def _found(roots: Sequence[Path], path: str) -> tuple[Path, tuple[str, ...]]:
@@ -178,16 +199,6 @@ def _open_file(root: Path, parts: Sequence[str]) -> int:
 def _require_file(mode: int) -> None:
     if not stat.S_ISREG(mode):
         _refuse()
-
-
-def _is_free(folder: int, parts: Sequence[str]) -> bool:
-    if not os.access(".", os.W_OK, dir_fd=folder):
-        return False
-    try:
-        os.stat(parts[-1], dir_fd=folder, follow_symlinks=False)
-    except FileNotFoundError:
-        return True
-    return False
 
 
 def _refuse() -> NoReturn:

@@ -29,6 +29,7 @@ from streamfx.errors import (
     StreamfxError,
     UsageError,
 )
+from streamfx.handed import is_handed, named, open_handed
 from streamfx.interrupts import held
 
 
@@ -117,6 +118,8 @@ def check_readable(path: Path, what: Subject = ANY_FILE) -> Path:
 
 def open_regular(path: Path, what: Subject = ANY_FILE) -> FileIO:
     """The file opened for reading, unbuffered, its `name` the resolved path. Errors as `check_readable`."""
+    if is_handed(path):
+        return _open_handed(path, what)
     if not _follows_links and SUPPORTED:
         return _open_resolved(path, what)
     resolved = check_readable(path, what)
@@ -130,6 +133,15 @@ def open_regular(path: Path, what: Subject = ANY_FILE) -> FileIO:
         file.close()
         raise
     return file
+
+
+def _open_handed(path: Path, what: Subject) -> FileIO:
+    """One that a client opened and handed to the daemon: whatever its path leads to now."""
+    try:
+        return open_handed(path)
+    except OSError as error:
+        cause = f"{what.name} {named(str(path))} is not to be had any more: {_reason(error)}"
+        raise what.missing(cause, "Name it again") from error
 
 
 def _open_resolved(path: Path, what: Subject) -> FileIO:

@@ -5,6 +5,7 @@ Imported by source/ (decoding) and sink/film.py (encoding) only.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
@@ -65,7 +66,7 @@ def demuxer(
             with `hwaccel` also that there is no such hardware.
     """
     with open_regular(path, DRIVER) as file:
-        if Path(file.name).stat().st_size == 0:
+        if os.fstat(file.fileno()).st_size == 0:
             raise SourceUnreadable(f"The video {path} is empty (0 bytes)", "Copy or download it again")
         try:
             container = av.open(

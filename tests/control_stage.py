@@ -5,15 +5,19 @@ from __future__ import annotations
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import grpc
 from fake_sessions import FakeSession, FakeSessions, devices, photo
 
+from streamfx.client import Client
+from streamfx.client.address import way
 from streamfx.control.options import ControlOptions
 from streamfx.control.server import ControlServer
+from streamfx.handed import socket_beside
+from streamfx.session.handed import HandedFiles
 from streamfx.session.settings import SessionSettings
 
 
@@ -25,6 +29,7 @@ class Stage:
         self.root.mkdir(exist_ok=True)
         self.sessions = FakeSessions()
         options = replace(options, socket=folder / "run" / "control.sock", roots=(self.root,))
+        self.sessions.files = HandedFiles(socket_beside(folder / "run" / "control.sock"))
         self.server = ControlServer(self.sessions, devices, options)
 
     @property
@@ -43,8 +48,13 @@ class Stage:
 @contextmanager
 def staged(folder: Path, options: ControlOptions | None = None) -> Iterator[Stage]:
     stage = Stage(folder, options or ControlOptions())
-    with stage.server:
+    with closing(stage.sessions.files), stage.server:
         yield stage
+
+
+def naming(socket: Path) -> Client:
+    """A client that names files, as one by TCP does, in place of handing them over."""
+    return Client(replace(way(socket, "", None, None, None), is_local=False, files=None))
 
 
 def until(condition, seconds: float = 20.0) -> None:

@@ -24,7 +24,9 @@ from streamfx.errors import (
     SettingRefused,
 )
 from streamfx.frames import Quality, Rendered
+from streamfx.handed import named
 from streamfx.realtime import Latest
+from streamfx.session.handed import HandedFiles, specs_of
 from streamfx.session.motion import MotionNumbers
 from streamfx.session.settings import REMOTE, SessionSettings, check
 from streamfx.session.status import (
@@ -124,7 +126,7 @@ class FakeRecording:
 
     def __init__(self, session: FakeSession, path: Path) -> None:
         self._session = session
-        self.path = path
+        self.path = path = Path(named(str(path)))
         self.stopped = threading.Event()
         self.trouble = ""
         path.write_bytes(b"half")
@@ -146,8 +148,16 @@ class FakeRecording:
 class FakeSession:
     """As session.session.Session. `publish` makes a picture."""
 
-    def __init__(self, id: str, settings: SessionSettings, size: tuple[int, int] | None = None) -> None:
+    def __init__(
+        self,
+        id: str,
+        settings: SessionSettings,
+        size: tuple[int, int] | None = None,
+        files: HandedFiles | None = None,
+    ) -> None:
         self.id = id
+        self.files = files or HandedFiles()
+        self.files.hold(id, specs_of(settings))
         self.settings = settings
         self.size = size or settings.output.size
         self.previews: list[Latest[Rendered]] = []
@@ -163,6 +173,7 @@ class FakeSession:
         check(settings)
         if settings.output != self.settings.output:
             raise SettingRefused("output", "it cannot be changed", "begin another session")
+        self.files.hold(self.id, specs_of(settings))
         self.settings = settings
 
     def calibrate(self):
@@ -228,6 +239,7 @@ class FakeSessions:
         self.creating = threading.Event()
         self._lock = threading.Lock()
         self.portraits = FakePortraits(set())
+        self.files = HandedFiles()
 
     def create(self, settings, id=""):
         self.creating.set()
@@ -241,7 +253,7 @@ class FakeSessions:
                 raise ResourceExists("session", id, f"There is a session {id} already", "Use another id")
             if len(self.kept) >= MOST:
                 raise LimitReached("session", id, f"There are {MOST} sessions", "Delete one")
-            self.kept[id] = FakeSession(id, settings)
+            self.kept[id] = FakeSession(id, settings, files=self.files)
             return self.kept[id]
 
     def get(self, id):
@@ -256,6 +268,7 @@ class FakeSessions:
     def delete(self, id):
         session = self.get(id)
         del self.kept[id]
+        self.files.hold(id, ())
         for latest in list(session.previews):
             latest.close()
 

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from control_stage import Stage
+from control_stage import Stage, naming
 from fake_sessions import photo
 
 from streamfx.client import AsyncClient, CallTimedOut, Client, DaemonFailed, DaemonUnreachable
@@ -47,11 +47,18 @@ def test_a_portrait_comes_is_renamed_and_goes(stage: Stage, client: Client):
     assert client.list_portraits() == []
 
 
-def test_a_photo_by_its_path(stage: Stage, client: Client):
+def test_a_photo_by_its_path(stage: Stage, client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     (stage.root / "deep").mkdir()
     (stage.root / "deep" / "me.png").write_bytes(photo())
-    assert client.create_portrait("deep/me.png").size == (60, 80)
-    assert client.create_portrait(str(stage.root / "deep" / "me.png"), id="abs").id == "abs"
+    with naming(stage.server.socket) as elsewhere:  # below the roots
+        assert elsewhere.create_portrait("deep/me.png").size == (60, 80)
+        assert elsewhere.create_portrait(str(stage.root / "deep" / "me.png"), id="abs").id == "abs"
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(stage.root))
+    (tmp_path / "mine.png").write_bytes(photo("blue"))
+    for id, own in (("mine", "mine.png"), ("home", Path("~/deep/me.png"))):
+        made = client.create_portrait(own, id=id, references=["mine.png"])
+        assert (made.size, made.references) == ((60, 80), 1)
 
 
 def test_portraits_refused(stage: Stage, client: Client, tmp_path: Path):
@@ -70,7 +77,7 @@ def test_portraits_refused(stage: Stage, client: Client, tmp_path: Path):
     with pytest.raises(SettingRefused, match="references"):
         client.create_portrait(photo(), references=[photo()] * 5)
     with pytest.raises(UsageError, match="no ordinary file in an allowed folder"):
-        client.create_portrait(str(tmp_path / "outside.png"))
+        naming(stage.server.socket).create_portrait(str(tmp_path / "outside.png"))
     with pytest.raises(ResourceBusy, match="A session shows ada"):
         client.delete_portrait("ada")
     for call in (client.get_portrait, client.delete_portrait, client.thumbnail):
@@ -141,7 +148,7 @@ def test_an_update_takes_what_its_mask_names(stage: Stage, client: Client):
     assert session.settings.framing == Framing(FramingKind.WIDE, y=0.125)
     (stage.root / "room.png").write_bytes(photo())
     image = Background(BackgroundKind.IMAGE, image=Path("room.png"))
-    client.update_session("one", SessionSettings(background=image), ["background"])
+    naming(stage.server.socket).update_session("one", SessionSettings(background=image), ["background"])
     assert session.settings.background.image == stage.root / "room.png"
     client.update_session("one", SessionSettings(), ["badge"])
     assert session.settings.background.image == stage.root / "room.png"
@@ -196,10 +203,10 @@ def test_updates_at_once_lose_nothing(stage: Stage, client: Client):
         (SessionSettings(refine="huge"), ["refine"], "refine"),
     ],
 )
-def test_an_update_refused_names_its_field(stage: Stage, client: Client, settings, fields, field):
+def test_an_update_refused_names_its_field(stage: Stage, settings, fields, field):
     before = stage.session().settings
     with pytest.raises(SettingRefused) as refused:
-        client.update_session("one", settings, fields)
+        naming(stage.server.socket).update_session("one", settings, fields)
     assert refused.value.field == field
     assert str(refused.value).count(field) == 1
     assert stage.sessions.kept["one"].settings == before
@@ -314,15 +321,15 @@ def test_the_same_by_asyncio(stage: Stage):
 
     async def use() -> None:
         async with AsyncClient.connect(stage.server.socket) as client:
-            await _portraits(client)
+            await _portraits(client, stage)
             await _sessions(client, stage)
             await _streams(client, stage)
 
     asyncio.run(use())
 
 
-async def _portraits(client: AsyncClient) -> None:
-    assert (await client.create_portrait("me.png", id="ada")).id == "ada"
+async def _portraits(client: AsyncClient, stage: Stage) -> None:
+    assert (await client.create_portrait(stage.root / "me.png", id="ada")).id == "ada"
     assert (await client.rename_portrait("ada", "Ada")).name == "Ada"
     assert await client.get_portrait("ada") == (await client.list_portraits())[0]
     assert (await client.thumbnail("ada"))[:2] == b"\xff\xd8"
@@ -354,7 +361,7 @@ async def _streams(client: AsyncClient, stage: Stage) -> None:
         yield MotionNumbers(scale=2)
 
     assert await client.drive("one", motions()) == 2
-    progress = [one async for one in client.record("one", "a.mp4", 0.2)]
+    progress = [one async for one in client.record("one", stage.root / "a.mp4", 0.2)]
     assert progress[-1].finished
     pictures = client.preview("one")
     picture = asyncio.ensure_future(anext(pictures))

@@ -13,7 +13,7 @@ import av
 import numpy as np
 import psutil
 import pytest
-from control_stage import Stage, until
+from control_stage import Stage, naming, until
 from fake_sessions import FakeSession
 
 from streamfx.client import Client, PreviewFormat
@@ -95,7 +95,7 @@ class Broadcast:
 def encoders() -> list[psutil.Process]:
     children = psutil.process_iter(["ppid", "cmdline"])
     ours = [one for one in children if one.info["ppid"] == os.getpid()]
-    return [one for one in ours if "streamfx.worker.encoder" in (one.info["cmdline"] or ())]
+    return [one for one in ours if "streamfx.worker.encoder" in " ".join(one.info["cmdline"] or ())]
 
 
 def test_a_preview_comes_as_h264_too(stage: Stage, client: Client):
@@ -220,24 +220,24 @@ def test_one_drives_at_a_time(stage: Stage, client: Client):
 
 def test_a_recording_is_complete_however_it_ends(stage: Stage, client: Client):
     session = stage.session()
-    last = list(client.record("one", "timed.mp4", 0.2))[-1]
+    last = list(client.record("one", stage.root / "timed.mp4", 0.2))[-1]
     assert (last.finished, last.frames, last.size) == (True, 7, 8)
     assert (stage.root / "timed.mp4").read_bytes() == b"complete"
-    with closing(client.record("one", "cancelled.mp4")) as progress:
+    with closing(client.record("one", stage.root / "cancelled.mp4")) as progress:
         assert not next(progress).finished
         with pytest.raises(ResourceBusy):
-            next(client.record("one", "second.mp4"))
+            next(client.record("one", stage.root / "second.mp4"))
     until(lambda: session.recording is None)
     assert (stage.root / "cancelled.mp4").read_bytes() == b"complete"
     assert not (stage.root / "second.mp4").exists()
 
 
 @pytest.mark.parametrize("path", ["timed.mkv", "../out.mp4", "/tmp/out.mp4", "", "there.mp4", "no/where.mp4"])
-def test_recordings_refused(stage: Stage, client: Client, path: str):
+def test_recordings_refused(stage: Stage, path: str):
     stage.session()
     (stage.root / "there.mp4").write_bytes(b"mine")
     with pytest.raises(SettingRefused) as refused:
-        next(client.record("one", path))
+        next(naming(stage.server.socket).record("one", path))
     assert refused.value.field == "path"
     assert (stage.root / "there.mp4").read_bytes() == b"mine"
 

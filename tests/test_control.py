@@ -210,7 +210,7 @@ def test_cancelled_streams_leave_nothing(stage: Stage, client: Client):
     for n in range(20):
         with closing(client.watch("one")) as statuses, closing(client.preview("one")):
             next(statuses)
-        with closing(client.record("one", f"{n}.mp4")) as progress:
+        with closing(client.record("one", stage.root / f"{n}.mp4")) as progress:
             next(progress)
         until(lambda: session.recording is None)
     until(lambda: not session.previews)
@@ -223,7 +223,8 @@ def test_a_client_that_dies_leaves_nothing(stage: Stage):
     program = f"""
 from streamfx.client import Client
 client = Client.connect({str(stage.server.socket)!r})
-watch = client.watch("one"); next(watch); record = client.record("one", "a.mp4"); next(record)
+watch, record = client.watch("one"), client.record("one", {str(stage.root / "a.mp4")!r})
+next(watch), next(record)
 print("on", flush=True)
 next(client.preview("one"))
 """
@@ -238,7 +239,7 @@ next(client.preview("one"))
 def test_stopping_ends_streams_and_completes_recordings(tmp_path: Path):
     with staged(tmp_path) as stage, Client.connect(stage.server.socket) as client:
         session = stage.session()
-        statuses, progress = client.watch("one", 60), client.record("one", "a.mp4")
+        statuses, progress = client.watch("one", 60), client.record("one", stage.root / "a.mp4")
         next(statuses), next(progress)
         with grpc.insecure_channel(stage.address) as channel:
             health = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())

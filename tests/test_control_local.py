@@ -26,6 +26,7 @@ from streamfx.control.options import ControlOptions
 from streamfx.control.server import ControlServer
 from streamfx.doctor.daemon import check_socket
 from streamfx.errors import ResourceBusy, UsageError
+from streamfx.handed import socket_beside
 
 LIST = "/streamfx.v1.SessionService/ListSessions"
 CHECK = "/grpc.health.v1.Health/Check"
@@ -37,7 +38,9 @@ def test_the_socket_is_the_users_alone(stage: Stage, tmp_path: Path):
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
     listening = [one for one in psutil.Process().net_connections("inet") if one.status == "LISTEN"]
     assert listening == []
+    assert stat.S_IMODE(socket_beside(path).stat().st_mode) == 0o600
     stage.server.stop()
+    stage.sessions.files.close()
     assert list(path.parent.iterdir()) == []
 
 

@@ -42,9 +42,11 @@ BROAD_ALLOWED = {
 LINUX_ONLY = {
     f"streamfx/{name}.py"
     for name in (
+        "handed",
         "sink/v4l2",
         "sink/loopback",
         "sink/loopback_camera",
+        "session/handed",
         "session/handover",
         "session/sharing",
         "source/feed",

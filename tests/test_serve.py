@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
@@ -17,16 +19,17 @@ import av
 import cv2
 import numpy as np
 import pytest
+from control_stage import naming
 from live_stage import Watcher, children_of, paint_canary, receive_ring, sings, until
 from media import read_video, write_pictures
 from scenes import face_clip, photo, store
 
 from streamfx.client import Client, PreviewFormat
 from streamfx.daemon.config import DaemonConfig, parse_config
-from streamfx.errors import OutputError, PhotoUnsuitable, ResourceBusy, StreamfxError
+from streamfx.errors import OutputError, PhotoUnsuitable, ResourceBusy, SettingRefused, StreamfxError
 from streamfx.frames import Quality
 from streamfx.session.motion import MotionNumbers
-from streamfx.session.settings import Output, SessionSettings
+from streamfx.session.settings import Background, BackgroundKind, Output, SessionSettings
 from streamfx.session.status import State
 
 ROOT = Path(__file__).parents[1]
@@ -198,16 +201,47 @@ def test_the_settings_shown_are_the_defaults():
     assert everything.control.listen
 
 
-def test_files_outside_the_roots_stay_outside(short_folder: Path, clip: Path):
-    with daemon(short_folder) as _, Client.connect(socket_of(short_folder)) as client:
-        for source in (str(clip), "/etc/passwd", "../../etc/passwd"):
-            with pytest.raises(StreamfxError):
-                client.create_session(SessionSettings(OUTPUT, source))
-        until(client.list_sessions)
-        session = client.list_sessions()[0].id
-        with pytest.raises((OutputError, StreamfxError)):
-            list(client.record(session, str(short_folder / "film.mp4"), 1.0))
-        assert not (short_folder / "film.mp4").exists()
+def test_files_outside_the_roots_are_handed_over_or_stay_outside(short_folder: Path, clip: Path):
+    """With no root, what drives, the background and a film go by descriptors, also past a worker's death."""
+    own = short_folder / "own"
+    own.mkdir()
+    film, room, path = own / "film.mp4", own / "room.png", socket_of(short_folder)
+    shutil.copyfile(clip, film)
+    cv2.imwrite(str(room), np.full((240, 320, 3), (0, 200, 0), np.uint8))
+    with daemon(short_folder) as _, Client.connect(path) as client, naming(path) as elsewhere:
+        for source in (str(film), "/etc/passwd", "../../etc/passwd"):
+            with pytest.raises(SettingRefused, match=r"--root FOLDER"):
+                elsewhere.create_session(SessionSettings(OUTPUT, source))
+        with pytest.raises(SettingRefused, match=r"--root FOLDER"):
+            next(elsewhere.record(client.list_sessions()[0].id, str(own / "call.mp4"), 1.0))
+        assert not (own / "call.mp4").exists()
+        client.create_portrait(photo(), id="astro")
+        behind = Background(BackgroundKind.IMAGE, image=room)
+        session = client.create_session(
+            SessionSettings(OUTPUT, str(film), portraits=("astro",), background=behind), "handed"
+        )
+        assert (session.settings.source, session.settings.background.image) == (str(film), room)
+        film.unlink()  # the file is open; its name does not matter
+        room.unlink()
+
+        def is_driven() -> bool:
+            status = client.get_session("handed").status
+            return status.state is State.LIVE and status.source.name == "film.mp4"
+
+        until(is_driven, 60)
+        before = client.get_session("handed").status.worker_pid
+        os.kill(before, signal.SIGKILL)
+        until(lambda: client.get_session("handed").status.worker_pid not in (0, before), 60)
+        until(is_driven, 60)
+        progress = list(client.record("handed", own / "call.mp4", 1.0))[-1]
+        assert (progress.finished, progress.trouble) == (True, "")
+        corner = read_video(own / "call.mp4")[-1][:20, :20].reshape(-1, 3).mean(0)
+        assert np.abs(corner - (0, 200, 0)).max() < 12, "the background is the picture"
+        with pytest.raises(OutputError, match="overwrites nothing"):
+            next(client.record("handed", own / "call.mp4", 1.0))
+        changed = client.update_session("handed", replace(session.settings, mirror=True), ["*"])
+        assert (changed.settings.mirror, changed.settings.source) == (True, str(film))
+        client.delete_session("handed")
 
 
 def test_told_to_stop_at_any_moment_it_leaves_nothing(short_folder: Path):

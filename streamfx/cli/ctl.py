@@ -149,6 +149,9 @@ def _add_settings(actions: Subparsers) -> None:
     gains = _leaf(actions, "gains", ctl_actions.gains, "how strongly the driver is followed (1: faithful)")
     for name in ("head", "expression", "gaze"):
         gains.add_argument(f"--{name}", type=options.gain, metavar="N", help="0 to 1.5")
+    source = _leaf(actions, "source", ctl_actions.source, "be driven by something else")
+    what = "auto, none, remote, demo, a camera, feed:NAME, a video or a motion template of yours"
+    source.add_argument("what", metavar="WHAT", help=what)
     background = _leaf(actions, "background", ctl_actions.background, "what is seen behind the person")
     background.add_argument("what", metavar="WHAT", help=options.BACKGROUNDS)
     what = "after the words colour (or color) and image: which one"
@@ -176,7 +179,7 @@ def _add_streams(actions: Subparsers) -> None:
     preview.add_argument("--terminal", action="store_true", help="show it here, in half blocks of colour")
     preview.add_argument("--duration", type=options.seconds, metavar="SECONDS", help="where to end")
     record = _leaf(actions, "record", ctl_streams.record, "record what a session shows; Ctrl-C ends it")
-    record.add_argument("file", metavar="FILE", help="to be made on the daemon's machine: .mp4")
+    record.add_argument("file", metavar="FILE", help=".mp4, to be made; by HOST:PORT on the daemon's machine")
     record.add_argument("--duration", type=options.seconds, metavar="SECONDS", help="where to end")
 
 

@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING, Final
 from streamfx.cli import ctl_show, options
 from streamfx.cli.show import print_json
 from streamfx.errors import ResourceMissing, UsageError
-from streamfx.feeds import is_feed
-from streamfx.files import PHOTO, read_bytes
 from streamfx.framings import FramingKind
 from streamfx.notation import colour
 from streamfx.session.settings import (
@@ -29,8 +27,6 @@ if TYPE_CHECKING:
 
 _KINDS: Final = dict.fromkeys(("colour", "color"), "a colour, as green or '#00b140'") | {"image": "a file"}
 """Words for backgrounds that another word follows, and what that is."""
-_LARGEST_PHOTO: Final = 20_000_000
-"""bytes: what a daemon takes."""
 
 
 def session_id(client: Client, arguments: argparse.Namespace) -> str:
@@ -58,20 +54,12 @@ def _is_shown(session: Session) -> tuple[bool, bool, bool]:
     return bool(status.camera.readers), status.ring_readers > 0, bool(status.camera.device)
 
 
-def named_file(arguments: argparse.Namespace, name: str) -> str:
-    """A file's path for the daemon: a daemon on this machine stands in another folder."""
-    here = arguments.address is None or arguments.address.startswith(("/", "unix:"))
-    return str(Path.cwd() / name) if here else name
-
-
 # -- portraits -----------------------------------------------------------------------------------------------
 
 
 def add_portrait(client: Client, arguments: argparse.Namespace) -> None:
     """Send a photo's bytes."""
-    photo, *references = (
-        read_bytes(file, _LARGEST_PHOTO, PHOTO) for file in (arguments.photo, *arguments.reference)
-    )
+    photo, references = arguments.photo, arguments.reference
     name = arguments.name or (arguments.photo.stem if arguments.photo.stem.isprintable() else "")
     made = client.create_portrait(photo, name=name[:80], id=arguments.id, references=references)
     if arguments.json:
@@ -149,12 +137,9 @@ def show_session(client: Client, arguments: argparse.Namespace) -> None:
 
 def create_session(client: Client, arguments: argparse.Namespace) -> None:
     """Begin one."""
-    source = arguments.source
-    if not is_feed(source) and Path(source).is_file():
-        source = named_file(arguments, source)
     settings = SessionSettings(
         output=Output(arguments.camera, arguments.size, arguments.fps),
-        source=source,
+        source=arguments.source,
         portraits=tuple(arguments.portrait),
         framing=options.framing(arguments),
         on_demand=arguments.on_demand,
@@ -239,9 +224,15 @@ def background(client: Client, arguments: argparse.Namespace) -> None:
     else:
         chosen = background_named(what)
     if chosen.image is not None:
-        chosen = replace(chosen, image=Path(named_file(arguments, value or what)))
+        chosen = replace(chosen, image=Path(value or what))  # as it was typed: it may be elsewhere
     text = f"background is {chosen.colour if chosen.kind is BackgroundKind.COLOUR else chosen.kind}"
     _change(client, arguments, SessionSettings(background=chosen), ["background"], text)
+
+
+def source(client: Client, arguments: argparse.Namespace) -> None:
+    """What drives: a camera, a feed, a file, or a word."""
+    settings = SessionSettings(source=arguments.what)
+    _change(client, arguments, settings, ["source"], f"it is driven by {arguments.what}")
 
 
 def framing(client: Client, arguments: argparse.Namespace) -> None:

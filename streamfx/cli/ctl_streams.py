@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from streamfx.cli import ctl_show
-from streamfx.cli.ctl_actions import named_file, session_id
+from streamfx.cli.ctl_actions import session_id
 from streamfx.cli.show import print_json
 from streamfx.errors import OutputError, ResourceUnready, UsageError
 from streamfx.files import atomic_output
@@ -67,7 +67,7 @@ def record(client: Client, arguments: argparse.Namespace) -> None:
     """Until the time is over, or Ctrl-C: the file is complete either way."""
     if Path(arguments.file).suffix.lower() not in _RECORDED:
         raise UsageError(f"{arguments.file} is no film", f"Use {', '.join(_RECORDED)}")
-    id, path = session_id(client, arguments), named_file(arguments, arguments.file)
+    id, path = session_id(client, arguments), arguments.file
     latest: list[Progress] = []
     # Ctrl-C is the way to end a recording without a duration.
     with closing(client.record(id, path, arguments.duration or 0.0)) as steps, until_ctrl_c():

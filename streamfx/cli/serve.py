@@ -43,7 +43,7 @@ def add_parser(subparsers: Subparsers) -> None:
         action="append",
         default=[],
         metavar="FOLDER",
-        help="clients may name files in it",
+        help="clients that hand over no files (by TCP) may name those in it",
     )
     add("--make-token", type=Path, metavar="FILE", help="write a new token, and end")
     add("--unit", action="store_true", help="print a systemd user unit, and end")

@@ -9,6 +9,7 @@ from typing import Final
 
 import grpc
 
+from streamfx import handed
 from streamfx.client.errors import DaemonUnreachable
 from streamfx.control.address import default_socket, has_sockets, read_pointer
 from streamfx.errors import UsageError
@@ -33,6 +34,10 @@ class Way:
     """None on a UNIX socket."""
     metadata: tuple[tuple[str, str], ...]
     """Sent with every call."""
+    is_local: bool = False
+    """Whether it is to a daemon of this user on this machine."""
+    files: Path | None = None
+    """The socket at which that daemon takes files (streamfx/handed.py); None for none."""
 
 
 def way(
@@ -74,10 +79,11 @@ def _local(path: Path) -> Way:
     pointer = read_pointer(path)
     if pointer is not None:
         local = grpc.local_channel_credentials(grpc.LocalConnectionType.LOCAL_TCP)
-        return Way(f"127.0.0.1:{pointer.port}", local, _bearer(pointer.token))
+        return Way(f"127.0.0.1:{pointer.port}", local, _bearer(pointer.token), is_local=True)
     if not has_sockets():
         raise DaemonUnreachable(f"No daemon runs: there is no {path}", "Start it: streamfx serve")
-    return Way(f"unix:{path}", None, ())
+    files = handed.socket_beside(path) if handed.is_possible() else None
+    return Way(f"unix:{path}", None, (), is_local=True, files=files)
 
 
 def _bearer(token: str) -> tuple[tuple[str, str], ...]:

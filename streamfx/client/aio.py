@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Sequence
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,6 +16,7 @@ from streamfx.client import calls
 from streamfx.client.address import OPTIONS, Way, way
 from streamfx.client.calls import Call, Page, Portrait, Preview, Progress, Session
 from streamfx.client.errors import from_call
+from streamfx.client.files import OwnFiles
 from streamfx.client.sync import PHOTO_TIMEOUT_S, TIMEOUT_S
 from streamfx.control.ports import DeviceInfo, PreviewFormat
 from streamfx.session.motion import MotionNumbers
@@ -77,10 +80,17 @@ class AsyncClient:
     # -- portraits -------------------------------------------------------------------------------------------
 
     async def create_portrait(
-        self, photo: bytes | str, *, name: str = "", id: str = "", references: Sequence[bytes | str] = ()
+        self,
+        photo: bytes | str | Path,
+        *,
+        name: str = "",
+        id: str = "",
+        references: Sequence[bytes | str | Path] = (),
     ) -> Portrait:
-        """Add a photo: its bytes, or (str) its path on the daemon's machine."""
-        return await self._unary(calls.create_portrait(photo, name, id, references), PHOTO_TIMEOUT_S)
+        """Add a photo: its bytes, or a file of yours. By TCP a `str` is a path on the daemon's machine."""
+        with self._own_files() as files:
+            sent = [await asyncio.to_thread(files.photo, one) for one in (photo, *references)]
+        return await self._unary(calls.create_portrait(sent[0], name, id, sent[1:]), PHOTO_TIMEOUT_S)
 
     async def get_portrait(self, id: str) -> Portrait:
         """One portrait."""
@@ -105,8 +115,11 @@ class AsyncClient:
     # -- sessions --------------------------------------------------------------------------------------------
 
     async def create_session(self, settings: SessionSettings, id: str = "") -> Session:
-        """Begin a session."""
-        return await self._unary(calls.create_session(settings, id))
+        """Begin a session. Files in the settings are yours, from `~` or relative to where you are: they are
+        opened here and handed over. By TCP they are the daemon's, below its roots."""
+        with self._own_files() as files:
+            handed = await asyncio.to_thread(files.settings, settings)
+            return await self._unary(calls.create_session(handed, id))
 
     async def get_session(self, id: str) -> Session:
         """One session."""
@@ -117,8 +130,14 @@ class AsyncClient:
         return await self._all(calls.list_sessions)
 
     async def update_session(self, id: str, settings: SessionSettings, fields: Sequence[str]) -> Session:
-        """Change settings named as `mirror`, `gains`, `gains.head` or `*` to what they are in `settings`."""
-        return await self._unary(calls.update_session(id, settings, fields))
+        """Change settings named as `mirror`, `gains`, `gains.head` or `*` to what they are in `settings`.
+
+        Files are handed over as by `create_session`; with `*` only those that the session does not have yet.
+        """
+        before = (await self.get_session(id)).settings if not fields or "*" in fields else None
+        with self._own_files() as files:
+            handed = await asyncio.to_thread(files.settings, settings, fields, before)
+            return await self._unary(calls.update_session(id, handed, fields))
 
     async def delete_session(self, id: str) -> None:
         """End a session."""
@@ -162,9 +181,14 @@ class AsyncClient:
         """A session's pictures; what is not taken in time is dropped."""
         return self._stream(calls.preview(id, max_fps, max_side, quality, format))
 
-    def record(self, id: str, path: str, duration_s: float = 0.0) -> AsyncGenerator[Progress]:
-        """Record into an MP4 on the daemon's machine, for a time or until the generator is closed."""
-        return self._stream(calls.record(id, path, duration_s))
+    async def record(self, id: str, path: str | Path, duration_s: float = 0.0) -> AsyncGenerator[Progress]:
+        """Record into a new MP4 of yours, for a time or until the generator is closed. By TCP it lies on the
+        daemon's machine, below its roots."""
+        with self._own_files() as files:
+            film = await asyncio.to_thread(files.new_file, path)
+            async with aclosing(self._stream(calls.record(id, film, duration_s))) as steps:
+                async for step in steps:
+                    yield step
 
     async def drive(self, id: str, motions: AsyncIterable[MotionNumbers]) -> int:
         """Drive a session whose source is `remote`, in the iterable's pace; the number of motions taken."""
@@ -176,6 +200,9 @@ class AsyncClient:
                 yield calls.drive_request(id, motion)
 
         return call.read(await self._raising(stub(requests(), metadata=self._way.metadata)))
+
+    def _own_files(self) -> OwnFiles:
+        return OwnFiles(self._way.is_local, self._way.files)
 
     async def _unary(self, call: Call[T], timeout_s: float | None = None) -> T:
         stub = self._channel.unary_unary(call.path, _serialised, call.response.FromString)

@@ -13,6 +13,7 @@ from streamfx.client import calls
 from streamfx.client.address import OPTIONS, Way, way
 from streamfx.client.calls import Call, Portrait, Preview, Progress, Session
 from streamfx.client.errors import from_call
+from streamfx.client.files import OwnFiles
 from streamfx.control.ports import DeviceInfo, PreviewFormat
 from streamfx.session.motion import MotionNumbers
 from streamfx.session.settings import SessionSettings
@@ -79,10 +80,17 @@ class Client:
     # -- portraits -------------------------------------------------------------------------------------------
 
     def create_portrait(
-        self, photo: bytes | str, *, name: str = "", id: str = "", references: Sequence[bytes | str] = ()
+        self,
+        photo: bytes | str | Path,
+        *,
+        name: str = "",
+        id: str = "",
+        references: Sequence[bytes | str | Path] = (),
     ) -> Portrait:
-        """Add a photo: its bytes, or (str) its path on the daemon's machine."""
-        return self._unary(calls.create_portrait(photo, name, id, references), PHOTO_TIMEOUT_S)
+        """Add a photo: its bytes, or a file of yours. By TCP a `str` is a path on the daemon's machine."""
+        with self._own_files() as files:
+            sent = [files.photo(one) for one in (photo, *references)]
+        return self._unary(calls.create_portrait(sent[0], name, id, sent[1:]), PHOTO_TIMEOUT_S)
 
     def get_portrait(self, id: str) -> Portrait:
         """One portrait."""
@@ -107,8 +115,10 @@ class Client:
     # -- sessions --------------------------------------------------------------------------------------------
 
     def create_session(self, settings: SessionSettings, id: str = "") -> Session:
-        """Begin a session."""
-        return self._unary(calls.create_session(settings, id))
+        """Begin a session. Files in the settings are yours, from `~` or relative to where you are: they are
+        opened here and handed over. By TCP they are the daemon's, below its roots."""
+        with self._own_files() as files:
+            return self._unary(calls.create_session(files.settings(settings), id))
 
     def get_session(self, id: str) -> Session:
         """One session."""
@@ -119,8 +129,13 @@ class Client:
         return list(calls.pages(lambda token: self._unary(calls.list_sessions(token))))
 
     def update_session(self, id: str, settings: SessionSettings, fields: Sequence[str]) -> Session:
-        """Change settings named as `mirror`, `gains`, `gains.head` or `*` to what they are in `settings`."""
-        return self._unary(calls.update_session(id, settings, fields))
+        """Change settings named as `mirror`, `gains`, `gains.head` or `*` to what they are in `settings`.
+
+        Files are handed over as by `create_session`; with `*` only those that the session does not have yet.
+        """
+        before = self.get_session(id).settings if not fields or "*" in fields else None
+        with self._own_files() as files:
+            return self._unary(calls.update_session(id, files.settings(settings, fields, before), fields))
 
     def delete_session(self, id: str) -> None:
         """End a session."""
@@ -164,9 +179,11 @@ class Client:
         """A session's pictures; what is not taken in time is dropped."""
         return self._stream(calls.preview(id, max_fps, max_side, quality, format))
 
-    def record(self, id: str, path: str, duration_s: float = 0.0) -> Generator[Progress]:
-        """Record into an MP4 on the daemon's machine, for a time or until the generator is closed."""
-        return self._stream(calls.record(id, path, duration_s))
+    def record(self, id: str, path: str | Path, duration_s: float = 0.0) -> Generator[Progress]:
+        """Record into a new MP4 of yours, for a time or until the generator is closed. By TCP it lies on the
+        daemon's machine, below its roots."""
+        with self._own_files() as files:
+            yield from self._stream(calls.record(id, files.new_file(path), duration_s))
 
     def drive(self, id: str, motions: Iterable[MotionNumbers]) -> int:
         """Drive a session whose source is `remote`, in the iterable's pace; the number of motions taken."""
@@ -174,6 +191,9 @@ class Client:
         stub = self._channel.stream_unary(call.path, _serialised, call.response.FromString)
         requests = (calls.drive_request(id, motion) for motion in motions)
         return call.read(self._raising(lambda: stub(requests, metadata=self._way.metadata)))
+
+    def _own_files(self) -> OwnFiles:
+        return OwnFiles(self._way.is_local, self._way.files)
 
     def _unary(self, call: Call[T], timeout_s: float | None = None) -> T:
         stub = self._channel.unary_unary(call.path, _serialised, call.response.FromString)

@@ -22,8 +22,8 @@ from streamfx.errors import ResourceBusy, UsageError
 from streamfx.files import atomic_output
 
 NAME: Final = "control.sock"
-_LONGEST: Final = 107
-"""Bytes of a socket's path that the system takes."""
+_LONGEST: Final = 101
+"""Bytes of a socket's path: the system takes 107, and another one lies beside it (streamfx/handed.py)."""
 _CONNECT_S: Final = 1.0
 _LONGEST_POINTER: Final = 4096
 _PORTS: Final = 1 << 16

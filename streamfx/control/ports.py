@@ -10,6 +10,7 @@ from typing import Protocol
 
 from streamfx.frames import Rendered
 from streamfx.realtime import Latest
+from streamfx.session.handed import HandedFiles
 from streamfx.session.motion import MotionNumbers
 from streamfx.session.settings import SessionSettings
 from streamfx.session.status import SessionStatus
@@ -116,6 +117,8 @@ class Sessions(Protocol):
 
     @property
     def portraits(self) -> Portraits: ...
+    @property
+    def files(self) -> HandedFiles: ...
     def create(self, settings: SessionSettings, id: str = "") -> Session: ...
     def get(self, id: str) -> Session: ...
     def list(self) -> Sequence[Session]: ...

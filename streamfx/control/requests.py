@@ -6,13 +6,16 @@ import base64
 import binascii
 import re
 from collections.abc import Sequence
-from dataclasses import replace
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, TypeVar
 
-from streamfx.confine import LONGEST, PathRefused, new_beneath, resolve_beneath
+from streamfx.confine import LONGEST, PathRefused, is_free, new_beneath, resolve_beneath
 from streamfx.errors import SettingRefused
 from streamfx.feeds import is_feed
+from streamfx.handed import token_of
+from streamfx.session.handed import HandedFiles
 from streamfx.session.settings import (
     AUTO,
     DEMO,
@@ -75,8 +78,16 @@ def page(items: Sequence[T], size: int, token: str) -> tuple[Sequence[T], str]:
     return items[start:end], more
 
 
-def confined(settings: SessionSettings, roots: Sequence[Path]) -> SessionSettings:
-    """The settings, checked, with the files in them resolved beneath the allowed folders.
+@dataclass(frozen=True, slots=True)
+class Files:
+    """Those that clients may name: below folders, or handed over."""
+
+    roots: Sequence[Path]
+    handed: HandedFiles
+
+
+def confined(settings: SessionSettings, files: Files) -> SessionSettings:
+    """The settings, checked, with the files in them resolved beneath the allowed folders, or handed over.
 
     Raises:
         SettingRefused: a setting makes no sense, or names a file or device that may not be opened.
@@ -87,20 +98,28 @@ def confined(settings: SessionSettings, roots: Sequence[Path]) -> SessionSetting
     _check_camera(settings.output.camera)
     background = settings.background
     if background.kind is BackgroundKind.IMAGE:
-        found = _existing("background.image", str(background.image), roots)
+        found = _existing("background.image", str(background.image), files)
         background = replace(background, image=found)
     elif background.image is not None:  # unused: it is not looked at, and not kept
         background = replace(background, image=None)
-    return replace(settings, source=_source(settings.source, roots), background=background)
+    return replace(settings, source=_source(settings.source, files), background=background)
 
 
-def new_file(field: str, path: str, suffix: str, roots: Sequence[Path]) -> Path:
+def new_file(field: str, path: str, suffix: str, files: Files) -> Path:
     """Where a file can be made. Raises SettingRefused."""
+    if token_of(path) is not None:
+        folder = files.handed.require(field, path, folder=True)
+        with suppress(OSError):
+            if is_free(folder, path.rpartition("/")[2], suffix):
+                return Path(path)
+        raise SettingRefused(
+            field, "it exists, or cannot be written there", f"name a new file that ends in {suffix}"
+        )
     try:
-        return new_beneath(roots, path, suffix)
+        return new_beneath(files.roots, path, suffix)
     except PathRefused as error:
-        why = "it names no new file in an allowed folder"
-        raise SettingRefused(field, why, f"name one there that ends in {suffix}") from error
+        why = f"it names no new file that ends in {suffix} in an allowed folder"
+        raise SettingRefused(field, why, error.remedy) from error
 
 
 def _start(token: str) -> int:
@@ -113,10 +132,10 @@ def _start(token: str) -> int:
     return int(match[1])
 
 
-def _source(source: str, roots: Sequence[Path]) -> str:
+def _source(source: str, files: Files) -> str:
     if source in _SOURCES or _CAMERA_SPEC.fullmatch(source) or is_feed(source):
         return source
-    return str(_existing("source", source, roots))
+    return str(_existing("source", source, files))
 
 
 def _check_camera(camera: str) -> None:
@@ -126,11 +145,13 @@ def _check_camera(camera: str) -> None:
         )
 
 
-def _existing(field: str, path: str, roots: Sequence[Path]) -> Path:
+def _existing(field: str, path: str, files: Files) -> Path:
     if len(path) > LONGEST:
         raise SettingRefused(field, f"it has {len(path)} characters", f"use at most {LONGEST}")
+    if token_of(path) is not None:
+        files.handed.require(field, path)
+        return Path(path)
     try:
-        return resolve_beneath(roots, path)
+        return resolve_beneath(files.roots, path)
     except PathRefused as error:
-        why = "it names no ordinary file in an allowed folder"
-        raise SettingRefused(field, why, "name one there, without links in its way") from error
+        raise SettingRefused(field, "it names no ordinary file in an allowed folder", error.remedy) from error

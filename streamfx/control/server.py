@@ -21,6 +21,7 @@ from streamfx.control.devices import DeviceService
 from streamfx.control.options import ControlOptions, resolve
 from streamfx.control.portraits import PortraitService
 from streamfx.control.ports import Devices, Sessions
+from streamfx.control.requests import Files
 from streamfx.control.sessions import SessionService
 from streamfx.control.standard import HEALTH, REFLECTION, HealthService, ReflectionService
 from streamfx.control.streams import Closing, Streams
@@ -126,6 +127,7 @@ class ControlServer:
             for server in servers:
                 await server.start()
             place.opened()
+            self._sessions.files.listen()
             self._ready.set()
             await self._stopping.wait()
             services.say_goodbye()
@@ -153,7 +155,7 @@ class _Services:
         roots: Sequence[Path] = options.roots
         self._served = (
             PortraitService(sessions.portraits, roots, self._limits, self._work),
-            SessionService(sessions, self._streams, roots, self._work),
+            SessionService(sessions, self._streams, Files(roots, sessions.files), self._work),
             DeviceService(devices, self._work),
             self._health,
             ReflectionService(_NAMES),

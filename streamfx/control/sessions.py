@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Final
 
 from streamfx.control import requests
 from streamfx.control.messages import merged, settings_message, status_message
 from streamfx.control.ports import Recording, Session, Sessions
+from streamfx.control.requests import Files
 from streamfx.control.streams import Streams
 from streamfx.control.v1 import session_pb2
 from streamfx.control.v1 import session_service_pb2 as api
 from streamfx.control.work import Work
 from streamfx.errors import SettingRefused
+from streamfx.session.handed import as_named
 from streamfx.session.settings import SessionSettings
 
 Change = Callable[[SessionSettings], SessionSettings]
@@ -26,10 +27,10 @@ RECORDING: Final = ".mp4"
 class SessionService:
     """The methods, as binding.handler calls them."""
 
-    def __init__(self, sessions: Sessions, streams: Streams, roots: Sequence[Path], work: Work) -> None:
+    def __init__(self, sessions: Sessions, streams: Streams, files: Files, work: Work) -> None:
         self._sessions = sessions
         self._streams = streams
-        self._roots = roots
+        self._files = files
         self._work = work
         self._locks: dict[str, threading.Lock] = {}
 
@@ -39,7 +40,7 @@ class SessionService:
         asked = merged(SessionSettings(), request.settings, ())
 
         def create() -> Session:
-            return self._sessions.create(requests.confined(asked, self._roots), id)
+            return self._sessions.create(requests.confined(asked, self._files), id)
 
         session = await self._work.do(create, undo=lambda made: self._sessions.delete(made.id))
         return api.CreateSessionResponse(session=await self._work.do(lambda: _message(session)))
@@ -116,7 +117,7 @@ class SessionService:
         id = requests.identifier("session_id", request.session_id)
 
         def start() -> Recording:
-            path = requests.new_file("path", request.path, RECORDING, self._roots)
+            path = requests.new_file("path", request.path, RECORDING, self._files)
             return self._sessions.get(id).record(path)
 
         return self._streams.record(start, request.duration_s)
@@ -131,17 +132,19 @@ class SessionService:
         with self._locks.setdefault(id, threading.Lock()):
             before = session.settings
             after = change(before)
-            session.update(_confined_anew(before, after, self._roots))
+            session.update(_confined_anew(before, after, self._files))
         return _message(session)
 
 
-def _confined_anew(before: SessionSettings, after: SessionSettings, roots: Sequence[Path]) -> SessionSettings:
-    """Settings checked; what the session was begun with by the daemon itself may lie anywhere."""
-    held = replace(after, source="none") if after.source == before.source else after
-    same_background = after.background == before.background
+def _confined_anew(before: SessionSettings, after: SessionSettings, files: Files) -> SessionSettings:
+    """Settings checked; what the session has already may lie anywhere, and is named as clients see it."""
+    seen = as_named(before)
+    same_source = after.source in (before.source, seen.source)
+    held = replace(after, source="none") if same_source else after
+    same_background = after.background in (before.background, seen.background)
     held = replace(held, background=SessionSettings().background) if same_background else held
-    checked = requests.confined(held, roots)
-    source = before.source if after.source == before.source else checked.source
+    checked = requests.confined(held, files)
+    source = before.source if same_source else checked.source
     background = before.background if same_background else checked.background
     return replace(checked, source=source, background=background)
 
@@ -168,5 +171,5 @@ def _selected(settings: SessionSettings, request: api.SelectPortraitRequest) -> 
 
 
 def _message(session: Session) -> session_pb2.Session:
-    status, settings = status_message(session.status()), settings_message(session.settings)
+    status, settings = status_message(session.status()), settings_message(as_named(session.settings))
     return session_pb2.Session(id=session.id, settings=settings, status=status)

@@ -15,12 +15,15 @@ from types import TracebackType
 from typing import Final, Self
 
 from streamfx import config, locks, priority
+from streamfx.control.address import default_socket
 from streamfx.control.options import ControlOptions
 from streamfx.control.server import ControlServer
 from streamfx.daemon.devices import list_devices
 from streamfx.daemon.metrics import Metrics
 from streamfx.errors import OutputError, ResourceBusy
+from streamfx.handed import socket_beside
 from streamfx.interrupts import held
+from streamfx.session.handed import HandedFiles
 from streamfx.session.portraits import Portraits
 from streamfx.session.sessions import Sessions
 from streamfx.session.settings import Output
@@ -102,11 +105,14 @@ class Daemon:
             _make_private(options.runtime)
             stack.callback(os.close, _locked(options.runtime / _LOCK))
             self.portraits = Portraits(options.data / "portraits", options.size)
+            files = HandedFiles(socket_beside(options.control.socket or default_socket()))
+            stack.callback(files.close)
             self.sessions = Sessions(
                 self.portraits,
                 most=options.most_sessions,
                 runtime=options.runtime,
                 priority=options.priority,
+                files=files,
             )
             stack.callback(self.sessions.close)
             self.control = ControlServer(

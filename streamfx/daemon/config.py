@@ -33,7 +33,7 @@ read_token_file = "..."        of another token, which may only look
 client_ca = "..."              clients must show a certificate of this authority
 
 [files]
-roots = ["~/Pictures"]         folders from which clients may name files
+roots = ["~/Pictures"]         folders in which clients by TCP may name files
 
 [metrics]
 address = "127.0.0.1:9464"     OpenMetrics; off by default

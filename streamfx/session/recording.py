@@ -12,6 +12,7 @@ from typing import Any, Final
 from streamfx import errors
 from streamfx.children import own, start_with
 from streamfx.errors import OutputError, StreamfxError
+from streamfx.handed import named
 
 _BEGIN_S: Final = 20.0
 _FINISH_S: Final = 20.0
@@ -21,12 +22,13 @@ _FINISH_S: Final = 20.0
 class Recording:
     """From its making to `stop`. Any thread may call."""
 
-    def __init__(self, path: Path, ring: int) -> None:
+    def __init__(self, path: Path, ring: int, files: Path | None = None) -> None:
         """Begin, and wait until the file is open.
 
         Args:
-            path: of the film; its folder exists.
+            path: of the film; its folder exists, or was handed over (streamfx/handed.py).
             ring: descriptor of the published pictures.
+            files: socket at which a folder that was handed over is fetched.
 
         Raises:
             OutputError: the file cannot be written, or no process can be started.
@@ -41,7 +43,8 @@ class Recording:
         self._thread = threading.Thread(target=self._listen, name="streamfx-recording", daemon=True)
         self._thread.start()
         with suppress(OSError):
-            self._process.stdin.write(json.dumps({"path": str(path), "ring": number}).encode() + b"\n")
+            task = {"path": str(path), "ring": number, "files": str(files or "")}
+            self._process.stdin.write(json.dumps(task).encode() + b"\n")
             self._process.stdin.flush()
         if not self._begun.wait(_BEGIN_S):
             self._process.kill()
@@ -75,7 +78,7 @@ class Recording:
 
     def _failure(self) -> StreamfxError:
         kind = getattr(errors, str(self._facts.get("error", "")), OutputError)
-        cause = self._facts.get("cause") or f"{self.path} could not be begun"
+        cause = self._facts.get("cause") or f"{named(str(self.path))} could not be begun"
         failure: StreamfxError = kind(cause, self._facts.get("remedy", ""))
         return failure
 

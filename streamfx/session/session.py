@@ -11,8 +11,10 @@ from typing import Final
 
 from streamfx.errors import ResourceBusy, ResourceUnready, SettingRefused
 from streamfx.frames import Quality, Rendered
+from streamfx.handed import named
 from streamfx.realtime import Latest
 from streamfx.session import process
+from streamfx.session.handed import HandedFiles, specs_of
 from streamfx.session.handover import Handover, is_possible
 from streamfx.session.motion import MotionNumbers, packed
 from streamfx.session.portraits import Portraits
@@ -52,6 +54,7 @@ class Session:
         runtime: Path | None = None,
         card: str = "",
         priority: str = "",
+        files: HandedFiles | None = None,
     ) -> None:
         """Nothing is published yet.
 
@@ -63,11 +66,13 @@ class Session:
                 and the feeds of the runtime folder.
             card: socket of the card's process (session/sharing.py); empty for none.
             priority: of the thread that publishes (streamfx/priority.py).
+            files: that clients handed over, those in the settings among them; None for none.
 
         Raises:
             WorkerFailed: there is no memory.
         """
         self.id = id
+        self._files = files or HandedFiles()
         self._portraits, self._settings = portraits, settings
         output = settings.output
         self._form, self._card, self._feeds = RingForm(*output.size, output.fps), card, str(runtime or "")
@@ -95,8 +100,10 @@ class Session:
 
         Raises:
             CameraUnavailable, UsageError: the camera cannot be opened; what was begun is to be closed.
+            SettingRefused: a file in the settings was not handed over.
             WorkerFailed: no socket can be had for the ring.
         """
+        self._files.hold(self.id, specs_of(self._settings))
         self._apply()
         self._publishing.start()
         self._supervisor.start()
@@ -118,6 +125,7 @@ class Session:
         if self._usher.ident is not None:
             self._usher.join()
         self._publishing.close()
+        self._files.hold(self.id, ())
 
     @property
     def settings(self) -> SessionSettings:
@@ -144,6 +152,7 @@ class Session:
                     raise SettingRefused(name, "it is fixed for the session's life", remedy)
             for portrait in settings.portraits:
                 self._portraits.get(portrait)
+            self._files.hold(self.id, specs_of(settings))
             self._settings = settings
             self._apply()
 
@@ -186,9 +195,9 @@ class Session:
         with self._lock:
             self._recordings = [one for one in self._recordings if one.running]
             if self._recordings:
-                cause = f"The session records to {self._recordings[0].path} already"
+                cause = f"The session records to {named(str(self._recordings[0].path))} already"
                 raise ResourceBusy(_KIND, self.id, cause, "Stop that recording first")
-            recording = Recording(path, self.ring)
+            recording = Recording(path, self.ring, self._files.place)
             self._recordings.append(recording)
         return recording
 
@@ -235,7 +244,8 @@ class Session:
         form = self._form
 
         def begin(ring: int) -> Begin:
-            return Begin(form.width, form.height, form.fps, ring, self._card, self._feeds)
+            files = str(self._files.place or "")
+            return Begin(form.width, form.height, form.fps, ring, self._card, self._feeds, files)
 
         return ChildProcess(process.WORKER, begin, (self._publishing.worker,), hear)
 

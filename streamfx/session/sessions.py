@@ -11,6 +11,7 @@ from typing import Final
 from streamfx.errors import LimitReached, ResourceExists, ResourceMissing, SettingRefused, StreamfxError
 from streamfx.interrupts import held
 from streamfx.session import cards
+from streamfx.session.handed import HandedFiles
 from streamfx.session.portraits import Portraits
 from streamfx.session.session import Session
 from streamfx.session.settings import CUDA, ID, SessionSettings, check
@@ -31,6 +32,7 @@ class Sessions:
         most: int = MOST,
         runtime: Path | None = None,
         priority: str = "",
+        files: HandedFiles | None = None,
     ) -> None:
         """None yet.
 
@@ -39,8 +41,10 @@ class Sessions:
             most: sessions at a time.
             runtime: folder of the sockets at which rings are handed over; None for none.
             priority: of the threads that publish (streamfx/priority.py).
+            files: that clients hand over; None for none.
         """
         self.portraits = portraits
+        self.files = files or HandedFiles()
         self._most, self._runtime, self._priority = most, runtime, priority
         self._lock = threading.Lock()
         self._sessions: dict[str, Session] = {}
@@ -70,7 +74,9 @@ class Sessions:
             with self._lock, held():  # one that was begun is always known, and ended
                 id = self._free_id(id)
                 card = self._shared_card() if settings.device == CUDA else ""
-                session = Session(id, settings, self.portraits, self._runtime, card, self._priority)
+                session = Session(
+                    id, settings, self.portraits, self._runtime, card, self._priority, self.files
+                )
                 self._sessions[id] = session
             self._start(session)
         finally:

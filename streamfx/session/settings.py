@@ -9,8 +9,9 @@ from math import isfinite
 from pathlib import Path
 from typing import Final
 
+from streamfx.devices import camera_device
 from streamfx.errors import SettingRefused, UsageError
-from streamfx.feeds import feed_name
+from streamfx.feeds import feed_name, is_feed
 from streamfx.framings import SHIFTS, ZOOMS, Framing
 from streamfx.notation import colour, nearest
 
@@ -150,6 +151,13 @@ def background_named(text: str) -> Background:
                 remedy = nearest(text, _BACKGROUND_WORDS) or error.remedy
                 raise SettingRefused("background", f"{error.cause} and no file", remedy) from error
     return Background(BackgroundKind.IMAGE, image=path.resolve())
+
+
+def names_file(source: str) -> bool:
+    """Whether a source is a video or a motion template, by a path."""
+    if source in (AUTO, NOTHING, REMOTE, DEMO) or is_feed(source):
+        return False
+    return camera_device(source) is None
 
 
 def check(settings: SessionSettings) -> None:

@@ -14,7 +14,6 @@ from __future__ import annotations
 import errno
 import os
 import socket
-import struct
 import threading
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -25,6 +24,7 @@ from streamfx.errors import RingUnreadable, SourceError, SourceLost, SourceMissi
 from streamfx.feeds import feed_socket, is_possible
 from streamfx.frames import Frame
 from streamfx.memory import is_sealed
+from streamfx.peers import is_own_user
 from streamfx.ring import HANDOVER, SlotPicture, SlotReader
 from streamfx.source.base import Source, SourceInfo, SourceStatistics
 from streamfx.source.capture import DEFAULT_FPS
@@ -247,16 +247,10 @@ def _has_ended(connection: socket.socket) -> bool:
 
 def _check_peer(client: socket.socket, spec: str) -> None:
     """The socket's folder is this user's own; so must be who listens there."""
-    credentials = client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-    _, user, _ = _CREDENTIALS.unpack(credentials)
-    if user != os.geteuid():
+    if not is_own_user(client):
         raise SourceMissing(
             f"{spec} is fed by another user", "Run that program as the user who runs streamfx"
         )
-
-
-_CREDENTIALS: Final = struct.Struct("3i")
-"""pid, uid and gid: struct ucred."""
 
 
 def _check_packet(told: bytes, descriptors: int, spec: str) -> None:

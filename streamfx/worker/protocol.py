@@ -28,6 +28,8 @@ class Begin:
     """Socket of the process that draws on the card for all (worker/sharing/wire.py); empty: this one does."""
     feeds: str = ""
     """Folder of the feeds' sockets (source/feed.py), the daemon's own; empty: the runtime folder."""
+    files: str = ""
+    """Socket of the files that clients handed over (streamfx/handed.py); empty: there are none."""
 
 
 @dataclass(frozen=True, slots=True)

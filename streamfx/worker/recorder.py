@@ -1,7 +1,8 @@
 """`python -m streamfx.worker.recorder`: write what a session publishes into a film, in a process of its own.
 
-It reads the ring, as any other reader would. Standard input: one line of JSON (path, descriptor of the ring);
-its end, or a second line, ends the recording. Standard output: lines of JSON with frames and bytes so far.
+It reads the ring, as any other reader would. Standard input: one line of JSON (path, descriptor of the ring,
+socket of handed files); its end, or a second line, ends the recording. Standard output: lines of JSON with
+frames and bytes so far.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ def main() -> int:
 
     path = Path(task["path"])
     try:
-        _enter(path.parent)
+        _enter(path.parent, task["files"])
         frames, size = _record(Path(path.name), int(task["ring"]), writer)
     except StreamfxError as error:
         _tell(writer, error=type(error).__name__, cause=error.cause, remedy=error.remedy)
@@ -42,16 +43,22 @@ def main() -> int:
     return 0
 
 
-def _enter(folder: Path) -> None:
+def _enter(folder: Path, files: str) -> None:
     """Be in the film's folder, whoever renames it or puts a link in its place since the daemon looked."""
+    from streamfx import handed
     from streamfx.confine import enter_unlinked
     from streamfx.files import refuse_links, write_failure
 
     refuse_links()
+    if files:
+        handed.fetch_at(Path(files))
     try:
-        enter_unlinked(folder)
+        if handed.is_handed(folder):
+            handed.enter(folder)
+        else:
+            enter_unlinked(folder)
     except OSError as error:
-        raise write_failure(folder, error) from error
+        raise write_failure(Path(handed.named(str(folder))), error) from error
 
 
 def _record(path: Path, descriptor: int, writer: TextIO) -> tuple[int, int]:

@@ -9,15 +9,17 @@ import sys
 import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from time import monotonic_ns
-from typing import Final
+from typing import Any, Final
 
 from streamfx.children import inherited
 from streamfx.errors import StreamfxError, WorkerFailed
 from streamfx.frames import Motion
+from streamfx.handed import fetch_at, named
 from streamfx.models.store import Store
 from streamfx.portrait.deform import Gains
 from streamfx.realtime import Stalled
@@ -49,6 +51,8 @@ def serve(channel: Channel) -> int:
     threading.excepthook = lambda failure: _failed(channel, None, failure.exc_value)
     try:
         begin = _beginning(channel)
+        if begin.files:
+            fetch_at(Path(begin.files))
         form = RingForm(begin.width, begin.height, begin.fps)
         with RingWriter(form, inherited(begin.ring)) as ring:
             _Worker(begin, ring, channel).run()
@@ -175,9 +179,16 @@ class _Worker:
 
     def _tell(self, message: Message) -> None:
         try:
-            self._channel.send(message)
+            self._channel.send(_for_people(message))
         except WorkerFailed:  # the daemon is gone: the listener hears it, too
             self._inbox.put(None)
+
+
+def _for_people(message: Message) -> Message:
+    """A report in which handed files are named by their paths."""
+    values: dict[str, Any] = {one.name: getattr(message, one.name) for one in fields(message)}
+    texts: Any = {name: named(value) for name, value in values.items() if isinstance(value, str)}
+    return replace(message, **texts)
 
 
 class _Patience(AbstractContextManager[None]):

@@ -8,9 +8,10 @@ from __future__ import annotations
 import json
 import os
 import socket
-import struct
 from collections.abc import Iterable
 from typing import Any, Final
+
+from streamfx.peers import is_own_user
 
 Json = dict[str, Any]
 
@@ -22,7 +23,6 @@ loaded: the first one may have engines to build."""
 MOST_BYTES: Final = 1 << 16
 """Of a message."""
 _MOST_DESCRIPTORS: Final = 2
-_CREDENTIALS: Final = struct.Struct("3i")
 
 
 class Wire:
@@ -60,8 +60,7 @@ class Wire:
 
     def is_ours(self) -> bool:
         """Whether the other side runs as the same user."""
-        packed = self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-        return bool(_CREDENTIALS.unpack(packed)[1] == os.getuid())
+        return is_own_user(self.socket)
 
     def close(self) -> None:
         """Hang up."""
