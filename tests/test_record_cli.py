@@ -63,6 +63,8 @@ def test_no_face_no_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     assert err.startswith("streamfx: error: No face was found in any of the 8 pictures of grey.mp4. ")
     assert err.count("\n") == 1
     assert [path.name for path in tmp_path.iterdir()] == ["grey.mp4"]
+    assert record(driver, tmp_path / "motion.sfxm", "--allow-no-face") == 0
+    assert len(MotionTemplate.load(tmp_path / "motion.sfxm")) == 8
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,8 @@ from streamfx.cli.render import PicturesByTime
 from streamfx.errors import OutputError
 from streamfx.frames import Frame, Quality
 from streamfx.models.manifest import own_manifest
-from streamfx.sink.comparison import ComparisonFilm
+from streamfx.sink.comparison import Comparison
+from streamfx.sink.film import FilmWriter
 from streamfx.sink.panel import fitted
 from streamfx.source import open_source
 
@@ -99,12 +100,17 @@ def test_the_sheet_shows_photo_and_frames(tmp_path: Path):
     assert (picture[-30:, :200] < 128).any(), "no stage times"
 
 
-def test_a_faceless_driver_makes_a_film_at_rest_and_says_so(
+def test_a_faceless_driver_is_refused_and_makes_a_film_at_rest_where_asked_for(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
     driver = write_video(tmp_path / "grey.mp4", 12, size=(320, 240))
     film, report = tmp_path / "film.mp4", tmp_path / "report.json"
-    assert render(driver, film, "--report", str(report)) == 0
+    assert render(driver, film, "--report", str(report)) == 1
+    err = capsys.readouterr().err
+    assert "No face was found in any of the 12 pictures of grey.mp4" in err
+    assert "--allow-no-face" in err
+    assert [path.name for path in tmp_path.iterdir()] == ["grey.mp4"]
+    assert render(driver, film, "--report", str(report), "--allow-no-face") == 0
     assert "a face in 0 of 12 pictures (0%); without a face the portrait rests" in capsys.readouterr().out
     document = json.loads(report.read_text("utf-8"))
     assert document["driver"]["tracked_share"] == 0
@@ -152,7 +158,7 @@ def test_without_compare_no_driver_picture_is_in_the_film(tmp_path: Path):
     black = write_video(tmp_path / "b.mp4", 6, picture=np.zeros((96, 128, 3), np.uint8), size=(128, 96))
     films = []
     for driver in (white, black):
-        assert render(driver, driver.with_suffix(".mkv"), "--size", "320x240") == 0
+        assert render(driver, driver.with_suffix(".mkv"), "--size", "320x240", "--allow-no-face") == 0
         films.append(read_video(driver.with_suffix(".mkv")))
     assert np.array_equal(films[0], films[1])
 
@@ -167,8 +173,8 @@ def test_pictures_by_time_holds_each_until_the_next(tmp_path: Path):
 def test_a_comparison_refuses_another_size(tmp_path: Path):
     frame = Frame(pictures(1)[0], 0, 0)
     with pytest.raises(OutputError, match="64x48 px beside 32x24"):  # noqa: SIM117
-        with ComparisonFilm(tmp_path / "film.mp4", (32, 24), 25) as film:
-            film.write_pair(rendered(pictures(1)[0]), frame)
+        with FilmWriter(tmp_path / "film.mp4", (64, 24), 25) as film:
+            Comparison(film, (32, 24)).write_pair(rendered(pictures(1)[0]), frame)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -330,7 +336,7 @@ def test_demo_needs_a_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str])
 def test_real_clips(tmp_path: Path, clip: str, low: float, high: float):
     """Good ones, and those that lose or never show a face: a film of full length, and an honest report."""
     film, report = tmp_path / "film.mp4", tmp_path / "report.json"
-    more = ("--duration", "4", "--size", "320x240", "--report", str(report))
+    more = ("--duration", "4", "--size", "320x240", "--report", str(report), "--allow-no-face")
     assert render(shared(f"driving/{clip}"), film, *more) == 0
     document = json.loads(report.read_text("utf-8"))
     assert low <= document["driver"]["tracked_share"] <= high

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from streamfx.cli import add_json, ctl_actions, ctl_streams, options
+from streamfx.cli import add_json, ctl_actions, ctl_streams, options, outputs
 from streamfx.framings import FramingKind
 
 if TYPE_CHECKING:
@@ -174,7 +174,10 @@ def _add_streams(actions: Subparsers) -> None:
     watch.add_argument("--interval", type=options.number(0.1, 60), default=1.0, metavar="SECONDS", help="(1)")
     watch.add_argument("--duration", type=options.seconds, metavar="SECONDS", help="where to end")
     preview = _leaf(actions, "preview", ctl_streams.preview, "what a session shows")
-    preview.add_argument("--to", type=Path, metavar="FILE", help="write one picture: .jpg")
+    preview.add_argument(
+        "--to", type=Path, metavar="FILE", help="write one picture: .jpg, or - for standard output"
+    )
+    outputs.add_yes(preview)
     preview.add_argument("--window", action="store_true", help="show it in a window; Q or Escape closes it")
     preview.add_argument("--terminal", action="store_true", help="show it here, in half blocks of colour")
     preview.add_argument("--duration", type=options.seconds, metavar="SECONDS", help="where to end")

@@ -11,7 +11,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from streamfx.cli import ctl_show
+from streamfx.cli import ctl_show, outputs
 from streamfx.cli.ctl_actions import session_id
 from streamfx.cli.show import print_json
 from streamfx.errors import OutputError, ResourceUnready, UsageError
@@ -57,9 +57,9 @@ def preview(client: Client, arguments: argparse.Namespace) -> None:
         _open_window(client, arguments)
     elif arguments.to is None:
         _show_pictures(client, arguments)
-    elif arguments.to.suffix.lower() not in _PICTURES:
-        raise UsageError(f"{arguments.to} is no JPEG", f"Use {' or '.join(_PICTURES)}")
     else:
+        outputs.check_outputs([(arguments.to, _PICTURES)], [], replace=arguments.yes)
+        outputs.check_json(arguments, arguments.to)
         _keep_picture(client, arguments)
 
 
@@ -89,6 +89,10 @@ def _keep_picture(client: Client, arguments: argparse.Namespace) -> None:
         picture = next(pictures, None)
     if picture is None:
         raise ResourceUnready("session", arguments.session, "The session has ended", "Begin another")
+    if arguments.to == outputs.STANDARD:
+        with outputs.lent_output() as file:
+            file.write(picture.jpeg)
+        return
     with atomic_output(arguments.to) as part:
         part.write_bytes(picture.jpeg)
     facts = {"path": str(arguments.to), "size": list(picture.size), "quality": picture.quality.value}

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from streamfx import config
-from streamfx.cli import options
+from streamfx.cli import options, outputs
 from streamfx.cli.progress import frame_bar
 from streamfx.errors import OutputError
 
@@ -37,6 +37,7 @@ def add_parser(subparsers: Subparsers) -> None:
     text = "animate a free photo by a motion that ships with streamfx"
     parser = subparsers.add_parser("demo", help=text, description=f"{text[0].upper()}{text[1:]}.")
     parser.add_argument("-o", "--output", type=Path, default=Path("out"), metavar="FOLDER", help="(out)")
+    outputs.add_yes(parser)
     options.add_networks(parser)
     parser.set_defaults(run=run)
 
@@ -49,7 +50,8 @@ def run(arguments: argparse.Namespace) -> int:
     from streamfx.telemetry import StageTimer
 
     film, sheet = (_folder(arguments.output) / f"demo{suffix}" for suffix in (".mp4", ".png"))
-    options.check_outputs([(film, (".mp4",)), (sheet, (".png",))], arguments.reference)
+    made_here = [(film, (".mp4",)), (sheet, (".png",))]
+    outputs.check_outputs(made_here, arguments.reference, replace=arguments.yes)
     networks, studio = options.networks(arguments), options.studio(arguments)
     store, timer = fetch_models(PHOTO), StageTimer()
     photo = store.path(PHOTO)

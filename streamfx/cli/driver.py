@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from enum import StrEnum
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from streamfx.devices import camera_device
-from streamfx.errors import StreamfxError, UsageError
+from streamfx.errors import SourceFaceless, StreamfxError, UsageError
 from streamfx.feeds import feed_name
 from streamfx.files import DRIVER, TEMPLATE, check_readable, open_regular
 from streamfx.frames import Motion
@@ -21,6 +21,9 @@ from streamfx.telemetry import StageTimer
 from streamfx.track.retime import retime
 from streamfx.track.template import SUFFIX, MotionTemplate, naming
 from streamfx.track.template_format import MAGIC
+
+Rate = Callable[[float], float]
+"""The rate of the motions for the driver's own."""
 
 FPS: Final = (1.0, 120.0)
 """A film takes its driver's rate within these; files with broken headers claim wilder ones."""
@@ -109,6 +112,16 @@ def check_length(spec: str, duration_s: float | None) -> None:
         raise UsageError(f"The camera {spec} has no end", "Say how long with --duration SECONDS")
 
 
+def require_face(driver: Driver) -> None:
+    """Refuse what was a driver of nothing. Raises SourceFaceless if no picture so far showed a face."""
+    account = driver.account()
+    if account.tracked:
+        return
+    cause = f"No face was found in any of the {account.pictures} pictures of {driver.name}"
+    remedy = "Use a video of one face, well lit and turned to the camera, or ask for it with --allow-no-face"
+    raise SourceFaceless(cause, remedy)
+
+
 @contextmanager
 def open_driver(
     spec: str,
@@ -118,6 +131,7 @@ def open_driver(
     fps: float | None = None,
     duration_s: float | None = None,
     hardware: bool = False,
+    shown: Rate = float,
 ) -> Iterator[Driver]:
     """The driver named on the command line.
 
@@ -127,27 +141,32 @@ def open_driver(
         fps: of the motions; by default the driver's own.
         duration_s: where to end.
         hardware: whether an NVIDIA card is to decode a video, where it can.
+        shown: the rate that can be shown, for one that is wanted.
 
     Raises:
         SourceError, MotionUnreadable: it cannot be opened.
     """
+
+    def rate(own: float) -> float:
+        return shown(fps or own)
+
     if kind_of(spec) is Kind.TEMPLATE:
-        yield TemplateDriver(Path(spec), fps, duration_s)
+        yield TemplateDriver(Path(spec), rate, duration_s)
         return
     with open_source(spec, hardware=hardware) as source:
-        yield SourceDriver(source, store, timer, fps, duration_s)
+        yield SourceDriver(source, store, timer, rate, duration_s)
 
 
 class SourceDriver:
     """A video or a camera, tracked."""
 
     def __init__(
-        self, source: Source, store: Store, timer: StageTimer, fps: float | None, duration_s: float | None
+        self, source: Source, store: Store, timer: StageTimer, rate: Rate, duration_s: float | None
     ) -> None:
         info = source.info
         self.kind = Kind.CAMERA if info.live else Kind.VIDEO
         self.name = info.name
-        self.fps = fps or min(max(info.fps, FPS[0]), FPS[1])
+        self.fps = rate(min(max(info.fps, FPS[0]), FPS[1]))
         length_s = info.duration_s or (info.frames or 0) / info.fps
         self.expected = _expected(length_s, duration_s, self.fps)
         self._source, self._duration_s = source, duration_s
@@ -172,10 +191,10 @@ class TemplateDriver:
 
     kind = Kind.TEMPLATE
 
-    def __init__(self, path: Path, fps: float | None, duration_s: float | None) -> None:
+    def __init__(self, path: Path, rate: Rate, duration_s: float | None) -> None:
         recorded = MotionTemplate.load(path)
         self.name = path.name
-        self.fps = fps or recorded.fps
+        self.fps = rate(recorded.fps)
         self._template = recorded.resample(self.fps)
         with naming(path):
             self._template.frames()  # of another basis: told now, before the photo is solved

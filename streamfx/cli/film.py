@@ -10,7 +10,9 @@ from pathlib import Path
 from time import monotonic_ns
 
 from streamfx import config
+from streamfx.cli import outputs
 from streamfx.cli.driver import Account, Driver
+from streamfx.cli.show import megabytes
 from streamfx.errors import SourceError, UsageError
 from streamfx.frames import Quality, Rendered
 from streamfx.framings import AS_IT_FITS, Framing
@@ -18,6 +20,7 @@ from streamfx.models.store import Store
 from streamfx.pipeline import Animator, Portrait, load_portrait
 from streamfx.portrait.cache import RigCache
 from streamfx.portrait.photo import load_photo
+from streamfx.sink import animation
 from streamfx.sink.sheet import Variety, draw_sheet, save_sheet
 from streamfx.source import SoundReader
 from streamfx.telemetry import StageTime, StageTimer
@@ -148,7 +151,10 @@ def write_sheet(path: Path, photo: Path, made: Production, title: str) -> None:
 def made_line(path: Path, portrait: Portrait, made: Production) -> str:
     """What was made, for a person."""
     width, height = portrait.rig.size
-    return f"made {path}: {made.frames} frames, {width}x{height}, {made.fps:.4g} fps, {made.seconds:.1f} s"
+    facts = f"{made.frames} frames, {width}x{height}, {made.fps:.4g} fps, {made.seconds:.1f} s"
+    is_heavy = path.suffix.lower() in animation.SUFFIXES  # for what it shows: messengers have limits
+    size = f", {megabytes(path.stat().st_size)}" if is_heavy else ""
+    return f"made {outputs.called(path)}: {facts}{size}"
 
 
 def driver_line(driver: Driver, made: Production) -> str:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from streamfx import notation
 from streamfx.errors import UsageError
-from streamfx.files import check_writable, same_file
 from streamfx.framings import SHIFTS, ZOOMS, Framing, FramingKind
 
 if TYPE_CHECKING:
@@ -121,6 +120,12 @@ def framing(arguments: argparse.Namespace) -> Framing:
     return Framing(FramingKind(arguments.framing), arguments.zoom, arguments.x, arguments.y)
 
 
+def add_allow_no_face(parser: argparse.ArgumentParser) -> None:
+    """Give a command that tracks its way to a driver that shows nobody."""
+    what = "go on where the driver shows no face at all: the portrait rests"
+    parser.add_argument("--allow-no-face", action="store_true", help=what)
+
+
 def networks(arguments: argparse.Namespace) -> Networks:
     """The networks that were asked for; unasked, the lite ones as far as they ship.
 
@@ -172,26 +177,3 @@ def networks_line(arguments: argparse.Namespace, networks: Networks) -> str:
     absent = [f"{task}-lite" for task in used if not (getattr(arguments, task) or getattr(networks, task))]
     why = f" (this version ships without {' and '.join(absent)})" if absent else ""
     return f"networks: refine {used['refine']}, mouth {used['mouth']}{why}"
-
-
-def check_outputs(outputs: Sequence[tuple[Path, Sequence[str]]], inputs: Sequence[Path]) -> None:
-    """Find before the work starts what would fail after it.
-
-    Args:
-        outputs: each file to be written, and the suffixes it may have.
-        inputs: files that must survive.
-
-    Raises:
-        UsageError: a suffix that is not among them; an output that is an input, or another output.
-        OutputError: the file cannot be written.
-    """
-    for index, (path, suffixes) in enumerate(outputs):
-        if path.suffix.lower() not in suffixes:
-            kind = f"cannot be written as '{path.suffix}'" if path.suffix else "has no suffix"
-            raise UsageError(f"{path} {kind}", f"Use {', '.join(suffixes)}")
-        for other in (*inputs, *(path for path, _ in outputs[:index])):
-            if same_file(path, other):
-                raise UsageError(
-                    f"{path} and {other} are the same file", "Choose another name for the output"
-                )
-        check_writable(path)

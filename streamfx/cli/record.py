@@ -8,10 +8,10 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from streamfx.cli import add_json, options
+from streamfx.cli import add_json, options, outputs
 from streamfx.cli.progress import frame_bar
 from streamfx.cli.show import print_json
-from streamfx.errors import SourceFaceless, UsageError
+from streamfx.errors import UsageError
 
 if TYPE_CHECKING:
     from streamfx.cli import Subparsers
@@ -32,9 +32,18 @@ def add_parser(subparsers: Subparsers) -> None:
     )
     add = parser.add_argument
     add("driver", metavar="DRIVER", help="video, webcam (0, /dev/video0) or feed:NAME")
-    add("-o", "--output", metavar="MOTION", type=Path, required=True, help="motion template: .sfxm")
+    add(
+        "-o",
+        "--output",
+        metavar="MOTION",
+        type=Path,
+        required=True,
+        help="motion template: .sfxm, or - for standard output",
+    )
+    outputs.add_yes(parser)
     add("--fps", type=options.fps, metavar="N", help="frames per second (the driver's own)")
     add("--duration", type=options.seconds, metavar="SECONDS", help="where to end; needed for a webcam")
+    options.add_allow_no_face(parser)
     add("--origin", default="", metavar="TEXT", help="who made it and how it may be used; kept in the file")
     add_json(parser)
     parser.set_defaults(run=run)
@@ -42,7 +51,7 @@ def add_parser(subparsers: Subparsers) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Track, write, and say what was written."""
-    from streamfx.cli.driver import Kind, check_driving_file, check_length, kind_of, open_driver
+    from streamfx.cli.driver import Kind, check_driving_file, check_length, kind_of, open_driver, require_face
     from streamfx.cli.fetch import fetch_models
     from streamfx.telemetry import StageTimer
     from streamfx.track.template import SUFFIX
@@ -52,23 +61,27 @@ def run(arguments: argparse.Namespace) -> int:
         raise UsageError(f"{arguments.driver} is a motion template already", "Name a video or a webcam")
     check_length(arguments.driver, arguments.duration)
     inputs = [] if kind is Kind.CAMERA else [Path(arguments.driver)]
-    options.check_outputs([(arguments.output, (SUFFIX,))], inputs)
+    outputs.check_outputs([(arguments.output, (SUFFIX,))], inputs, replace=arguments.yes)
+    outputs.check_json(arguments, arguments.output)
     check_driving_file(arguments.driver)
     store = fetch_models()
     limits = {"fps": arguments.fps, "duration_s": arguments.duration}
     with open_driver(arguments.driver, store, StageTimer(), **limits) as driver:
         template = _record(driver, arguments.origin)
-        template.save(arguments.output)
-        _tell(arguments, driver, template)
+        if not arguments.allow_no_face:
+            require_face(driver)
+        if arguments.output == outputs.STANDARD:
+            with outputs.lent_output() as file:
+                file.write(template.encode())
+                _tell(arguments, driver, template)
+        else:
+            template.save(arguments.output)
+            _tell(arguments, driver, template)
     return 0
 
 
 def _record(driver: Driver, origin: str) -> MotionTemplate:
-    """The template of all that the driver does.
-
-    Raises:
-        SourceFaceless: it shows no face in any picture.
-    """
+    """The template of all that the driver does."""
     from streamfx.track.template import MotionTemplate
 
     with frame_bar("recording", driver.expected) as tick, closing(driver.motions()) as motions:
@@ -78,22 +91,19 @@ def _record(driver: Driver, origin: str) -> MotionTemplate:
                 tick()
                 yield motion
 
-        template = MotionTemplate.from_motions(counted(), driver.fps, origin=origin, source=driver.name)
-    account = driver.account()
-    if not account.tracked:
-        cause = f"No face was found in any of the {account.pictures} pictures of {driver.name}"
-        raise SourceFaceless(cause, "Use a video of one face, well lit and turned to the camera")
-    return template
+        return MotionTemplate.from_motions(counted(), driver.fps, origin=origin, source=driver.name)
 
 
 def _tell(arguments: argparse.Namespace, driver: Driver, template: MotionTemplate) -> None:
-    account, size = driver.account(), arguments.output.stat().st_size
+    account, size = driver.account(), len(template.encode())
     if arguments.json:
         facts = {"path": str(arguments.output), "bytes": size, "frames": len(template), "fps": template.fps}
         share = {"pictures": account.pictures, "tracked": account.tracked}
         print_json(facts | share | {"tracked_share": round(account.share, 4)})
         return
     length = len(template) / template.fps
-    print(f"made {arguments.output}: {len(template)} frames, {length:.1f} s, {size / 1e3:.1f} kB")
+    path = outputs.called(arguments.output)
+    print(f"made {path}: {len(template)} frames, {length:.1f} s, {size / 1e3:.1f} kB")
     print(f"driver: {driver.name}, a face in {account.tracked} of {account.pictures} pictures")
-    print(f"next: streamfx render PHOTO {arguments.output} -o FILM.mp4")
+    if arguments.output != outputs.STANDARD:
+        print(f"next: streamfx render PHOTO {arguments.output} -o FILM.mp4")

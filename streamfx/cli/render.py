@@ -6,10 +6,13 @@ import argparse
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from functools import partial
+from math import isclose
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, BinaryIO, Final
 
-from streamfx.cli import add_json, options
+from streamfx.cli import add_json, options, outputs
 from streamfx.cli.progress import frame_bar
 from streamfx.cli.show import print_json
 from streamfx.errors import UsageError
@@ -21,8 +24,12 @@ if TYPE_CHECKING:
     from streamfx.frames import Frame, Rendered
     from streamfx.pipeline import Networks, Portrait
     from streamfx.render.base import Canvas
+    from streamfx.sink.writer import PictureWriter
     from streamfx.source import SoundReader, Source
     from streamfx.telemetry import StageTimer
+
+FORMATS: Final = ("mkv", "mp4", "mov", "webm", "gif", "webp")
+"""Of a film on standard output."""
 
 DESCRIPTION: Final = """\
 Animate a portrait photo by a video, a webcam or a motion template, and write the film.
@@ -32,7 +39,9 @@ EPILOG: Final = """\
 examples:
   streamfx render me.jpg clip.mp4 -o film.mp4 --sheet film.png
   streamfx render me.jpg 0 -o film.mp4 --duration 10      the first webcam, ten seconds
-  streamfx render me.jpg motion.sfxm -o film.webm --size 1280x720"""
+  streamfx render me.jpg motion.sfxm -o film.webm --size 720p
+  streamfx render me.jpg clip.mp4 -o me.gif --size 320x320 --duration 3
+  streamfx render me.jpg clip.mp4 -o - | mpv -              play it while it is made"""
 
 
 def add_parser(subparsers: Subparsers) -> None:
@@ -51,7 +60,10 @@ def add_parser(subparsers: Subparsers) -> None:
         metavar="DRIVER",
         help="video, motion template (.sfxm), webcam (0, /dev/video0) or feed:NAME",
     )
-    add("-o", "--output", metavar="FILM", type=Path, required=True, help="film: .mp4 .mov .mkv .webm")
+    what = "film: .mp4 .mov .mkv .webm .gif .webp, or - for standard output"
+    add("-o", "--output", metavar="FILM", type=Path, required=True, help=what)
+    add("--format", choices=FORMATS, help="of the film on standard output (mkv)")
+    outputs.add_yes(parser)
     add("--size", type=options.frame_size, default=(640, 480), metavar="WxH", help="px (640x480)")
     add("--fps", type=options.fps, metavar="N", help="frames per second (the driver's own)")
     add("--duration", type=options.seconds, metavar="SECONDS", help="where to end; needed for a webcam")
@@ -63,6 +75,7 @@ def add_parser(subparsers: Subparsers) -> None:
     add("--mode", choices=("layer", "sheet"), default="layer", help="still background (layer), or all moves")
     for name, what in (("expression", "of the face"), ("head", "of the head"), ("gaze", "of the eyes")):
         add(f"--{name}", type=options.gain, default=1.0, metavar="GAIN", help=f"motion {what}, 0 to 1.5 (1)")
+    options.add_allow_no_face(parser)
     options.add_framing(parser)
     options.add_networks(parser)
     add_json(parser)
@@ -71,23 +84,32 @@ def add_parser(subparsers: Subparsers) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Make the film, and what else was asked for; then say what was made."""
+    _check(arguments)
+    if arguments.output != outputs.STANDARD:
+        return _make(arguments, None)
+    with outputs.lent_output() as pipe:
+        return _make(arguments, pipe)
+
+
+def _make(arguments: argparse.Namespace, pipe: BinaryIO | None) -> int:
     from streamfx.cli.driver import open_driver
     from streamfx.cli.fetch import fetch_models
     from streamfx.cli.film import prepare, write_sheet
     from streamfx.cli.report import film_report, save_report
     from streamfx.render.base import Mode
+    from streamfx.sink.animation import shown_rate
     from streamfx.telemetry import StageTimer
 
-    _check(arguments)
     networks, studio = options.networks(arguments), options.studio(arguments)
     store, timer = fetch_models(), StageTimer()
     limits = {"fps": arguments.fps, "duration_s": arguments.duration}
+    limits["shown"] = partial(shown_rate, _suffix(arguments))
     decoding = options.hardware(arguments)
     with open_driver(arguments.driver, store, timer, hardware=decoding, **limits) as driver:
         framing = options.framing(arguments)
         portrait = prepare(arguments.portrait, arguments.size, store, arguments.reference, framing)
         canvas = studio.canvas(portrait.rig, networks, Mode(arguments.mode))
-        made = _animate(arguments, driver, portrait, canvas, timer)
+        made = _animate(arguments, driver, portrait, canvas, timer, pipe)
         settings = _settings(arguments, networks)
         report = film_report(made, driver, portrait, store, networks, settings, arguments.output)
         if arguments.sheet:
@@ -106,6 +128,7 @@ def _check(arguments: argparse.Namespace) -> None:
     """Everything that can be wrong with the command line and its files, before any work."""
     from streamfx.cli.driver import Kind, check_driving_file, check_length, kind_of
     from streamfx.files import PHOTO, check_readable
+    from streamfx.sink import animation
     from streamfx.sink.film import CONTAINERS
 
     kind = kind_of(arguments.driver)
@@ -119,8 +142,14 @@ def _check(arguments: argparse.Namespace) -> None:
     driver = [] if kind is Kind.CAMERA else [Path(arguments.driver)]
     inputs = [arguments.portrait, *arguments.reference, *driver]
     extra = ((arguments.sheet, (".png",)), (arguments.report, (".json",)))
-    wanted = [(arguments.output, tuple(CONTAINERS)), *((path, kinds) for path, kinds in extra if path)]
-    options.check_outputs(wanted, inputs)
+    films = (*CONTAINERS, *animation.SUFFIXES)
+    wanted = [(arguments.output, films), *((path, kinds) for path, kinds in extra if path)]
+    outputs.check_outputs(wanted, inputs, replace=arguments.yes)
+    outputs.check_json(arguments, arguments.output)
+    if arguments.format and arguments.output != outputs.STANDARD:
+        raise UsageError("--format is for standard output (-o -)", "Name the film by its suffix instead")
+    if arguments.audio and _suffix(arguments) in animation.SUFFIXES:
+        raise UsageError(f"A {_suffix(arguments)} film has no sound", "Leave out --audio, or use .mp4")
     check_driving_file(arguments.driver)
     check_length(arguments.driver, arguments.duration)
     if arguments.sheet:
@@ -143,7 +172,9 @@ def _animate(
     portrait: Portrait,
     canvas: Canvas,
     timer: StageTimer,
+    pipe: BinaryIO | None,
 ) -> Production:
+    from streamfx.cli.driver import require_face
     from streamfx.cli.film import FilmSound, produce
     from streamfx.pipeline import Animator
     from streamfx.portrait.deform import Gains
@@ -159,31 +190,72 @@ def _animate(
         sound = FilmSound(driver, Path(arguments.driver)) if arguments.audio else None
         if sound:
             resources.callback(sound.close)
-        writer = _writer(arguments, driver.fps, sound.reader if sound else None)
+        writer = _writer(arguments, driver.fps, pipe, sound.reader if sound else None)
         with writer as write, frame_bar("rendering", driver.expected) as tick:
             made = produce(driver, animator, timer, write, tick)
+            if not arguments.allow_no_face:
+                require_face(driver)  # here, where no film has come to be yet
         return replace(made, sound=sound.account(made.seconds)) if sound else made
 
 
 @contextmanager
 def _writer(
-    arguments: argparse.Namespace, fps: float, sound: SoundReader | None
+    arguments: argparse.Namespace, fps: float, pipe: BinaryIO | None, sound: SoundReader | None
 ) -> Iterator[Callable[[Rendered], None]]:
     """The film, open; with --compare one that holds the driver's pictures as well."""
-    from streamfx.sink.comparison import ComparisonFilm
-    from streamfx.sink.film import FilmWriter
+    from streamfx.sink.comparison import Comparison
     from streamfx.source import open_source
 
+    width, height = arguments.size
     if not arguments.compare:
-        with FilmWriter(arguments.output, arguments.size, fps, sound=sound) as film:
+        with _film(arguments, (width, height), fps, pipe, sound) as film:
             yield film.write
         return
     with (
         open_source(arguments.driver, hardware=options.hardware(arguments)) as source,
-        ComparisonFilm(arguments.output, arguments.size, fps, sound=sound) as both,
+        _film(arguments, (2 * width, height), fps, pipe, sound) as film,
     ):
-        pictures = PicturesByTime(source)
+        pictures, both = PicturesByTime(source), Comparison(film, arguments.size)
         yield lambda rendered: both.write_pair(rendered, pictures.at(rendered.captured_ns))
+
+
+@contextmanager
+def _film(
+    arguments: argparse.Namespace,
+    size: tuple[int, int],
+    fps: float,
+    pipe: BinaryIO | None,
+    sound: SoundReader | None,
+) -> Iterator[PictureWriter]:
+    """What takes the pictures, by the film's suffix and by where it goes."""
+    from streamfx.sink import animation
+    from streamfx.sink.film import FilmStream, FilmWriter
+
+    suffix = _suffix(arguments)
+    if suffix not in animation.SUFFIXES:
+        with (
+            FilmStream(pipe, suffix, size, fps, sound=sound)
+            if pipe
+            else FilmWriter(arguments.output, size, fps, sound=sound)
+        ) as film:
+            yield film
+    elif pipe is None:
+        with animation.animation(arguments.output, size, fps) as film:
+            yield film
+    else:  # written when the last picture is known
+        with TemporaryDirectory() as folder:
+            path = Path(folder) / f"film{suffix}"
+            with animation.animation(path, size, fps) as film:
+                yield film
+            pipe.write(path.read_bytes())
+
+
+def _suffix(arguments: argparse.Namespace) -> str:
+    """The film's, whatever it is called."""
+    if arguments.output == outputs.STANDARD:
+        return f".{arguments.format or FORMATS[0]}"
+    suffix: str = arguments.output.suffix.lower()
+    return suffix
 
 
 class PicturesByTime:
@@ -223,6 +295,8 @@ def _tell(
     from streamfx.cli.film import driver_line, made_line, quality_line, sound_lines, speed_lines
 
     print(made_line(arguments.output, portrait, made))
+    if arguments.fps and not isclose(driver.fps, arguments.fps):
+        print(f"note: a GIF cannot have {arguments.fps:g} frames a second; {driver.fps:.4g} is next below")
     for name in ("sheet", "report"):
         if path := getattr(arguments, name):
             print(f"made {path}, the {name}")

@@ -10,6 +10,8 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import Final
 
+_LEAST_MB: Final = 100_000
+"""bytes that are told in MB."""
 _quiet: Final = ContextVar("quiet", default=False)
 
 
@@ -45,5 +47,5 @@ def print_columns(rows: Sequence[Sequence[str]]) -> None:
 
 
 def megabytes(size: int) -> str:
-    """A size in bytes for a person: 3.8 MB."""
-    return f"{size / 1e6:.1f} MB"
+    """A size in bytes for a person: 3.8 MB, or 52 kB."""
+    return f"{size / 1e6:.1f} MB" if size >= _LEAST_MB else f"{size / 1e3:.0f} kB"

@@ -11,7 +11,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import Final, NamedTuple, Self, cast
+from typing import BinaryIO, Final, NamedTuple, Self, cast
 
 import av
 import numpy as np
@@ -23,9 +23,10 @@ from av.video.stream import VideoStream
 
 from streamfx.errors import OutputError, UsageError
 from streamfx.files import atomic_output, write_failure
-from streamfx.frames import U8, Rendered
+from streamfx.frames import U8
 from streamfx.media import reason
 from streamfx.sink.sound import Sound, SoundTrack
+from streamfx.sink.writer import PictureWriter
 
 
 class Container(NamedTuple):
@@ -50,6 +51,10 @@ CONTAINERS: Final = {
     ".webm": Container("webm", ("libvpx-vp9",), "libopus", None, {}),
 }
 
+_FRAGMENTS: Final = {"movflags": "+frag_keyframe+empty_moov+default_base_moof"}
+STREAMED: Final[dict[str, dict[str, str]]] = {".mkv": {}, ".mp4": _FRAGMENTS, ".mov": _FRAGMENTS, ".webm": {}}
+"""Containers that can be written into a pipe, and FFmpeg's options for it: with an index in each part."""
+
 PRESET: Final = "veryfast"
 """x264: 5.4 ms of one core a picture at 640x480, 850 kbit/s; superfast 3.6 ms but 1,590 kbit/s, faster 8.6 ms
 for the same size (the clip asl_no_small_face, crf 18)."""
@@ -58,10 +63,8 @@ ENCODER_THREADS: Final = 2
 _KEY_EVERY_S: Final = 2
 
 
-class FilmWriter:
-    """Writes pictures one after the other, each shown for 1/fps s. Use it in a `with` block.
-
-    When the block fails, or not one picture was written, no file appears.
+class FilmWriter(PictureWriter):
+    """Writes a film.
 
     Args:
         path: `.mp4`, `.mov`, `.mkv` (H.264) or `.webm` (VP9).
@@ -86,21 +89,19 @@ class FilmWriter:
         crf: int = CRF,
         preset: str = PRESET,
     ) -> None:
+        super().__init__(size)
         self._path = path
-        self._size = _even(size)
         self._rate = _rate(fps)
         self._kind = _container(path)
         self._options = _encoder_options(self._kind, crf, preset)
         self._sound_source = sound
         self._reformatter = VideoReformatter()
-        self._written = 0
         self._resources = ExitStack()
 
     def __enter__(self) -> Self:
         with ExitStack() as resources:
-            part = resources.enter_context(atomic_output(self._path))
             with self._failures():
-                self._container = _open_muxer(part, self._kind)
+                self._container = self._open(resources)
                 resources.push(self._finish)
                 self._video = self._add_video()
                 self._sound = self._add_sound()
@@ -114,37 +115,19 @@ class FilmWriter:
         self._resources.__exit__(kind, error, trace)
 
     @property
-    def frames(self) -> int:
-        """Pictures written so far."""
-        return self._written
-
-    @property
     def seconds(self) -> float:
         """The film's length so far."""
         return float(self._written / self._rate)
 
-    def write(self, rendered: Rendered) -> None:
-        """Append a picture.
-
-        Raises:
-            TypeError: anything but a `Rendered`: a camera picture must not become a film by mistake.
-            OutputError: another size than the film's, or the file cannot be written.
-        """
-        if not isinstance(rendered, Rendered):
-            raise TypeError(f"a film takes Rendered pictures only, not {type(rendered).__name__}")
-        self._append(rendered.rgb)
-
-    def _append(self, rgb: U8) -> None:
-        height, width = rgb.shape[:2]
-        if (width, height) != self._size:
-            film = "{}x{}".format(*self._size)
-            cause = f"Picture {self._written} is {width}x{height} px in a film of {film}"
-            raise OutputError(cause, "Render all pictures in one size")
+    def _encode(self, rgb: U8) -> None:
         with self._failures():
             self._container.mux(self._video.encode(self._picture(rgb)))
-            self._written += 1
             if self._sound:
-                self._sound.write_until(self.seconds)
+                self._sound.write_until(float((self._written + 1) / self._rate))
+
+    def _open(self, resources: ExitStack) -> OutputContainer:
+        part = resources.enter_context(atomic_output(self._path))
+        return _open_muxer(part, self._kind)
 
     def _picture(self, rgb: U8) -> VideoFrame:
         picture = self._reformatter.reformat(
@@ -204,11 +187,52 @@ class FilmWriter:
         """FFmpeg's and the system's errors as OutputError."""
         try:
             yield
+        except BrokenPipeError:  # of a film that goes to a program, which has had enough
+            raise
         except OSError as error:  # PyAV's errors with a system number are OSErrors too
             raise write_failure(self._path, error) from error
         except av.FFmpegError as error:
             cause = f"{self._path} cannot be encoded: {reason(error)}"
             raise OutputError(cause, "Try another suffix (.mp4, .mkv, .webm)") from error
+
+
+class FilmStream(FilmWriter):
+    """Writes a film to a program, while it is made: into a pipe, where nothing can be mended afterwards.
+
+    Args:
+        file: takes bytes.
+        suffix: of STREAMED.
+        size, fps, sound: as of a FilmWriter.
+
+    Raises:
+        BrokenPipeError: nobody reads any more.
+    """
+
+    def __init__(
+        self,
+        file: BinaryIO,
+        suffix: str,
+        size: tuple[int, int],
+        fps: Fraction | float,
+        *,
+        sound: Sound | None = None,
+    ) -> None:
+        super().__init__(Path(f"the film on standard output{suffix}"), size, fps, sound=sound)
+        self._pipe = _Pipe(file)
+
+    def _open(self, resources: ExitStack) -> OutputContainer:
+        options = STREAMED[self._path.suffix]
+        return av.open(self._pipe, "w", format=self._kind.muxer, container_options=options)
+
+
+class _Pipe:
+    """A file without a way back, to PyAV."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+
+    def write(self, data: bytes) -> int:
+        return self._file.write(data)
 
 
 def _open_muxer(part: Path, kind: Container) -> OutputContainer:
@@ -222,14 +246,6 @@ def _container(path: Path) -> Container:
         known = ", ".join(CONTAINERS)
         raise UsageError(f"A film cannot be written as '{path.suffix or path.name}'", f"Use one of {known}")
     return kind
-
-
-def _even(size: tuple[int, int]) -> tuple[int, int]:
-    width, height = size
-    if width < 2 or height < 2 or width % 2 or height % 2:
-        remedy = f"Choose for instance {max(2, width // 2 * 2)}x{max(2, height // 2 * 2)}"
-        raise UsageError(f"A film of {width}x{height} px cannot be encoded: both must be even", remedy)
-    return width, height
 
 
 def _rate(fps: Fraction | float) -> Fraction:
