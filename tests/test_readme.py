@@ -21,7 +21,7 @@ README = (ROOT / "README.md").read_text()
 def commands() -> list[str]:
     """Every streamfx command line in the README's shell blocks, without its comment."""
     blocks = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
-    lines = (line.split("#")[0].strip() for block in blocks for line in block.splitlines())
+    lines = (re.split(r"#| \| ", line)[0].strip() for block in blocks for line in block.splitlines())
     return [line for line in lines if line.startswith("streamfx ")]
 
 

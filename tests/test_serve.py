@@ -177,10 +177,13 @@ def test_the_readmes_programs_do_what_they_say(short_folder: Path):
     assert len(programs) == 2
     (short_folder / "me.jpg").write_bytes(photo().read_bytes())
     with daemon(short_folder), Client.connect(socket_of(short_folder)) as client:
+        until(client.list_sessions)
+        client.create_portrait((short_folder / "me.jpg").read_bytes(), id="me")  # as shown above the programs
+        before = [one.id for one in (*client.list_sessions(), *client.list_portraits())]
         outputs = [_run(program, short_folder) for program in programs]
         assert "live 30" in outputs[0] or "live 2" in outputs[0]
         assert "30 motions" in outputs[1]
-        assert [one.settings.source for one in client.list_sessions()[1:]] == ["remote", "remote"]
+        assert [one.id for one in (*client.list_sessions(), *client.list_portraits())] == before
 
 
 def _run(program: str, folder: Path) -> str:
