@@ -19,7 +19,7 @@ from av.video.stream import VideoStream
 
 MIN_STEP_NS: Final = 1_000_000
 """Given to a picture whose time does not increase: trackers count in milliseconds."""
-MAX_BACK_NS: Final = 500_000_000
+MAX_BACK_NS: Final = 200_000_000
 """Running back farther than this is a new beginning, not a slip."""
 MAX_REORDER_NS: Final = 3_000_000_000
 """The same for packets that have a time of presentation only: pictures are stored in another order."""
@@ -49,6 +49,8 @@ class _Track:
     """Its latest time of decoding, if its packets have one."""
     end: int | None = None
     """When its packets so far have been shown or heard."""
+    step: int = 0
+    """Between its last two times of decoding: how long a packet lasts that does not say so."""
 
 
 class Timeline:
@@ -193,7 +195,7 @@ class Timeline:
         self._offset = end - min(first.values())
         for index, track in self._tracks.items():
             if index not in self._moved:  # nor was anything heard of those that did not join
-                self._tracks[index] = _Track(self._offset, None, track.end)
+                self._tracks[index] = _Track(self._offset, None, track.end, track.step)
         self.jumps.append(end)
         yield from self._released()
 
@@ -213,11 +215,13 @@ class Timeline:
             packet.pts += shift
         if packet.dts is not None:
             packet.dts += shift
-            track.last = _ns(packet.dts, packet)
+            decoded = _ns(packet.dts, packet)
+            track.step = decoded - track.last if track.last is not None else track.step
+            track.last = decoded
         start = _shown_ns(packet)
         if start is not None:
-            lasts = round((packet.duration or 0) * _tick_ns(packet))
-            end = start + (lasts if lasts <= LONGEST_NS else 0)
+            lasts = round((packet.duration or 0) * _tick_ns(packet)) or track.step
+            end = start + (lasts if 0 <= lasts <= LONGEST_NS else 0)
             track.end = end if track.end is None else max(track.end, end)
         return packet
 

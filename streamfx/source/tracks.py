@@ -57,7 +57,8 @@ class Tracks:
             self.container: InputContainer = resources.enter_context(demuxer(path, timeout_s, hwaccel))
             pictures = _picture_tracks(self.container, path)
             packets = self._read()
-            probed = _probed(packets, len(pictures) + len(self.container.streams.audio))
+            choice = len(pictures) > 1 or len(self.container.streams.audio) > 1
+            probed = _probed(packets) if choice else []
             counts = Counter(packet.stream.index for packet in probed if packet.size)
             self.pictures = _moving(pictures, counts)
             check_size(self.pictures.codec_context.width, self.pictures.codec_context.height)
@@ -115,11 +116,11 @@ class Tracks:
         return ahead
 
 
-def _probed(packets: Iterator[MediaPacket], tracks: int) -> list[MediaPacket]:
-    """The first packets of the file, if there is something to choose."""
+def _probed(packets: Iterator[MediaPacket]) -> list[MediaPacket]:
+    """The first packets of the file."""
     probed: list[MediaPacket] = []
     size = 0
-    while tracks > 2 and len(probed) < PROBED_PACKETS and size < PROBED_BYTES:
+    while len(probed) < PROBED_PACKETS and size < PROBED_BYTES:
         packet = next(packets, None)
         if packet is None:
             break

@@ -1,0 +1,202 @@
+"""What of a file is its video: the moving track and its sound, interlaced pictures made whole, the rate."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import media
+import numpy as np
+import pytest
+from av.stream import Disposition
+
+from streamfx.source import open_source
+from streamfx.source.rate import rate_of
+
+Tracks = list[tuple[str, int, Disposition]]
+"""Of each: its encoder, how many pictures or blocks, and what the file says that it is for."""
+
+
+def write_tracks(path: Path, tracks: Tracks) -> Path:
+    """Video tracks of grey pictures, each 16 px wider than the last, and sound tracks of higher tones."""
+    with av.open(str(path), "w") as film:
+        streams = []
+        for number, (codec, _, disposition) in enumerate(tracks):
+            stream = film.add_stream(codec, rate=25 if _is_video(codec) else 48_000)
+            if _is_video(codec):
+                stream.width, stream.height = 64 + 16 * number, 48
+                stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
+            else:
+                stream.codec_context.layout = "mono"
+            stream.disposition = disposition
+            streams.append(stream)
+        film.start_encoding()
+        packets = []
+        for number, (stream, (codec, count, _)) in enumerate(zip(streams, tracks, strict=True)):
+            make = _grey if _is_video(codec) else _tone
+            for n in range(count):
+                packets += stream.encode(make(stream, number, n))
+            packets += stream.encode(None)
+        for packet in sorted(packets, key=lambda packet: packet.dts * packet.time_base):
+            film.mux(packet)
+    return path
+
+
+def _is_video(codec: str) -> bool:
+    return codec in ("libx264", "mjpeg", "png")
+
+
+def _grey(stream: av.VideoStream, _: int, n: int) -> av.VideoFrame:
+    rgb = np.full((stream.height, stream.width, 3), 20 + n, np.uint8)
+    frame = av.VideoFrame.from_ndarray(rgb, "rgb24").reformat(format=stream.pix_fmt)
+    frame.pts, frame.time_base = n, Fraction(1, 25)
+    return frame
+
+
+def _tone(_: av.AudioStream, number: int, n: int) -> av.AudioFrame:
+    samples = (960 * n + np.arange(960)) * 2 * np.pi * 200 * (number + 1) / 48_000
+    frame = av.AudioFrame.from_ndarray((0.5 * np.sin(samples)).astype(np.float32)[None], "fltp", "mono")
+    frame.sample_rate, frame.pts, frame.time_base = 48_000, 960 * n, Fraction(1, 48_000)
+    return frame
+
+
+NONE, DEFAULT = Disposition(0), Disposition.default
+VIDEO, STILL = ("libx264", 40, NONE), ("mjpeg", 1, NONE)
+SOUND = ("aac", 80, NONE)
+
+
+@pytest.mark.parametrize(
+    ("name", "tracks", "video", "sound"),
+    [
+        ("still.mp4", [STILL, VIDEO, SOUND], 1, 2),
+        ("still.mkv", [("mjpeg", 1, DEFAULT), VIDEO, SOUND], 1, 2),
+        ("cover.mp4", [("mjpeg", 1, Disposition.attached_pic), VIDEO, SOUND], 1, 2),
+        ("slides.mkv", [("mjpeg", 3, DEFAULT), VIDEO], 1, None),
+        ("second.mkv", [VIDEO, ("libx264", 40, DEFAULT), SOUND], 1, 2),
+        ("first.mkv", [("libx264", 40, DEFAULT), VIDEO, SOUND], 0, 2),
+        ("dubbed.mkv", [VIDEO, SOUND, ("aac", 80, DEFAULT)], 0, 2),
+        ("described.mkv", [VIDEO, ("aac", 80, Disposition.visual_impaired), SOUND], 0, 2),
+        ("empty.mkv", [VIDEO, ("aac", 0, DEFAULT), SOUND], 0, 2),
+        ("photo.mp4", [("mjpeg", 1, NONE)], 0, None),
+    ],
+)
+def test_the_video_is_what_moves_and_its_sound_what_players_choose(
+    tmp_path: Path, name: str, tracks: Tracks, video: int, sound: int | None
+):
+    with open_source(write_tracks(tmp_path / name, tracks)) as source:
+        frames = list(source)
+        assert source.info.width == 64 + 16 * video
+        assert len(frames) == tracks[video][1]
+        reader = source.sound()
+        assert (reader is None) == (sound is None)
+        if reader is not None:
+            with reader:
+                heard = np.hstack([block.samples[0] for block in reader])[4800:14_400]
+            peak = np.argmax(abs(np.fft.rfft(heard))) * reader.rate / len(heard)
+            assert peak == pytest.approx(200 * (sound + 1), abs=10)
+
+
+def _woven(begin: int) -> np.ndarray:
+    """A bar that moves 6 px from one field to the next, the upper rows first."""
+    rgb = np.full((96, 128, 3), 40, np.uint8)
+    for row in (0, 1):
+        left = (12 * begin + 6 * row) % 96
+        rgb[row::2, left : left + 24] = 220
+    return rgb
+
+
+def _still(begin: int) -> np.ndarray:
+    rgb = np.full((96, 128, 3), 40, np.uint8)
+    left = (12 * begin) % 96
+    rgb[:, left : left + 24] = 220
+    return rgb
+
+
+def _combed(rgb: np.ndarray) -> float:
+    """How far rows differ from both their neighbours, in grey levels on average."""
+    grey = rgb.mean(axis=2).astype(float)
+    return float(np.maximum(0, np.minimum(abs(grey[1:-1] - grey[:-2]), abs(grey[1:-1] - grey[2:]))).mean())
+
+
+def _pictures(path: Path, shown: list[np.ndarray], codec: str, options: dict[str, str]) -> Path:
+    with av.open(str(path), "w") as film:
+        stream = film.add_stream(codec, rate=25, options=options)
+        stream.height, stream.width = shown[0].shape[:2]
+        stream.pix_fmt = "yuv420p"
+        for rgb in shown:
+            film.mux(stream.encode(av.VideoFrame.from_ndarray(rgb, "rgb24")))
+        film.mux(stream.encode(None))
+    return path
+
+
+INTERLACED = {
+    "h.mp4": ("libx264", {"x264-params": "tff=1", "bf": "0", "crf": "12"}),
+    "m.mkv": ("mpeg2video", {"flags": "+ildct+ilme", "q": "2", "top": "1", "bf": "0"}),
+}
+
+
+@pytest.mark.parametrize("name", INTERLACED)
+def test_interlaced_pictures_are_made_whole(tmp_path: Path, name: str):
+    codec, options = INTERLACED[name]
+    path = _pictures(tmp_path / name, [_woven(n) for n in range(20)], codec, options)
+    assert min(_combed(picture) for picture in media.read_video(path)[2:-2]) > 8
+    with open_source(path) as source:
+        frames = list(source)
+    assert max(_combed(frame.rgb) for frame in frames[1:]) < 3
+    assert [frame.captured_ns for frame in frames] == [40_000_000 * n for n in range(20)]
+    assert source.info.fps == 25
+
+
+def test_where_only_a_part_is_interlaced_the_rest_stays_as_it_is(tmp_path: Path):
+    still, woven = [_still(n) for n in range(10)], [_woven(n) for n in range(10)]
+    parts = [
+        _pictures(tmp_path / "0.ts", still, "libx264", {"bf": "0"}),
+        _pictures(tmp_path / "1.ts", woven, "libx264", {"x264-params": "tff=1", "bf": "0"}),
+        _pictures(tmp_path / "2.ts", still, "libx264", {"bf": "0"}),
+    ]
+    path = tmp_path / "mixed.ts"
+    path.write_bytes(b"".join(part.read_bytes() for part in parts))
+    expected = media.read_video(path)
+    with open_source(path) as source:
+        frames = list(source)
+    assert len(frames) == len(expected) == 30
+    assert max(_combed(frame.rgb) for frame in frames) < 3
+    for n in (*range(10), *range(21, 29)):
+        assert np.abs(frames[n].rgb.astype(int) - expected[n]).mean() < 2
+    times = [frame.captured_ns for frame in frames]
+    assert times == [40_000_000 * n for n in range(30)]
+
+
+@pytest.mark.parametrize(
+    ("told", "frames", "times", "rate"),
+    [
+        (None, 0, [n / 30 for n in range(60)], 30),
+        (1000, 0, [n / 30 for n in range(60)], 30),
+        (30000 / 1001, 0, [round(n * 1.001 / 30, 3) for n in range(60)], 30000 / 1001),
+        (120, 0, [n / 60 for n in range(60)], 60),
+        (27, 270, [n / 30 for n in range(60)], 27),
+        (22, 220, [n / 30 for n in range(60)], 30),
+        (25, 250, [n / 15 for n in range(60)], 25),
+        (50, 0, [n / 25 + extra for n in range(30) for extra in (0, 0.001)], 25),
+        (None, 0, [n / 25 + 20 * (n > 30) for n in range(60)], 25),
+        (None, 0, [n * 2.0 for n in range(9)], 0.5),
+        (None, 0, [0.0], 30),
+        (24, 0, [], 24),
+    ],
+)
+def test_the_rate_is_the_pictures_where_the_header_has_none_or_nonsense(
+    told: float | None, frames: int, times: list[float], rate: float
+):
+    class Stream:
+        average_rate, guessed_rate, time_base = told, None, Fraction(1, 90_000)
+        duration = 900_000
+
+    class Packet:
+        stream, time_base = Stream, Fraction(1, 90_000)
+
+        def __init__(self, seconds: float) -> None:
+            self.pts = round(seconds * 90_000)
+
+    Stream.frames = frames
+    assert rate_of(Stream, map(Packet, times)) == pytest.approx(rate, rel=1e-6)
