@@ -53,6 +53,7 @@ __all__ = [
     "check_canvas",
     "load_portrait",
     "open_studio",
+    "rehearsal",
 ]
 
 _REHEARSALS: Final = 5
@@ -219,8 +220,7 @@ def check_canvas(canvas: Canvas, rig: Rig, networks: Networks, mode: Mode) -> No
         DeviceLost: it draws something else.
     """
     reference = CpuStudio().canvas(rig, networks, mode)
-    # Speaking often enough for a card to record all steps now; at rest in the end: nothing is left of it.
-    for motion in (*[_speaking()] * _REHEARSALS, Motion.rest()):
+    for motion in rehearsal(_REHEARSALS):  # often enough for a card to record all steps now
         there, here = (Animator(rig, canvas=one).animate(motion) for one in (canvas, reference))
         off = max(_apart(there.rgb, here.rgb), _apart(there.alpha, here.alpha))
         if off > _OFF:
@@ -235,9 +235,12 @@ def _apart(some: U8 | None, others: U8 | None) -> float:
     return float(np.abs(some.astype(np.int16) - others).mean())
 
 
-def _speaking() -> Motion:
-    """A motion that everything that draws has part in."""
-    return replace(
+def rehearsal(times: int = 2) -> tuple[Motion, ...]:
+    """Motions in which everything that draws has part: after them nothing is left to be compiled or loaded.
+
+    Twice, for the mouth is blended with the one before; at rest in the end: nothing is left of them.
+    """
+    speaking = replace(
         Motion.rest(),
         expression=load_face_basis().smile,
         rotation=np.array([0.05, 0.12, -0.05], np.float32),
@@ -245,6 +248,7 @@ def _speaking() -> Motion:
         presence=1.0,
         held=False,
     )
+    return (*[speaking] * times, Motion.rest())
 
 
 class Animator:

@@ -11,7 +11,7 @@ import cv2
 from streamfx.frames import Frame, Motion, Rendered
 from streamfx.portrait.deform import Gains
 from streamfx.track.landmarker import FaceTracker
-from streamfx.worker import work
+from streamfx.worker import loop, work
 from streamfx.worker.__main__ import take_stdout
 from streamfx.worker.channel import Channel
 
@@ -23,7 +23,7 @@ def spying(tracker: FaceTracker, frame: Frame, track=FaceTracker.track) -> objec
     return track(tracker, frame)
 
 
-class Leaky(work.Cast):
+class Leaky(loop.Cast):
     def animate(self, portrait: str, motion: Motion, gains: Gains, *, networks: bool) -> Rendered | None:
         picture = super().animate(portrait, motion, gains, networks=networks)
         if picture is None or not seen:
@@ -35,7 +35,7 @@ class Leaky(work.Cast):
 
 if __name__ == "__main__":
     FaceTracker.track = spying
-    work.Cast = Leaky
+    loop.Cast = Leaky
     code = work.serve(Channel(os.fdopen(0, "rb", closefd=False), take_stdout()))
     sys.stderr.flush()
     os._exit(code)

@@ -30,8 +30,8 @@ from streamfx.source.reading import CARD, Reading, planar
 from streamfx.telemetry import StageTimer
 from streamfx.worker.driver import open_live
 from streamfx.worker.driving import Driving
+from streamfx.worker.loop import Worker
 from streamfx.worker.protocol import Orders
-from streamfx.worker.work import _Worker
 
 IN_ORDER = {"bf": "0"}
 """Each picture follows from those before it: the fake card counts in the order of decoding."""
@@ -277,7 +277,7 @@ def test_an_orders_device_reaches_what_drives(monkeypatch: pytest.MonkeyPatch):
 
     monkeypatch.setattr("streamfx.worker.driving.open_live", open_nothing)
     driving = Driving(store(), StageTimer(), lambda _: None, nullcontext())
-    worker = object.__new__(_Worker)
+    worker = object.__new__(Worker)
     worker._driving, worker._cast = driving, Mock()
     for device, hardware in (("cuda", True), ("cpu", False)):
         worker._follow(Orders(source=f"{device}.mp4", device=device))

@@ -304,7 +304,7 @@ def test_sessions_share_one_process_on_the_card_which_ends_with_the_last(
 def test_a_worker_that_draws_on_the_card_needs_no_torch(on_the_cpu: Path):
     """It would take 200 MB of memory or more, and a second, in each of them."""
     program = (
-        "import sys, streamfx.worker.work, streamfx.worker.sharing.studio; print('torch' in sys.modules)"
+        "import sys, streamfx.worker.loop, streamfx.worker.sharing.studio; print('torch' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"

@@ -34,5 +34,5 @@ def test_it_tells_and_ends(failing: str):
         [sys.executable, "-c", program], cwd=ROOT, input=b"", capture_output=True, timeout=15, check=False
     )
     assert done.returncode == 1
-    assert b'{"kind":"failed","cause":"The worker failed: unforeseen","remedy":""}' in done.stdout
+    assert b'{"kind":"failed","cause":"The worker failed: unforeseen","remedy":"","error":""}' in done.stdout
     assert b"ZeroDivisionError" in done.stderr, "its log says where"

@@ -231,7 +231,7 @@ def _insert(ordered: _Numbers, count: int, value: float) -> int:
 
 @compiled
 def _crossings(polygon: F32, scan: float, left: int, edges: I32, many: int, ordered: _Numbers) -> int:
-    """Where the first `many` edges cross a scan line, in order, from the edge of pixel `left`; their number."""
+    """Where the first `many` edges cross a scan line, in order, px from pixel `left`; their number."""
     count, found = polygon.shape[0], 0
     for edge in range(many):
         i = edges[edge]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from streamfx.frames import Rig
+from streamfx.models.ahead import take_network
 from streamfx.models.weights import Profile
 from streamfx.render.base import Mode, MouthPainter, Network, Networks, Refiner
 from streamfx.render.canvas import CpuCanvas
@@ -38,8 +39,6 @@ class CpuStudio:
         return LiteNetworkPainter(network, rig) if is_lite else PaperNetworkPainter(network)
 
     def _network(self, name: str) -> Network:
-        from streamfx.models.network import Network as Loaded  # OpenVINO takes a third of a second to import
-
         if name not in self._loaded:
-            self._loaded[name] = Loaded(name)
+            self._loaded[name] = take_network(name)
         return self._loaded[name]

@@ -241,11 +241,12 @@ class Session:
         return self._handover.readers if self._handover is not None else 0
 
     def _start_worker(self, hear: Callable[[Message], None]) -> ChildProcess:
-        form = self._form
+        form, networks = self._form, self._orders(self._settings).networks()
 
         def begin(ring: int) -> Begin:
             files = str(self._files.place or "")
-            return Begin(form.width, form.height, form.fps, ring, self._card, self._feeds, files)
+            rate, card = form.fps, self._card
+            return Begin(form.width, form.height, rate, ring, card, self._feeds, files, networks)
 
         return ChildProcess(process.WORKER, begin, (self._publishing.worker,), hear)
 

@@ -17,7 +17,7 @@ from streamfx.frames import Motion, Rendered, Rig
 from streamfx.framings import Framing, FramingKind
 from streamfx.models.store import Store
 from streamfx.models.weights import Profile
-from streamfx.pipeline import Animator, Networks, check_canvas, load_portrait, open_studio
+from streamfx.pipeline import Animator, Networks, check_canvas, load_portrait, open_studio, rehearsal
 from streamfx.portrait.background import blurred, coloured, pictured
 from streamfx.portrait.cache import RigCache
 from streamfx.portrait.deform import Gains
@@ -34,7 +34,6 @@ _VERSION: Final = 2
 """Of the making of idle portraits, and of their files."""
 _POLL_S: Final = 0.5
 _log = logging.getLogger(__name__)
-_AT_REST: Final = Motion.rest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +45,16 @@ class _Wanted:
     background: tuple[str, str, str]
     drawing: tuple[str, str, str]
     """Device, and the networks that refine and paint the mouth."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Ready:
+    """A portrait that can be shown."""
+
+    wanted: _Wanted
+    animator: Animator
+    idle: str
+    """Path of its idle portrait; empty if it could not be kept."""
 
 
 class Cast:
@@ -76,7 +85,9 @@ class Cast:
             card,
         )
         self._wanted: Latest[Orders] = Latest()
-        self._ready: dict[str, tuple[_Wanted, Animator]] = {}
+        self._ready: dict[str, _Ready] = {}
+        self._refused: set[str] = set()
+        """Portraits of which the daemon was last told that they cannot be shown as wanted."""
         self._studios: dict[Device, Studio] = {}
         self._turn = threading.Lock()
         """Portraits share their networks, which serve one thread at a time."""
@@ -97,11 +108,11 @@ class Cast:
         entry = self._ready.get(portrait)
         if entry is None:
             return None
-        entry[1].gains = gains
+        entry.animator.gains = gains
         with self._turn:
             for full in (True, False) if networks else (False,):
                 with suppress(DeviceExhausted):  # where there is no room, less is drawn; then nothing, once
-                    return entry[1].animate(motion, networks=full)
+                    return entry.animator.animate(motion, networks=full)
         return None
 
     def _run(self) -> None:
@@ -126,24 +137,33 @@ class Cast:
         self._ready = {name: entry for name, entry in self._ready.items() if name in kept}
         for one in sorted(wanted, key=lambda one: one.file.id != orders.selected):
             entry = self._ready.get(one.file.id)
-            if entry is None or entry[0] != one:
+            if entry is None or entry.wanted != one:
                 with self._patience:
                     self._load_one(one)
+            elif one.file.id in self._refused:  # what was refused is wanted no more
+                self._tell_ready(entry)
 
     def _load_one(self, wanted: _Wanted) -> None:
         try:
             rig = self._rig(wanted)
             animator = self._animator(rig, wanted)
-            with self._turn:
-                animator.animate(_AT_REST)  # compiles what is compiled at first use, before it is seen
+            for motion in rehearsal():  # now, not when the person first speaks
+                with self._turn:
+                    animator.animate(motion)
             kept = self._keep_idle(rig, animator, wanted)
         except DeviceLost:
             raise  # this process cannot use the card any more: another one may
         except StreamfxError as error:
+            self._refused.add(wanted.file.id)
             self._report(Refused(wanted.file.id, error.cause, error.remedy))
             return
-        self._ready = {**self._ready, wanted.file.id: (wanted, animator)}
-        self._report(Loaded(wanted.file.id, str(kept) if kept else "", wanted.background[0] == "remove"))
+        ready = _Ready(wanted, animator, str(kept) if kept else "")
+        self._ready = {**self._ready, wanted.file.id: ready}
+        self._tell_ready(ready)
+
+    def _tell_ready(self, ready: _Ready) -> None:
+        self._refused.discard(ready.wanted.file.id)
+        self._report(Loaded(ready.wanted.file.id, ready.idle, ready.wanted.background[0] == "remove"))
 
     def _rig(self, wanted: _Wanted) -> Rig:
         references = [Path(name) for name in wanted.file.references]

@@ -101,6 +101,8 @@ class _Drive(threading.Thread):
         self._leaving = threading.Event()
         self._driver: LiveDriver | None = None
         self._dropped_before = 0
+        self._trouble = ""
+        """Why it was lost; told until it is open again."""
         self._reported_ns, self._counted = 0, (0, 0)
 
     def leave(self) -> None:
@@ -128,9 +130,10 @@ class _Drive(threading.Thread):
             try:
                 if self._drive_once():
                     pause_s = _REOPEN_S
-                self._tell("lost", "It ended")
+                self._trouble = "It ended"
             except (SourceError, MotionUnreadable, ModelError) as error:
-                self._tell("lost", str(error))
+                self._trouble = str(error)
+            self._tell("lost")
             self._leaving.wait(pause_s)
             pause_s = min(2 * pause_s, _LONGEST_REOPEN_S)
 
@@ -156,9 +159,9 @@ class _Drive(threading.Thread):
             driver.close()
         return driver.pictures > 0
 
-    def _tell(self, state: str, trouble: str = "") -> None:
+    def _tell(self, state: str) -> None:
         if not self._leaving.is_set():
-            self._driving._report(SourceReport(state, name=self._spec, trouble=trouble))
+            self._driving._report(SourceReport(state, name=self._spec, trouble=self._trouble))
 
     def _tell_now_and_then(self, driver: LiveDriver) -> None:
         now = monotonic_ns()

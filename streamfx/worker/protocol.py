@@ -30,6 +30,8 @@ class Begin:
     """Folder of the feeds' sockets (source/feed.py), the daemon's own; empty: the runtime folder."""
     files: str = ""
     """Socket of the files that clients handed over (streamfx/handed.py); empty: there are none."""
+    networks: tuple[str, ...] = ()
+    """Those that the first orders will need: compiled while the worker imports the rest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,13 @@ class Orders:
     refine: str = "lite"
     mouth: str = "lite"
     device: str = "cpu"
+
+    def networks(self) -> tuple[str, ...]:
+        """The networks that OpenVINO runs for these orders (models.weights.NetworkName)."""
+        if self.device != "cpu":
+            return ()
+        places = {"refine": self.refine, "mouth": self.mouth}
+        return tuple(f"{place}-{one}" for place, one in places.items() if one not in ("off", "procedural"))
 
 
 @dataclass(frozen=True, slots=True)

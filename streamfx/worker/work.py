@@ -1,4 +1,4 @@
-"""The worker's main loop: motions in, pictures out, orders in between."""
+"""The worker from its first message to its end. Networks are compiled while the rest is imported."""
 
 from __future__ import annotations
 
@@ -7,41 +7,18 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable
-from contextlib import AbstractContextManager
-from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
-from queue import Empty, SimpleQueue
-from time import monotonic_ns
-from typing import Any, Final
+from typing import Final
 
 from streamfx.children import inherited
 from streamfx.errors import StreamfxError, WorkerFailed
-from streamfx.frames import Motion
-from streamfx.handed import fetch_at, named
-from streamfx.models.store import Store
-from streamfx.portrait.deform import Gains
-from streamfx.realtime import Stalled
-from streamfx.render.base import Device
-from streamfx.sink.ring import RingForm, RingWriter
-from streamfx.telemetry import StageTimer
-from streamfx.worker.cast import Cast
+from streamfx.handed import fetch_at
+from streamfx.models.ahead import compile_ahead
 from streamfx.worker.channel import Channel
-from streamfx.worker.driving import Driving
-from streamfx.worker.ladder import Ladder
-from streamfx.worker.protocol import Begin, Calibrate, Drive, Failed, Message, Orders, Phase, Stop
-from streamfx.worker.remote import unpack
+from streamfx.worker.protocol import Begin, Failed
 
-REMOTE: Final = "remote"
-_WAIT_S: Final = 0.1
-"""For a motion, before the worker shows that it is alive."""
-_SOONEST: Final = 0.6
-"""Of a frame's time between two renderings: drivers faster than the camera are not followed in full."""
-_WORKING_S, _PREPARING_S = 1.0, 10.0
-"""Longest without progress, as a rule and while something is loaded or opened."""
-
-_log = logging.getLogger(__name__)
+_log: Final = logging.getLogger(__name__)
 
 
 def serve(channel: Channel) -> int:
@@ -53,12 +30,20 @@ def serve(channel: Channel) -> int:
         begin = _beginning(channel)
         if begin.files:
             fetch_at(Path(begin.files))
-        form = RingForm(begin.width, begin.height, begin.fps)
-        with RingWriter(form, inherited(begin.ring)) as ring:
-            _Worker(begin, ring, channel).run()
+        compile_ahead(begin.networks)
+        _work(begin, channel)
     except StreamfxError as error:
         return _give_up(channel, error.cause, error.remedy)
     return 0
+
+
+def _work(begin: Begin, channel: Channel) -> None:
+    from streamfx.sink.ring import RingForm, RingWriter
+    from streamfx.worker.loop import Worker  # a decoder, a tracker, a compiler: half a second
+
+    form = RingForm(begin.width, begin.height, begin.fps)
+    with RingWriter(form, inherited(begin.ring)) as ring:
+        Worker(begin, ring, channel).run()
 
 
 def _failed(channel: Channel, _kind: object, error: BaseException | None, *_: object) -> None:
@@ -84,132 +69,3 @@ def _give_up(channel: Channel, cause: str, remedy: str) -> int:
     except WorkerFailed:
         _log.error("%s", cause)  # the daemon is gone; there is no more to tell
     return 1
-
-
-class _Worker:
-    def __init__(self, begin: Begin, ring: RingWriter, channel: Channel) -> None:
-        self._ring, self._channel = ring, channel
-        self._inbox: SimpleQueue[Message | None] = SimpleQueue()
-        self._tell(Phase("starting", 60.0))
-        store = Store.default()
-        self._patience = _Patience(self._tell)
-        feeds = Path(begin.feeds) if begin.feeds else None
-        self._driving = Driving(store, StageTimer(), self._tell, self._patience, feeds)
-        self._cast = Cast((begin.width, begin.height), store, self._tell, self._patience, begin.card)
-        self._ladder = Ladder(begin.fps)
-        self._period_ns = 1e9 / begin.fps
-        self._orders = Orders()
-        self._rendered_ns = self._remote_seq = 0
-        threading.Thread(target=self._listen, name="streamfx-ear", daemon=True).start()
-
-    def run(self) -> None:
-        """Until the daemon says stop, or is gone."""
-        self._patience.begin()
-        try:
-            while self._obey():
-                if not self._driving.is_stuck:
-                    self._ring.beat()
-                try:
-                    motion = self._driving.motions.take(_WAIT_S)
-                except Stalled:
-                    continue
-                self._show(motion)
-        finally:
-            self._cast.stop()
-            self._driving.stop()
-
-    def _show(self, motion: Motion) -> None:
-        orders, start_ns = self._orders, monotonic_ns()
-        if start_ns - self._rendered_ns < _SOONEST * self._period_ns:
-            return
-        gains = Gains(orders.head, orders.expression, orders.gaze)
-        picture = self._cast.animate(orders.selected, motion, gains, networks=self._ladder.full)
-        if picture is None:
-            return
-        self._ring.write(picture)
-        self._rendered_ns = start_ns
-        self._ladder.note((picture.rendered_ns - start_ns) / 1e9, start_ns)
-
-    def _obey(self) -> bool:
-        """Carry out what has come in; False to stop."""
-        while True:
-            try:
-                message = self._inbox.get_nowait()
-            except Empty:
-                return True
-            if message is None or isinstance(message, Stop):
-                return False
-            if isinstance(message, Calibrate):
-                self._driving.calibrate()
-            if isinstance(message, Orders):
-                self._follow(message)
-
-    def _follow(self, orders: Orders) -> None:
-        self._orders = orders
-        self._cast.prepare(orders)
-        source = "" if orders.source == REMOTE else orders.source
-        self._driving.follow(source, hardware=orders.device == Device.CUDA)
-
-    def _listen(self) -> None:
-        """Take messages off the pipe; motions go straight to where motions come from."""
-        while True:
-            try:
-                received = self._channel.receive()
-            except WorkerFailed:
-                received = None
-            if received is None:
-                self._inbox.put(None)
-                return
-            message, payload = received
-            if isinstance(message, Drive):
-                self._put_remote(payload)
-            else:
-                self._inbox.put(message)
-
-    def _put_remote(self, payload: bytes) -> None:
-        if self._orders.source != REMOTE:
-            return
-        try:
-            motion = unpack(payload, monotonic_ns(), self._remote_seq)
-        except ValueError as error:
-            _log.warning("a motion was dropped: %s", error)
-            return
-        self._remote_seq += 1
-        self._driving.motions.put(motion)
-
-    def _tell(self, message: Message) -> None:
-        try:
-            self._channel.send(_for_people(message))
-        except WorkerFailed:  # the daemon is gone: the listener hears it, too
-            self._inbox.put(None)
-
-
-def _for_people(message: Message) -> Message:
-    """A report in which handed files are named by their paths."""
-    values: dict[str, Any] = {one.name: getattr(message, one.name) for one in fields(message)}
-    texts: Any = {name: named(value) for name, value in values.items() if isinstance(value, str)}
-    return replace(message, **texts)
-
-
-class _Patience(AbstractContextManager[None]):
-    """While this is entered, by any thread, the daemon waits longer for progress."""
-
-    def __init__(self, tell: Callable[[Message], None]) -> None:
-        self._tell, self._lock, self._depth = tell, threading.Lock(), 0
-
-    def begin(self) -> None:
-        """Ask for no more than usual."""
-        with self._lock:
-            self._change(0)
-
-    def __enter__(self) -> None:
-        with self._lock:
-            self._change(+1)
-
-    def __exit__(self, *_: object) -> None:
-        with self._lock:
-            self._change(-1)
-
-    def _change(self, by: int) -> None:
-        self._depth += by
-        self._tell(Phase("preparing", _PREPARING_S) if self._depth else Phase("working", _WORKING_S))
