@@ -16,6 +16,7 @@ import numpy.typing as npt
 F32 = npt.NDArray[np.float32]
 U8 = npt.NDArray[np.uint8]
 I32 = npt.NDArray[np.int32]
+I64 = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
 
 
@@ -187,6 +188,9 @@ class Rig:
     """f32 [V]: share of the torso's translation (0 on the face)."""
     room: F32
     """f32 [4]: px that the head may travel left, right, up and down."""
+    stage: I32
+    """i32 [4]: left, top, right, bottom px of the frame: where the person is seen: within a photo that stands
+    before a backdrop (portrait/surroundings.py), else everywhere."""
     oval_weight: F32 = field(repr=False)
     """f32 [V-468,36]: share of the expression at each oval point that the exterior follows."""
     lip_spread: F32 = field(repr=False)

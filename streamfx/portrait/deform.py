@@ -8,7 +8,7 @@ from typing import Final
 
 import numpy as np
 
-from streamfx.frames import F32, Deformation, Motion, Rig
+from streamfx.frames import F32, I32, Deformation, Motion, Rig
 from streamfx.geometry import F64, Real, rotation_matrix, rotation_vector
 from streamfx.models.face_basis import share_of
 from streamfx.topology import (
@@ -30,9 +30,10 @@ loses 0.1 dB of self-reenactment; painter's order and the culling of folds hide 
 _PITCH, _YAW, _ROLL = (float(np.radians(a)) for a in (20, 25, 25))
 _LEAST_TURN = 0.35  # of these limits: left for turning farther the way the photo is turned already
 _REST_ROLL_SHARE = 0.5  # of the photo's roll that counts as turned: a tilted head hides nothing
-_REACH_X, _REACH_Y = 0.30, 0.21  # of the frame's width: how far the head may travel
-_LEAST_REACH = 0.07  # of the frame's width, however near the head is to the frame's edge
-_SLACK = 0.5  # of the way to where the photo cuts the person
+_REACH = (0.30, 0.30, 0.21, 0.21)  # of the width in which it is seen: how far the head may travel
+_LEAST_REACH = 0.07  # of that width, however near the head is to its edge
+_KEPT = 0.8  # of the way to where the face would leave the frame, or the neck its shape
+_LEAN = (1.5, 1.5, 1.2, 0.6)  # times the neck's length, to where the photo ends: how far it follows
 _HAIR = 0.25  # of the face's height around the oval
 _SCALE_RANGE = (0.85, 1.18)
 _BODY_SHARE = 0.5  # of the head's translation that the torso follows
@@ -150,35 +151,26 @@ def _shift(rig: Rig, motion: Motion, gain: float) -> F64:
     )
 
 
-def head_room(size: tuple[int, int], landmarks: F32, cut: F32) -> F32:
+def head_room(landmarks: F32, stage: I32, cut: Real) -> F32:
     """f32 [4]: px that the head may travel left, right, up and down.
 
-    So far that hair and chin stay in the frame, and that nothing is squeezed or stretched out of shape
-    between the face and a border of the photo that cuts the person, which stays where it is.
+    So far that hair and chin stay in sight, and the neck keeps its shape where the photo cuts the person.
 
     Args:
-        size: (width, height) px of the frame.
         landmarks: f32 [478,3] px of the frame.
-        cut: f32 [N,2] px of the frame: where borders of the photo cut the person.
+        stage: i32 [4] left, top, right, bottom px of the frame: where the person is seen.
+        cut: [N,2] px of the frame: where borders of the photo cut the person below the chin.
     """
-    width, height = size
+    width = float(stage[2] - stage[0])
     oval = landmarks[_OVAL, :2]
     (left, top), (right, bottom) = oval.min(0), oval.max(0)
     hair = _HAIR * (bottom - top)
-    beside = cut[cut[:, 1] < bottom]
-    above = _gap(top - beside[(beside[:, 0] > left) & (beside[:, 0] < right), 1])
-    below = _gap(cut[:, 1] - bottom)
-    room = np.array([left - hair, width - right - hair, top - hair, height - bottom])
-    reach = np.array([_REACH_X, _REACH_X, _REACH_Y, _REACH_Y]) * width
-    slack = np.array([_gap(left - beside[:, 0]), _gap(beside[:, 0] - right), above, min(above, below)])
-    within = np.clip(room, _LEAST_REACH * width, reach)
-    return np.asarray(np.minimum(within, _SLACK * slack), np.float32)
-
-
-def _gap(distances: Real) -> float:
-    """px: the least distance ahead; infinite where nothing is."""
-    ahead = distances[distances > 0]
-    return float(ahead.min()) if ahead.size else np.inf
+    sight = np.array([left - stage[0], stage[2] - right, top - stage[1], stage[3] - bottom])
+    room = np.clip(sight - (hair, hair, hair, 0), _LEAST_REACH * width, np.array(_REACH) * width)
+    beneath = cut[(cut[:, 0] > left) & (cut[:, 0] < right), 1]
+    neck = max(float(beneath.min() - bottom), 0.0) if beneath.size else np.inf
+    shown = _KEPT * np.minimum(sight, neck * np.array(_LEAN))
+    return np.asarray(np.maximum(np.minimum(room, shown), 1.0), np.float32)
 
 
 def _soft_beside(angle: float, rest: float, limit: float) -> float:

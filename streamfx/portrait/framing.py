@@ -22,13 +22,12 @@ PAD = 0.14
 """Share of the frame's width that textures extend beyond it: what the head's motion may bring into view."""
 
 _FACE_SMALLEST = 0.34  # face height / frame height: below, zoom in
-_FACE_LARGEST = 0.66  # above, its motion has no room: more of the photo is shown, or it is extended
+_FACE_LARGEST = 0.72  # above, its motion has no room: more of the photo is shown, or it is extended
 _FACE_EXTENDED = 0.58  # the face in a photo that has to be extended
 _FACE_CLOSE, _FACE_LEAST = 0.62, 0.16  # in a close framing; and in any
 _FACE_MOST = 0.92  # of the frame, whatever the user's zoom
 _FACE_CENTRE = 0.53  # of the frame's height
-_ASIDE = 0.36  # of the frame's width: nearer to its edge than that a face is not moved to hide a cut shoulder
-_STRIP_ASIDE = 0.42  # the same, to have a narrow photo in the middle of the frame
+_ASIDE = 0.36  # of the frame's width: no nearer to its edge the face is moved to have the photo in the middle
 _MARGIN = 0.02  # of the frame: between the face and its edge
 _REDUCED, _ENLARGED = 0.6, 1.2  # scales below which areas are averaged, above which sampling is cubic
 _EDGE = 0.5  # px: half a pixel around the outermost centres still belongs to the photo
@@ -175,7 +174,7 @@ def _window_height(subject: _Subject, aspect: float, kind: FramingKind) -> float
     if kind is FramingKind.WIDE:
         return min(max(covering, face / _FACE_SMALLEST), face / _FACE_LEAST)
     if covering < face / _FACE_LARGEST:
-        return face / _FACE_EXTENDED
+        return min(face / _FACE_EXTENDED, max(subject.floor, face / _FACE_LARGEST))
     return min(covering, face / _FACE_SMALLEST)
 
 
@@ -185,16 +184,8 @@ def _left(subject: _Subject, width: float) -> float:
     middle = centre - width / 2
     if width <= photo:
         return min(max(middle, 0.0), photo - width)
-    cut_left, cut_right, _ = subject.cut
-    at_left, at_right, between = 0.0, photo - width, (photo - width) / 2
-    # A border of the photo that cuts the person is best hidden at the frame's.
-    if cut_left and not cut_right and (centre - at_left) / width >= _ASIDE:
-        return at_left
-    if cut_right and not cut_left and (at_right + width - centre) / width >= _ASIDE:
-        return at_right
-    if cut_left and cut_right and abs(centre - between - width / 2) <= (0.5 - _STRIP_ASIDE) * width:
-        return between
-    return min(max(middle, at_right), at_left)
+    reach = (0.5 - _ASIDE) * width if any(subject.cut[:2]) else 0.0  # a photo with an edge, in the middle
+    return min(max((photo - width) / 2, middle - reach, photo - width), middle + reach, 0.0)
 
 
 def _adjusted(window: _Window, subject: _Subject, framing: Framing) -> _Window:
@@ -222,8 +213,11 @@ def _pair(point: F32) -> tuple[float, float]:
     return float(point[0]), float(point[1])
 
 
-def framed(picture: U8 | F32, placement: Placement) -> F32:
-    """`picture` (u8 or f32 [H,W] or [H,W,C]) brought to texture size, f32; zero outside the photo."""
+def framed(picture: U8 | F32, placement: Placement, *, beyond: bool = False) -> F32:
+    """`picture` (u8 or f32 [H,W] or [H,W,C]) brought to texture size, f32; zero outside the photo.
+
+    `beyond`: what stands at the photo's borders goes on there.
+    """
     matrix = placement.canvas_matrix().astype(np.float64)
     if placement.scale < _REDUCED:  # bilinear sampling would alias: average first, then place
         factor = 1.0 / max(1, round(1.0 / placement.scale))
@@ -236,6 +230,8 @@ def framed(picture: U8 | F32, placement: Placement) -> F32:
     picture, size = picture.astype(np.float32), placement.canvas_size
     moved = cv2.warpAffine(picture, matrix, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
 
+    if beyond:
+        return np.asarray(moved, np.float32)
     inside = photo_area(picture.shape[:2], matrix, placement)
     out: F32 = moved * (inside[..., None] if moved.ndim == 3 else inside)
     return out

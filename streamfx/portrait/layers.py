@@ -10,6 +10,7 @@ import numpy as np
 from streamfx.frames import F32, U8
 from streamfx.portrait.fill import to_u8
 from streamfx.portrait.plate import behind
+from streamfx.portrait.surroundings import Person
 
 _MASK_LOW, _MASK_RANGE = 0.3, 0.4  # the segmentation's score at which opacity begins, and its rise to 1
 _SOLID = 0.5  # opacity that surely is the face
@@ -44,7 +45,14 @@ def person_alpha(mask: F32, face: F32, softness: float) -> F32:
     return soft
 
 
-def split_layers(framed: F32, known: F32, alpha: F32, around: F32 | None, face_height: float) -> Layers:
+def split_layers(
+    framed: F32,
+    known: F32,
+    person: Person,
+    around: F32 | None,
+    frame: tuple[slice, slice],
+    face_height: float,
+) -> Layers:
     """Extend the photo over the whole texture, remove the person from the plate, and lift the person off it.
 
     The layer is premultiplied and solved so that layer + (1 - alpha) * plate is the photo again: at rest
@@ -53,15 +61,18 @@ def split_layers(framed: F32, known: F32, alpha: F32, around: F32 | None, face_h
     Args:
         framed: f32 [H,W,3] 0..255: the photo at texture size; 0 beyond its borders.
         known: f32 [H,W]: 1 where the photo has pixels.
-        alpha: f32 [H,W] 0..1: the person.
+        person: on the texture, beyond the photo too.
         around: f32 [H,W,3] 0..255: what is shown beyond the photo; None continues its background.
+        frame: rows and columns of the texture that lie in the frame: nobody is continued there.
         face_height: px.
     """
-    plate = behind(framed, known, alpha > _EMPTY, face_height)
+    opacity = person.opacity[..., None]
+    plate = behind(framed, known, person.opacity > _EMPTY, face_height)
     shown = known[..., None]
     if around is not None:
         plate = np.where(shown > 0, plate, around)
     photo = framed * shown + plate * (1 - shown)
-    opacity = alpha[..., None] * shown
-    layer = np.clip(photo - (1 - opacity) * plate, 0, 255 * opacity)
-    return Layers(to_u8(photo), np.dstack([to_u8(layer), to_u8(255 * opacity)]), to_u8(plate))
+    whole = np.where(shown > 0, framed, plate + opacity * (person.rgb - plate))
+    layer = np.clip(whole - (1 - opacity) * plate, 0, 255 * opacity)
+    whole[frame] = photo[frame]
+    return Layers(to_u8(whole), np.dstack([to_u8(layer), to_u8(255 * opacity)]), to_u8(plate))

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-from streamfx.frames import F32, I32, U8, FaceTrack, MouthLayer, Rig
+from streamfx.frames import F32, I32, U8, FaceTrack, Mask, MouthLayer, Rig
 from streamfx.framings import AS_IT_FITS, Framing
 from streamfx.geometry import F64, Pose, fit_pose, vertex_weights
 from streamfx.portrait.deform import RELIEF, head_room
@@ -22,10 +22,10 @@ from streamfx.portrait.mouth import mouth_layer, without_mouth
 from streamfx.portrait.photo import Photo
 from streamfx.portrait.reference import Reference
 from streamfx.portrait.skin import solve_skin, spread_lids, spread_lips
-from streamfx.portrait.surroundings import backdrop, cut_line, is_filled, is_plain
+from streamfx.portrait.surroundings import area, backdrop, continued, cut_line, is_filled, is_plain
 from streamfx.topology import FACE_OVAL, FACE_VERTICES, LIP_LOWER, LIP_UPPER
 
-VERSION = 10
+VERSION = 11
 """Raise it when a change here makes cached rigs stale."""
 
 _SOFTNESS = 1.5  # px of the person's outline in a frame 480 px high
@@ -117,8 +117,7 @@ def solve_rig(
     if _lip_gap(shape) > _OPEN_MOUTH:
         covers = [without_mouth(texture, landmarks, pad) for texture in covers]
     mesh = build_mesh(landmarks[:FACE_VERTICES, :2], geometry.triangles, size, pad)
-    cut = cut_line(textures.person, textures.known)
-    skin = solve_skin(mesh, textures.person, landmarks, pad, cut)
+    skin = solve_skin(mesh, textures.person, landmarks, pad, textures.cut)
     return Rig(
         size=size,
         pad=pad,
@@ -137,7 +136,10 @@ def solve_rig(
         solid=_solid(mesh, shape, pose),
         head_weight=skin.head,
         body_weight=skin.body,
-        room=head_room(size, landmarks, np.argwhere(cut)[:, ::-1].astype(np.float32) - pad),
+        stage=textures.stage,
+        room=head_room(
+            landmarks, textures.stage, np.argwhere(textures.cut)[:, ::-1].astype(np.float32) - pad
+        ),
         oval_weight=skin.oval,
         lip_spread=spread_lips(geometry.triangles),
         smile=geometry.shown_smile(face),
@@ -164,25 +166,32 @@ class _Textures:
 
     layers: Layers
     person: F32
-    """f32 [Hc,Wc] 0..1: the person's opacity; 0 beyond the photo."""
-    known: F32
-    """f32 [Hc,Wc]: 1 where the photo has pixels, 0 beyond."""
+    """f32 [Hc,Wc] 0..1: the person's opacity, beyond the photo too."""
+    cut: Mask
+    """bool [Hc,Wc]: where borders of the photo cut the torso, which stays where it is there."""
+    stage: I32
+    """See frames.Rig."""
 
 
 def _textures(photo: U8, person: F32, landmarks: F32, placement: Placement) -> _Textures:
     """Frame photo and mask, and take person and background apart; landmarks in px of the frame."""
-    shape = photo.shape[:2]
+    shape, pad, (width, height) = photo.shape[:2], placement.pad, placement.size
     known = (framed(np.ones(shape, np.float32), placement) > 0.5).astype(np.float32)
-    face_area = _face_area(landmarks, known.shape, placement.pad)
-    softness = _SOFTNESS * placement.size[1] / 480
-    opacity = person_alpha(framed(person, placement), face_area, softness) * known
+    face_area = _face_area(landmarks, known.shape, pad)
+    mask = framed(person, placement, beyond=True)  # soft towards the background, not towards the photo's end
+    opacity = person_alpha(mask, face_area, _SOFTNESS * height / 480) * known
     picture = framed(photo, placement)
-    around = None
-    if not (is_filled(known, placement.pad) or is_plain(picture, known, opacity, placement)):
-        around = backdrop(photo, placement)
-    face_height = float(np.ptp(landmarks[list(FACE_OVAL), 1]))
-    layers = split_layers(picture, known, opacity, around, face_height)
-    return _Textures(layers, opacity, known)
+    around, stage = None, np.array([0, 0, width, height], np.int32)
+    if not (is_filled(known, pad) or is_plain(picture, known, opacity, placement)):
+        around, stage = backdrop(photo, placement), area(known, pad)
+    oval = landmarks[list(FACE_OVAL), :2]
+    whole = continued(picture, opacity, known, oval + pad)
+    frame = np.s_[pad : pad + height, pad : pad + width]
+    layers = split_layers(picture, known, whole, around, frame, float(np.ptp(oval[:, 1])))
+    cut = cut_line(opacity, known)
+    chin = round(float(oval[:, 1].max())) + pad
+    cut[: min(chin, int(np.flatnonzero(known.any(1))[-1]) - 1)] = False
+    return _Textures(layers, whole.opacity, cut, stage)
 
 
 def _lip_gap(shape: F32) -> float:

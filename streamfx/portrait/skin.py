@@ -68,7 +68,7 @@ def solve_skin(mesh: Mesh, person: F32, landmarks: F32, pad: int, cut: Mask) -> 
         person: f32 [H+2pad, W+2pad] 0..1: person mask at texture size.
         landmarks: f32 [478,3] px of the frame.
         pad: px of texture beyond the frame.
-        cut: bool [H+2pad, W+2pad]: where borders of the photo cut the person.
+        cut: bool [H+2pad, W+2pad]: where borders of the photo cut the torso.
     """
     regions = _regions(mesh, person, landmarks, pad, cut)
     laplacian = _exterior_laplacian(mesh)

@@ -6,12 +6,13 @@ picture with clean edges before itself, enlarged, blurred and darkened, as phone
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 
 import cv2
 import numpy as np
 
-from streamfx.frames import F32, U8, Mask
+from streamfx.frames import F32, I32, I64, U8, Mask
 from streamfx.portrait.framing import Placement
 from streamfx.portrait.masks import grown
 
@@ -28,6 +29,11 @@ _ENLARGED: Final = 1.15
 _BLUR: Final = 0.05
 """Of the frame's height: sigma."""
 _DARKENED: Final = 0.6
+_SIDE = 0.12  # face heights beside the photo's borders that are repeated beyond
+_HAIR, _NECK = 0.2, 0.5  # the same above and below, of what is there of hair and neck
+_SKULL, _BULGE = 0.62, 0.9  # face heights: radius of what closes above hair that is cut, and beside
+_WIDER = 1.05  # times half the cut: the least radius
+_SOFT = 4.0  # px over which it ends
 _COARSE: Final = 8
 """px of the frame per pixel at which a blurred picture is made."""
 
@@ -40,6 +46,90 @@ def cut_line(opacity: F32, known: F32) -> Mask:
         known: f32 [H,W]: 1 where the photo has pixels, 0 beyond.
     """
     return (opacity > _BODY) & (known > 0) & grown(1 - known, 0.5, _LINE)
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """The person at texture size, continued where the photo ends: what motion may bring into view."""
+
+    rgb: F32
+    """f32 [H,W,3] 0..255; the photo where there is one."""
+    opacity: F32
+    """f32 [H,W] 0..1"""
+
+
+def continued(picture: F32, opacity: F32, known: F32, oval: F32) -> Person:
+    """Continue the person beyond the photo: hair closes in a dome, shoulders and torso go on.
+
+    Args:
+        picture: f32 [H,W,3] 0..255: the photo at texture size; 0 beyond its borders.
+        opacity: f32 [H,W] 0..1: the person; 0 beyond the photo.
+        known: f32 [H,W]: 1 where the photo has pixels, 0 beyond.
+        oval: f32 [36,2] px of the texture.
+    """
+    if known.all():
+        return Person(picture, opacity)
+    rows, columns = np.flatnonzero(known.any(1)), np.flatnonzero(known.any(0))
+    (up, down), (left, right) = rows[[0, -1]], columns[[0, -1]]
+    top, chin = float(oval[:, 1].min()), float(oval[:, 1].max())
+    side = _SIDE * (chin - top)
+    across = _mirrored(known.shape[1], left, right, side, side)
+    along = _mirrored(known.shape[0], up, down, _HAIR * (top - up), _NECK * (down - chin))
+    inside = known > 0
+    rgb = np.where(inside[..., None], picture, picture[along[:, None], across[None, :]])
+    if up:
+        rgb[:up] = cv2.GaussianBlur(rgb[:up], (0, 0), 1.0, sigmaY=max(1.0, _HAIR * (top - up)))
+    more = np.where(inside, opacity, 0)
+    more[down + 1 :] = opacity[down]
+    more[:up] = _dome(opacity[up], up, _SKULL * (chin - top))
+    for part in (np.s_[: round(chin)], np.s_[round(chin) :]):
+        more[part, :left] = _dome(more[part, left], left, _BULGE * (chin - top)).T
+        width = known.shape[1] - right - 1
+        more[part, right + 1 :] = _dome(more[part, right], width, _BULGE * (chin - top))[::-1].T
+    return Person(rgb, more)
+
+
+def _mirrored(length: int, start: int, end: int, before: float, after: float) -> I64:
+    """i64 [length]: for each place the one within start..end that is shown there: bands there, to and fro."""
+    place = np.arange(length)
+    low, high = (int(np.clip(band, 1, end - start + 1)) for band in (before, after))
+    out = np.where(place < start, start + _to_and_fro(start - 1 - place, low), place)
+    return np.asarray(np.where(place > end, end - _to_and_fro(place - end - 1, high), out), np.int64)
+
+
+def _to_and_fro(steps: I64, band: int) -> I64:
+    turn = steps % (2 * band)
+    return np.minimum(turn, 2 * band - 1 - turn)
+
+
+def _dome(edge: F32, height: int, radius: float) -> F32:
+    """f32 [height,N] 0..1: closes above the longest opaque run of an edge f32 [N], the row that would follow.
+
+    It is the cap of a circle of that radius in px, or of the least one that is wide enough.
+    """
+    starts, ends = _runs(edge > _BODY)
+    if not starts.size or not height:
+        return np.zeros((height, len(edge)), np.float32)
+    longest = int(np.argmax(ends - starts))
+    middle, half = (starts[longest] + ends[longest] - 1) / 2, (ends[longest] - starts[longest]) / 2
+    radius = max(radius, _WIDER * half)
+    up = height - np.arange(height, dtype=np.float32)[:, None] + np.sqrt(radius**2 - half**2)
+    aside = np.arange(len(edge), dtype=np.float32)[None, :] - middle
+    inside = radius - np.sqrt(np.square(up) + np.square(aside))
+    return np.asarray(np.clip(inside / _SOFT + 0.5, 0, 1), np.float32)
+
+
+def _runs(mask: Mask) -> tuple[I64, I64]:
+    """Where runs of True in a mask [N] begin, and where they have ended: i64 [R] each."""
+    steps = np.diff(np.concatenate([[0], mask.astype(np.int8), [0]]))
+    return np.flatnonzero(steps > 0), np.flatnonzero(steps < 0)
+
+
+def area(known: F32, pad: int) -> I32:
+    """i32 [4]: left, top, right, bottom px of the frame that the photo covers; `pad`: see Rig."""
+    inner = known[pad:-pad, pad:-pad] > 0
+    rows, columns = np.flatnonzero(inner.any(1)), np.flatnonzero(inner.any(0))
+    return np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1], np.int32)
 
 
 def is_filled(known: F32, pad: int) -> bool:
@@ -60,9 +150,8 @@ def is_plain(framed: F32, known: F32, opacity: F32, placement: Placement) -> boo
     inner = np.s_[pad:-pad, pad:-pad]
     inside, cut = known[inner] > 0, cut_line(opacity, known)[inner]
     free = inside & ~grown(opacity, _BODY, _CLEAR * height)[inner]
-    rows, columns = np.flatnonzero(inside.any(1)), np.flatnonzero(inside.any(0))
+    left, top, right, _ = area(known, pad).tolist()
     band = max(2, round(_BAND * height))
-    top, left, right = int(rows[0]), int(columns[0]), int(columns[-1]) + 1
     sides: list[tuple[slice, slice]] = []
     if top > 0:
         sides.append(np.s_[top : top + band, :])

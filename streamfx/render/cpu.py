@@ -128,9 +128,9 @@ class CpuRenderer:
         return picture
 
     def _person_box(self, vertices: F32) -> tuple[slice, slice]:
-        """Rows and columns of the frame in which the person lies."""
+        """Rows and columns of the frame in which the person is seen."""
         used = vertices[self._used]
-        width, height = self._rig.size
-        left, top = np.clip(np.floor(used.min(0)).astype(int), 0, (width - 1, height - 1))
-        right, bottom = np.clip(np.ceil(used.max(0)).astype(int) + 1, (left + 1, top + 1), (width, height))
+        low, high = self._rig.stage[:2], self._rig.stage[2:]
+        left, top = np.clip(np.floor(used.min(0)).astype(int), low, high - 1)
+        right, bottom = np.clip(np.ceil(used.max(0)).astype(int) + 1, (left + 1, top + 1), high)
         return np.s_[top:bottom, left:right]

@@ -70,6 +70,9 @@ class WarpedPhoto:
         width, height = rig.size
         self.alpha = torch.zeros(1, height, width, device=device) if mode is Mode.CUTOUT else None
         """f32 [1,H,W] 0..255 of the last picture; None where it has a background."""
+        left, top, right, bottom = rig.stage.tolist()
+        self._stage = torch.zeros(height, width, dtype=torch.bool, device=device)
+        self._stage[top:bottom, left:right] = True
 
     def draw(self, picture: Tensor, numbers: Numbers) -> None:
         """Into f32 [3,H,W] 0..255."""
@@ -79,7 +82,7 @@ class WarpedPhoto:
         if self._sheet is not None:
             picture.copy_(sample(self._sheet, x, y, "border"))
         else:
-            layer = softened(sample(self._layer, x, y, "zeros"))
+            layer = softened(sample(self._layer, x, y, "zeros")) * self._stage
             picture.copy_(lay_over(layer, self._plate))
             if self.alpha is not None:
                 self.alpha.copy_(layer[3:])
