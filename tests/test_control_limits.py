@@ -14,9 +14,10 @@ import grpc
 import pytest
 from control_stage import staged
 
-from streamfx.client import CallRefused, Client
+from streamfx.client import Client
 from streamfx.control.options import ControlOptions, Limits
 from streamfx.control.v1 import session_service_pb2 as api
+from streamfx.errors import LimitReached
 from streamfx.session.settings import SessionSettings
 
 ROOT = Path(__file__).parents[1]
@@ -80,7 +81,7 @@ def test_at_most_so_many_calls(tmp_path: Path):
             closing(client.watch("one")) as second,
         ):
             next(first), next(second)
-            with pytest.raises(CallRefused, match="too many calls"):
+            with pytest.raises(LimitReached, match="2 calls under way"):
                 client.list_sessions()
             second.close()
             until(lambda: _answers(client))
@@ -89,7 +90,7 @@ def test_at_most_so_many_calls(tmp_path: Path):
 def _answers(client: Client) -> bool:
     try:
         return bool(client.list_sessions())
-    except CallRefused:
+    except LimitReached:
         return False
 
 

@@ -6,8 +6,11 @@ import os
 import signal
 import socket
 import sys
+import threading
 import time
 import urllib.request
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +21,7 @@ from hypothesis import strategies as st
 from live_stage import children_of, until
 from scenes import photo, store
 
+from streamfx.daemon import metrics as daemon_metrics
 from streamfx.daemon.config import load_config, parse_config
 from streamfx.daemon.metrics import Metrics
 from streamfx.errors import CameraUnavailable, MotionUnreadable, SettingRefused, UsageError
@@ -285,6 +289,82 @@ def test_a_camera_that_cannot_be_opened_is_told_and_leaves_nothing(
     finally:
         sessions.close()
     assert children_of(os.getpid()) == []
+
+
+@pytest.fixture
+def metrics(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Metrics]:
+    """Served, of no session; requests have half a second."""
+    monkeypatch.setattr(daemon_metrics, "_HEAD_S", 0.5)
+    made = Metrics("127.0.0.1:0", Sessions(Portraits(tmp_path, (320, 240))))
+    yield made
+    made.close()
+
+
+def ask(metrics: Metrics, *lines: str, body: bytes = b"") -> bytes:
+    """What a request of these lines is answered, whole; nothing where it is hung up on."""
+    with socket.create_connection(("127.0.0.1", metrics.port), 10) as client:
+        with suppress(OSError):
+            client.sendall("\r\n".join([*lines, "", ""]).encode("latin-1") + body)
+        answer = b""
+        with suppress(ConnectionResetError):
+            while piece := client.recv(1 << 16):
+                answer += piece
+        return answer
+
+
+def test_metrics_are_told_to_who_names_their_address_and_to_no_web_page(metrics: Metrics):
+    own = f"127.0.0.1:{metrics.port}"
+
+    def status(host: str, *more: str, first: str = "GET /metrics HTTP/1.1") -> int:
+        return int(ask(metrics, first, f"Host: {host}", *more).split(b" ", 2)[1])
+
+    for host in (own, f"localhost:{metrics.port}", f"LOCALHOST:{metrics.port}", f"[::1]:{metrics.port}"):
+        assert status(host) == 200
+    for host in (
+        "evil.example", f"evil.example:{metrics.port}", "127.0.0.1", "localhost",
+        f"127.0.0.1:{metrics.port + 1}",
+        f"127.0.0.1.evil.example:{metrics.port}", f"0.0.0.0:{metrics.port}", f"127.0.0.1:{metrics.port}@evil",
+        f"[::]:{metrics.port}", f"2130706433:{metrics.port}", "",
+    ):  # fmt: skip
+        assert status(host) == 421, host
+    assert status(own, f"Host: {own}") == 400, "two of them"
+    assert status(own, f"Host : {own}", first="GET /metrics HTTP/1.1") in (200, 400)
+    assert ask(metrics, "GET /metrics HTTP/1.0").startswith(b"HTTP/1.0 400"), "none"
+    assert status(own, "Origin: https://evil.example") == 403
+    assert status(own, "Origin: null") == 403
+    assert status(own, "Sec-Fetch-Site: cross-site") == 403
+    assert status(own, "Sec-Fetch-Site: same-site") == 403
+    assert status(own, "Sec-Fetch-Site: none") == 200, "typed into a browser"
+    for method in ("POST", "PUT", "DELETE", "OPTIONS", "PATCH"):
+        assert status(own, "Content-Length: 5", first=f"{method} /metrics HTTP/1.1") == 405
+    assert status(own, first="BREW /metrics HTTP/1.1") == 501
+    assert status(own, first="GET /secret HTTP/1.1") == 404
+    assert status(own, first="GET http://evil.example/metrics HTTP/1.1") == 404
+    head = ask(metrics, "HEAD /metrics HTTP/1.1", f"Host: {own}")
+    assert head.endswith(b"\r\n\r\n")
+    assert b"200 OK" in head
+
+
+def test_metrics_bound_what_a_client_may_take(metrics: Metrics):
+    own = f"Host: 127.0.0.1:{metrics.port}"
+    assert ask(metrics, "GET /metrics HTTP/1.1", own, f"X: {'y' * 20_000}") == b"", "too long"
+    assert ask(metrics, "GET /" + "a" * 20_000 + " HTTP/1.1", own) == b""
+    start, idle = time.monotonic(), []
+    try:
+        for _ in range(100):  # they say nothing, or begin and stop
+            one = socket.create_connection(("127.0.0.1", metrics.port), 10)
+            with suppress(OSError):
+                one.sendall(b"GET /metrics HT")
+            idle.append(one)
+        threads = [one for one in threading.enumerate() if "process_request_thread" in one.name]
+        assert len(threads) <= 8
+        assert idle[50].recv(10) == b"", "there are enough already"
+        assert idle[0].recv(10) == b"", "it had its time"
+        assert time.monotonic() - start < 10
+    finally:
+        for one in idle:
+            one.close()
+    until(lambda: b"200 OK" in ask(metrics, "GET /metrics HTTP/1.1", own), 5)
 
 
 def test_metrics_tell_of_every_session_on_loopback_only(tmp_path: Path):

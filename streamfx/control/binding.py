@@ -1,5 +1,7 @@
 """Services on the wire, read from their descriptors: bytes in, our method, bytes or a status out.
 
+A message that may bring a photo is received only once there is room for it: till then its sender keeps it.
+
 This is the one place where errors become statuses. What nobody foresaw is caught here too: it goes to the log
 whole and to the client without particulars, and the daemon's camera goes on.
 """
@@ -9,8 +11,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AbstractContextManager, aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -30,6 +32,8 @@ Context = aio.ServicerContext[bytes, bytes]
 _SMALL: Final = 64 * 1024
 """Bytes of a message that brings no photo."""
 _WITH_PHOTOS: Final = frozenset({"CreatePortrait"})
+_BACKSTOP: Final = 16
+"""Times the calls that are allowed: those between are told why they are refused, more are cut off unheard."""
 _BY_NUMBER: Final = {failures.number(code): code for code in grpc.StatusCode}
 
 _log = logging.getLogger(__name__)
@@ -56,14 +60,45 @@ def methods_of(service: ServiceDescriptor, limits: Limits = Limits()) -> list[Me
     return [_method(one, limits) for one in service.methods]
 
 
-def handler(service: object, descriptor: ServiceDescriptor, limits: Limits) -> grpc.GenericRpcHandler:
+class Calls:
+    """Those that are under way at one address."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._most = limits.calls
+        self._running = self.made = 0
+        """`made`: all so far."""
+        self.most_at_all = limits.calls * _BACKSTOP
+        """Which the transport takes at the same time."""
+
+    @contextmanager
+    def one(self) -> Iterator[None]:
+        """One more during the block.
+
+        Raises:
+            LimitReached: there are too many.
+        """
+        self.made += 1
+        if self._running >= self._most:
+            cause = f"The daemon has {self._running} calls under way"
+            raise LimitReached("daemon", "streamfx", cause, "Call again when some of them have ended")
+        self._running += 1
+        try:
+            yield
+        finally:
+            self._running -= 1
+
+
+def handler(
+    service: object, descriptor: ServiceDescriptor, limits: Limits, calls: Calls
+) -> grpc.GenericRpcHandler:
     """What a gRPC server needs to serve the methods of an object.
 
     A unary method takes a message and returns one. One that streams responses is an async generator; one that
-    takes a stream is given an async iterator. They raise our errors and know nothing of gRPC.
+    takes a stream is given an async iterator. They raise our errors and know nothing of gRPC. A service that
+    takes photos has a context manager `room`, in which its message is received and its method called.
     """
     handlers = {
-        one.path.rpartition("/")[2]: _Bound(one, getattr(service, one.python), limits.stall_s).handler()
+        one.path.rpartition("/")[2]: _Bound(one, service, limits.stall_s, calls).handler()
         for one in methods_of(descriptor, limits)
     }
     return grpc.method_handlers_generic_handler(descriptor.full_name, handlers)
@@ -83,9 +118,9 @@ def _method(one: MethodDescriptor, limits: Limits) -> Method:
 class _Bound:
     """A method and who does it."""
 
-    def __init__(self, method: Method, function: Callable[..., Any], stall_s: float) -> None:
-        self._method = method
-        self._function = function
+    def __init__(self, method: Method, service: object, stall_s: float, calls: Calls) -> None:
+        self._method, self._service, self._calls = method, service, calls
+        self._function: Callable[..., Any] = getattr(service, method.python)
         self._stall_s = stall_s
 
     def handler(self) -> grpc.RpcMethodHandler[Any, Any]:
@@ -97,6 +132,8 @@ class _Bound:
             (True, True): (grpc.stream_stream_rpc_method_handler, self._both),
         }
         wrap, behaviour = make[self._method.streams]
+        if self._method.path.rpartition("/")[2] in _WITH_PHOTOS:  # on the wire a unary call is the same
+            wrap, behaviour = grpc.stream_unary_rpc_method_handler, self._late
         made: grpc.RpcMethodHandler[Any, Any] = wrap(behaviour)
         return made
 
@@ -104,6 +141,25 @@ class _Bound:
         async with self._translated(context):
             return await self._answer(self._function(self._decoded(data)))
         raise AssertionError  # the context manager aborts or the answer is returned
+
+    async def _late(self, stream: AsyncIterator[bytes], context: Context) -> bytes:
+        """As unary, but nothing is received before there is room."""
+        room: Callable[[], AbstractContextManager[None]] = self._service.room  # type: ignore[attr-defined]
+        async with self._translated(context):
+            with room():
+                # In one expression: no name here keeps the bytes while the photo is looked at.
+                return await self._answer(self._function(self._decoded(await self._in_time(stream))))
+        raise AssertionError
+
+    async def _in_time(self, stream: AsyncIterator[bytes]) -> bytes:
+        try:
+            async with asyncio.timeout(self._stall_s):
+                return await anext(aiter(stream))
+        except TimeoutError as error:
+            cause = f"The photo did not come in within {self._stall_s:g} s"
+            raise LimitReached("stream", self._method.path, cause, "Call again, and send faster") from error
+        except StopAsyncIteration as error:
+            raise UsageError("No message came", "Send one") from error
 
     async def _requests(self, stream: AsyncIterator[bytes], context: Context) -> bytes:
         async with self._translated(context):
@@ -164,7 +220,8 @@ class _Bound:
     async def _translated(self, context: Context) -> AsyncIterator[None]:
         """Errors of the block as statuses."""
         try:
-            yield
+            with self._calls.one():
+                yield
         except StreamfxError as error:
             status = failures.status_of(error)
             _log.debug("%s refused: %s", self._method.path, error)

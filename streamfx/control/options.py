@@ -24,12 +24,14 @@ class Limits:
     photo_bytes: int = 20_000_000
     calls: int = 256
     """At the same time, on each address."""
+    connections: int = 2048
+    """Open at the same time, on each address; fewer where the system lets this process have few files."""
     watchers: int = 16
     """Of one session, previews among them."""
     photos: int = 4
-    """That are made ready, or wait for it, at the same time."""
+    """That come in, are made ready, or wait for it, at the same time."""
     stall_s: float = 60.0
-    """How long a watcher may leave a message untaken before it is let go."""
+    """How long a watcher may leave a message untaken before it is let go, and a photo may take to come in."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -30,6 +32,22 @@ class PortraitService:
         self._adding = 0
         self._one_by_one = asyncio.Lock()
 
+    @contextmanager
+    def room(self) -> Iterator[None]:
+        """Room for a photo that comes in, during the block.
+
+        Raises:
+            LimitReached: there is none.
+        """
+        if self._adding >= self._limits.photos:
+            cause = f"{self._adding} photos are being made ready"
+            raise LimitReached("portrait", "", cause, "Wait for one of them")
+        self._adding += 1
+        try:
+            yield
+        finally:
+            self._adding -= 1
+
     async def create_portrait(
         self, request: portrait_service_pb2.CreatePortraitRequest
     ) -> portrait_service_pb2.CreatePortraitResponse:
@@ -39,15 +57,11 @@ class PortraitService:
         if len(request.references) > MOST_REFERENCES:
             remedy = f"give at most {MOST_REFERENCES}"
             raise SettingRefused("references", f"there are {len(request.references)}", remedy)
-        if self._adding >= self._limits.photos:
-            cause = f"{self._adding} photos are being made ready"
-            raise LimitReached("portrait", request.id, cause, "Wait for one of them")
-        self._adding += 1
-        try:
-            async with self._one_by_one:
-                info = await self._work.do(lambda: self._add(request, name, id), undo=self._forget)
-        finally:
-            self._adding -= 1
+        photo, references = request.photo, list(request.references)
+        add = partial(self._add, photo, references, name, id)
+        del request, photo, references  # the photo's bytes are kept by nobody but who adds it
+        async with self._one_by_one:
+            info = await self._work.do(add, undo=self._forget)
         return portrait_service_pb2.CreatePortraitResponse(portrait=message_of(info))
 
     async def get_portrait(
@@ -95,22 +109,25 @@ class PortraitService:
         jpeg = await self._work.do(lambda: self._portraits.thumbnail(id))
         return portrait_service_pb2.GetPortraitThumbnailResponse(jpeg=jpeg)
 
-    def _add(self, request: portrait_service_pb2.CreatePortraitRequest, name: str, id: str) -> PortraitInfo:
-        photo = self._photo("photo", request.photo)
-        references = [self._photo(f"references[{n}]", one) for n, one in enumerate(request.references)]
-        return self._portraits.add(photo, name=name, id=id, references=references)
+    def _add(
+        self, photo: portrait_pb2.Photo, references: list[portrait_pb2.Photo], name: str, id: str
+    ) -> PortraitInfo:
+        content = self._photo("photo", photo)
+        others = [self._photo(f"references[{n}]", one) for n, one in enumerate(references)]
+        return self._portraits.add(content, name=name, id=id, references=others)
 
     def _photo(self, field: str, photo: portrait_pb2.Photo) -> bytes:
         """Its bytes: a file is read here, from the descriptor that was checked."""
         if photo.WhichOneof("source") == "path":
             return read_beneath(self._roots, photo.path, self._limits.photo_bytes)
-        if not photo.content:
+        content = photo.content  # a copy each time it is asked for
+        if not content:
             raise SettingRefused(field, "it is missing", "give its bytes or its path")
-        if len(photo.content) > self._limits.photo_bytes:
+        if len(content) > self._limits.photo_bytes:
             limit = self._limits.photo_bytes
-            cause = f"The photo has {len(photo.content)} bytes, more than {limit}"
+            cause = f"The photo has {len(content)} bytes, more than {limit}"
             raise PhotoUnreadable(cause, "Use a smaller file")
-        return photo.content
+        return content
 
     def _forget(self, info: PortraitInfo) -> None:
         self._portraits.remove(info.id)

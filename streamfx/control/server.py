@@ -16,7 +16,7 @@ from grpc import aio
 
 from streamfx.control.address import SocketPlace, default_socket, has_sockets
 from streamfx.control.auth import Credential, Guard, Permission
-from streamfx.control.binding import handler
+from streamfx.control.binding import Calls, handler
 from streamfx.control.devices import DeviceService
 from streamfx.control.options import ControlOptions, resolve
 from streamfx.control.portraits import PortraitService
@@ -28,7 +28,9 @@ from streamfx.control.streams import Closing, Streams
 from streamfx.control.tokens import read_token
 from streamfx.control.v1 import device_service_pb2, portrait_service_pb2, session_service_pb2
 from streamfx.control.work import Work
+from streamfx.descriptors import most
 from streamfx.errors import StreamfxError, UsageError
+from streamfx.memory import give_back
 
 SERVICES: Final = (
     portrait_service_pb2.DESCRIPTOR.services_by_name["PortraitService"],
@@ -47,6 +49,15 @@ _KEEPALIVE: Final = (
     ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
 )
 """A peer that died is noticed within 15 s, and clients that do the same are not punished."""
+_QUIET: Final = (
+    ("grpc.server_handshake_timeout_ms", 10_000),
+    ("grpc.max_connection_idle_ms", 300_000),
+)
+"""A connection that does not say what it is, or makes no call for minutes, is ended; clients connect anew."""
+_SHARE: Final = 4
+"""Of the files that this process may have open, one in so many for the connections of an address."""
+_TIDY_S: Final = 5.0
+"""After calls, memory is given back so soon."""
 
 _log = logging.getLogger(__name__)
 
@@ -129,7 +140,7 @@ class ControlServer:
             place.opened()
             self._sessions.files.listen()
             self._ready.set()
-            await self._stopping.wait()
+            await services.tidy_until(self._stopping)
             services.say_goodbye()
             await asyncio.gather(*(server.stop(self._grace_s) for server in servers))
 
@@ -148,6 +159,7 @@ class _Services:
 
     def __init__(self, sessions: Sessions, devices: Devices, options: ControlOptions) -> None:
         self._limits = options.limits
+        self._calls: list[Calls] = []
         self._work = Work()
         self._closing = Closing()
         self._streams = Streams(sessions.get, self._limits, self._work, self._closing)
@@ -163,20 +175,39 @@ class _Services:
 
     def server(self, guard: Guard) -> aio.Server:
         """A server with all of them behind a guard, not yet listening."""
-        limit = self._limits.message_bytes
+        limit, calls = self._limits.message_bytes, Calls(self._limits)
+        self._calls.append(calls)
         options = (
             *_KEEPALIVE,
+            *_QUIET,
+            ("grpc.server.max_pending_requests", calls.most_at_all),
+            ("grpc.server.max_pending_requests_hard_limit", calls.most_at_all),
+            ("grpc.max_allowed_incoming_connections", self._most_connections()),
             ("grpc.max_receive_message_length", limit),
             ("grpc.max_send_message_length", limit),
             ("grpc.so_reuseport", 0),
         )
-        made = aio.server(interceptors=[guard], options=options, maximum_concurrent_rpcs=self._limits.calls)
+        made = aio.server(interceptors=[guard], options=options, maximum_concurrent_rpcs=calls.most_at_all)
         handlers = [
-            handler(service, descriptor, self._limits)
+            handler(service, descriptor, self._limits, calls)
             for service, descriptor in zip(self._served, _ALL, strict=True)
         ]
         made.add_generic_rpc_handlers(handlers)
         return made
+
+    def _most_connections(self) -> int:
+        return max(1, min(self._limits.connections, most() // _SHARE))
+
+    async def tidy_until(self, stopping: asyncio.Event) -> None:
+        """Give back the memory that calls took, soon after they came, until it is set."""
+        told = 0
+        while not stopping.is_set():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_TIDY_S):
+                    await stopping.wait()
+            if (made := sum(calls.made for calls in self._calls)) != told:
+                told = made
+                await self._work.do(give_back)
 
     def say_goodbye(self) -> None:
         """No longer healthy; every stream ends."""

@@ -20,9 +20,11 @@ from streamfx.control.options import ControlOptions
 from streamfx.control.server import ControlServer
 from streamfx.daemon.devices import list_devices
 from streamfx.daemon.metrics import Metrics
+from streamfx.descriptors import allow_many
 from streamfx.errors import OutputError, ResourceBusy
 from streamfx.handed import socket_beside
 from streamfx.interrupts import held
+from streamfx.memory import keep_little
 from streamfx.session.handed import HandedFiles
 from streamfx.session.portraits import Portraits
 from streamfx.session.sessions import Sessions
@@ -100,6 +102,8 @@ class Daemon:
     def _open(self) -> None:
         options = self._options
         options.control.check()
+        allow_many()
+        keep_little()
         with ExitStack() as stack:
             stack.callback(_log.info, "the daemon has ended")
             _make_private(options.runtime)
