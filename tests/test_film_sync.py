@@ -6,12 +6,19 @@ The drivers flash while a tone sounds (flashes.py); a few real faces speak.
 from __future__ import annotations
 
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 
 import av
+import flashes
+import media
 import numpy as np
 import pytest
 from flashes import Change, Clip, film_of, lag, look, write
+
+from streamfx.errors import SourceUnreadable
+from streamfx.sink.film import FilmWriter
+from streamfx.source import open_source
 
 SECONDS = 2.4
 FAST_VP9 = {"deadline": "realtime", "cpu-used": "8"}
@@ -146,3 +153,56 @@ def test_flashes_and_tones_are_at_most_a_picture_apart(tmp_path: Path, name: str
     assert frames / fps == pytest.approx(seconds, abs=0.15)
     assert apart == pytest.approx(APART.get(name, 0), abs=1 / fps)
     assert alike > 0.8, alike
+
+
+def without_sound(path: Path, begin_s: float = 0.0) -> Path:
+    """Every sound packet from a time on is noise that no decoder takes."""
+
+    def change(packet: av.Packet) -> bool:
+        if packet.stream.type == "audio" and float(packet.pts * packet.time_base) >= begin_s:
+            packet.update(bytes(np.random.default_rng(3).integers(0, 16, packet.size, np.uint8)))
+        return True
+
+    return write(path, CLIP, change)
+
+
+def test_sound_that_breaks_off_is_silent_from_there_on_and_told(tmp_path: Path):
+    path = without_sound(tmp_path / "broken.mkv", 1.0)
+    with open_source(path) as source, source.sound() as sound:
+        heard = np.hstack([block.samples[0] for block in sound])
+    assert len(heard) / sound.rate == pytest.approx(1.0, abs=0.05)
+    assert sound.lost_s == pytest.approx(SECONDS - 1.0, abs=0.1)
+    film_of(path, tmp_path / "film.mkv")
+    _, tone = look(tmp_path / "film.mkv")
+    assert tone[400:].max() < 0.05
+
+
+def test_sound_that_cannot_be_decoded_at_all_is_said_so(tmp_path: Path):
+    with (
+        open_source(without_sound(tmp_path / "none.mkv")) as source,
+        pytest.raises(SourceUnreadable, match=r"sound of .* cannot be decoded \(aac\)"),
+    ):
+        source.sound()
+
+
+def test_a_jump_of_the_clock_begins_an_epoch(tmp_path: Path):
+    """Nothing is interpolated over it, and filters begin anew."""
+    with open_source(joined(tmp_path / "joined.ts", CLIP, Clip(**SECOND))) as source:
+        frames = list(source)
+    assert [frame.epoch for frame in frames] == [0] * 60 + [1] * 60
+    assert source.statistics.repaired_timestamps == 1
+
+
+@pytest.mark.parametrize("rate", [11_025, 44_100, 96_000])
+@pytest.mark.parametrize("fps", [Fraction(30_000, 1001), 23])
+def test_pieces_of_sound_fit_any_rate_of_pictures(tmp_path: Path, rate: int, fps: Fraction | int):
+    path = write(tmp_path / "a.mkv", Clip(SECONDS, sound="flac", rate=rate))
+    with (
+        open_source(path) as source,
+        source.sound() as sound,
+        FilmWriter(tmp_path / "film.mp4", flashes.SIZE, fps, sound=sound) as film,
+    ):
+        for _ in range(round(SECONDS * fps)):
+            film.write(media.rendered(np.zeros((48, 64, 3), np.uint8)))
+    _, samples, kept = media.read_sound(tmp_path / "film.mp4")
+    assert len(samples) / kept == pytest.approx(SECONDS, abs=0.05)

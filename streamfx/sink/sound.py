@@ -50,46 +50,37 @@ class SoundTrack:
     """
 
     def __init__(self, sound: Sound, film: OutputContainer, encoder: str) -> None:
-        self.seconds = 0.0
-        """Sound written so far, pauses within it included."""
-        self.silent_s = 0.0
-        """Of those, the pauses."""
         self._film, self._rate = film, sound.rate
         self._track = _add_encoder(sound, film, encoder)
         self._pieces = _continuous(sound)
-        self._waiting: tuple[F32, bool] | None = None
+        self._waiting: F32 | None = None
         self._samples = 0
 
     def write_until(self, seconds: float) -> None:
         """Write the sound that begins before this time of the film. Raises av.FFmpegError, OSError."""
-        while self.seconds < seconds and (piece := self._next()):
-            self._waiting = None
-            samples, silent = piece
-            left = round(seconds * self._rate) - self._samples
-            if samples.shape[1] > left:
-                self._waiting = samples[:, left:], silent
-            self._write(samples[:, :left], silent)
+        end = round(seconds * self._rate)
+        while (left := end - self._samples) > 0 and (samples := self._next()) is not None:
+            self._waiting = samples[:, left:] if samples.shape[1] > left else None
+            self._write(samples[:, :left])
 
     def finish(self, seconds: float) -> None:
         """Write what is left up to the film's end; what comes after is cut."""
         self.write_until(seconds)
         self._film.mux(self._track.encode(None))
 
-    def _next(self) -> tuple[F32, bool] | None:
-        return self._waiting or next(self._pieces, None)
+    def _next(self) -> F32 | None:
+        return self._waiting if self._waiting is not None else next(self._pieces, None)
 
-    def _write(self, samples: F32, silent: bool) -> None:
+    def _write(self, samples: F32) -> None:
         frame = AudioFrame.from_ndarray(np.ascontiguousarray(samples), "fltp", _layout(samples.shape[0]))
         frame.sample_rate, frame.time_base = self._rate, Fraction(1, self._rate)
         frame.pts = self._samples
         self._film.mux(self._track.encode(frame))
         self._samples += samples.shape[1]
-        self.seconds = self._samples / self._rate
-        self.silent_s += silent * samples.shape[1] / self._rate
 
 
-def _continuous(sound: Sound) -> Iterator[tuple[F32, bool]]:
-    """f32 [C,N] one behind the other from time 0, and whether it is silence put between blocks."""
+def _continuous(sound: Sound) -> Iterator[F32]:
+    """f32 [C,N] one behind the other from time 0, with silence between blocks that are apart."""
     reached, slack, most = 0, round(SLACK_S * sound.rate), round(_SILENCE_S * sound.rate)
     for block in sound:
         samples = block.samples
@@ -99,10 +90,10 @@ def _continuous(sound: Sound) -> Iterator[tuple[F32, bool]]:
         while apart > slack:
             silence = np.zeros((sound.channels, min(apart, most)), np.float32)
             reached, apart = reached + silence.shape[1], apart - silence.shape[1]
-            yield silence, True
+            yield silence
         if samples.shape[1]:
             reached += samples.shape[1]
-            yield samples, False
+            yield samples
 
 
 def _add_encoder(sound: Sound, film: OutputContainer, encoder: str) -> AudioStream:

@@ -32,6 +32,8 @@ MAX_OVERLAP_NS: Final = 3_000_000_000
 HELD_NS: Final = 2_000_000_000
 """Of a track's new beginning, while the others are waited for."""
 HELD_PACKETS: Final = 2000
+BELIEVED: Final = 3
+"""Packets in a row behind a jump; fewer are damaged ones."""
 LONGEST_NS: Final = 1_000_000_000
 """A packet that claims to last longer says nothing about its end."""
 
@@ -64,8 +66,8 @@ class Timeline:
         """Of the latest beginning."""
         self._held: list[MediaPacket] = []
         """In order: the packets since a jump that not all tracks have made yet."""
-        self._joined: dict[int, tuple[int, int]] = {}
-        """The tracks that have made it: their first and latest stamp there, in ns of their own clock."""
+        self._joined: dict[int, tuple[int, int, int]] = {}
+        """The tracks that made it: first and latest stamp, in ns of their own clock; how many packets."""
         self._moved: set[int] = set()
         """Those that went on by the old clock meanwhile."""
 
@@ -76,11 +78,14 @@ class Timeline:
         yield from self._settle()
 
     def _take(self, packet: MediaPacket) -> Iterator[MediaPacket]:
-        index, raw = packet.stream.index, _decoding_ns(packet)
+        index = packet.stream.index
+        track = self._tracks.setdefault(index, _Track(self._offset))
+        if _apart_ns(packet) > NEAR_NS:
+            self._drop_stamp(packet, track)
+        raw = _decoding_ns(packet)
         if raw is None:
             yield from self._hold(packet) if index in self._joined else [packet]
             return
-        track = self._tracks.setdefault(index, _Track(self._offset))
         if index in self._joined:
             yield from self._after_jump(packet, track, raw)
         elif not self._joins(track, raw) and (self._fits(track, packet, raw) or self._follows(track, raw)):
@@ -89,12 +94,19 @@ class Timeline:
                 self._moved.add(index)
                 yield from self._caught_up()
         elif not self._held or self._joins(track, raw):
-            self._joined[index] = (raw, raw)
+            self._joined[index] = (raw, raw, 1)
             self._moved.discard(index)
             yield from self._hold(packet)
         else:  # a third clock
             yield from self._settle()
             yield from self._take(packet)
+
+    def _drop_stamp(self, packet: MediaPacket, track: _Track) -> None:
+        """One of a packet's stamps is damaged: that which does not continue the track."""
+        decoding, packet.dts = packet.dts, None
+        raw = _decoding_ns(packet)
+        if raw is None or not self._fits(track, packet, raw):
+            packet.pts, packet.dts = None, decoding
 
     def _fits(self, track: _Track, packet: MediaPacket, raw: int) -> bool:
         """Whether a packet continues its track by the clock so far."""
@@ -112,7 +124,7 @@ class Timeline:
 
     def _joins(self, track: _Track, raw: int) -> bool:
         """Whether a packet is nearer to where another track has begun anew than to where the file was."""
-        nearest = min((abs(raw - last) for _, last in self._joined.values()), default=NEAR_NS)
+        nearest = min((abs(raw - last) for _, last, _ in self._joined.values()), default=NEAR_NS)
         front = self._front()
         return nearest < NEAR_NS and (front is None or nearest < abs(raw + track.offset - front))
 
@@ -131,10 +143,10 @@ class Timeline:
     def _after_jump(self, packet: MediaPacket, track: _Track, raw: int) -> Iterator[MediaPacket]:
         """A packet of a track that has made a jump: is it true, and have all made it?"""
         index = packet.stream.index
-        first, last = self._joined[index]
+        first, last, count = self._joined[index]
         back = MAX_BACK_NS if packet.dts is not None else MAX_REORDER_NS
         if last - back < raw <= last + MAX_LEAP_NS:
-            self._joined[index] = (first, max(last, raw))
+            self._joined[index] = (first, max(last, raw), count + 1)
             yield from self._hold(packet)
         elif self._fits(track, packet, raw):  # it returns: its stamps were damaged meanwhile
             yield from self._forget(index)
@@ -147,8 +159,9 @@ class Timeline:
         """Keep a packet until all tracks have made the jump, or clearly none follows."""
         self._held.append(packet)
         waiting = [index for index in self._tracks if index not in self._joined and self._is_alive(index)]
-        longest = max(last - first for first, last in self._joined.values())
-        if not waiting or longest > HELD_NS or len(self._held) > HELD_PACKETS:
+        longest = max(last - first for first, last, _ in self._joined.values())
+        believed = all(count >= BELIEVED for _, _, count in self._joined.values())
+        if (believed and not waiting) or longest > HELD_NS or len(self._held) > HELD_PACKETS:
             yield from self._settle()
 
     def _is_alive(self, index: int) -> bool:
@@ -208,10 +221,7 @@ class Timeline:
 
     def _placed(self, packet: MediaPacket, track: _Track) -> MediaPacket:
         shift = round(track.offset / _tick_ns(packet))
-        if packet.pts is not None and packet.dts is not None:
-            apart_ns = abs(packet.pts - packet.dts) * _tick_ns(packet)
-            packet.pts = None if apart_ns > NEAR_NS else packet.pts + shift
-        elif packet.pts is not None:
+        if packet.pts is not None:
             packet.pts += shift
         if packet.dts is not None:
             packet.dts += shift
@@ -268,6 +278,11 @@ def _tick_ns(packet: MediaPacket) -> Fraction:
 
 def _ns(stamp: int, packet: MediaPacket) -> int:
     return round(stamp * _tick_ns(packet))
+
+
+def _apart_ns(packet: MediaPacket) -> int:
+    """How far apart its times of decoding and of presentation are."""
+    return 0 if packet.pts is None or packet.dts is None else _ns(abs(packet.pts - packet.dts), packet)
 
 
 def _decoding_ns(packet: MediaPacket) -> int | None:

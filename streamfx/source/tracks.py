@@ -90,6 +90,8 @@ class Tracks:
             try:
                 yield from cast("Iterator[MediaPacket]", self.container.demux(*streams.video, *streams.audio))
                 return
+            except IndexError:  # the end, in PyAV's words, of a file in which tracks appeared on the way
+                return
             except av.ExitError:  # the read timed out: trying again would multiply the wait
                 self.damaged += 1
                 break
@@ -161,7 +163,10 @@ def _sound_track(
     container: InputContainer, pictures: VideoStream, counts: Counter[int]
 ) -> AudioStream | None:
     """The sound that players choose for these pictures; not an empty one, or one of an unknown codec."""
-    best = container.streams.best("audio", related=pictures)
+    try:
+        best = container.streams.best("audio", related=pictures)
+    except IndexError:  # one that appeared on the way, of which PyAV does not know
+        best = None
 
     def order(track: AudioStream) -> tuple[bool, bool, bool]:
         empty = bool(counts) and not counts[track.index]
