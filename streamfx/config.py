@@ -20,9 +20,9 @@ def cache_folder() -> Path:
     return _base("XDG_CACHE_HOME", ".cache") / "streamfx"
 
 
-def idle_folder() -> Path:
-    """The folder of idle portraits: they are made by workers and shown by the daemon."""
-    return cache_folder() / "idle"
+def kernels_folder() -> Path:
+    """The folder of compiled functions that cannot lie beside their source. Raises as `cache_folder`."""
+    return cache_folder() / "kernels"
 
 
 def data_folder() -> Path:

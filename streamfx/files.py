@@ -81,6 +81,7 @@ _WRITE_FAILURES: Final[dict[int, tuple[str, str]]] = {
 }
 _IN_USE: Final = (5, 32, 33)
 """Windows' numbers (access denied, sharing, lock violation): a file that is open there cannot be replaced."""
+_TRIAL_BYTES: Final = 1 << 16
 _EXHAUSTED: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """What a write in the middle can run into; other errors of the block may be about another file."""
 
@@ -192,6 +193,29 @@ def make_folder(path: Path, remedy: str = "Choose another folder, or change the 
         path.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as error:
         raise OutputError(f"The folder {path} cannot be made: {_reason(error)}", remedy) from error
+
+
+def try_folder(path: Path, remedy: str = "Choose another folder, or change the permissions") -> None:
+    """Try whether a file can be made and filled in a folder, which is made if need be; nothing is left.
+
+    Raises:
+        OutputError: the folder cannot be made, or takes no file.
+    """
+    new = [one for one in (path, *path.parents) if not os.path.lexists(one)]
+    try:
+        make_folder(path, remedy)
+        part = _create_part(path / "trial")
+        try:
+            part.write_bytes(bytes(_TRIAL_BYTES))
+        except OSError as error:
+            raise write_failure(path, error) from error
+        finally:
+            with suppress(OSError):
+                part.unlink()
+    finally:
+        for one in new:
+            with suppress(OSError):  # somebody has put something there meanwhile
+                one.rmdir()
 
 
 def same_file(a: Path, b: Path) -> bool:

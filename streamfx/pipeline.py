@@ -27,7 +27,7 @@ from streamfx.models.store import Store
 from streamfx.portrait.cache import RigCache
 from streamfx.portrait.checks import Finding, bystanders, check_face, check_size, choose_face
 from streamfx.portrait.deform import FAITHFUL, Gains, deform
-from streamfx.portrait.photo import load_photo
+from streamfx.portrait.photo import is_there, load_photo
 from streamfx.portrait.reference import Sitter
 from streamfx.portrait.rig import FaceGeometry, rig_digest, solve_rig
 from streamfx.realtime import ahead
@@ -117,7 +117,9 @@ def load_portrait(
     findings = (*photo.findings, *bystanders(faces), *checked, *told)
     rig = solve_rig(photo, face, person, geometry, size, seen, framing)
     if cache is not None:
-        cache.save(rig, findings)
+        cache.save(rig, findings, [one.sha256 for one in (photo, *others)])
+        if not is_there(photo, path):  # deleted while it was solved: nothing of it stays
+            cache.forget(photo.sha256)
     return Portrait(rig, findings, photo.sha256)
 
 

@@ -300,7 +300,7 @@ def test_doctor_notices_a_folder_that_cannot_be_made(tmp_path: Path, monkeypatch
     (tmp_path / "file").write_bytes(b"")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file" / "below"))
     found = check("cache")
-    assert (found.state, bool(found.remedy)) == (doctor.State.FAIL, True)
+    assert (found.state, bool(found.remedy)) == (doctor.State.WARN, True)
 
 
 def test_doctor_reads_the_kernels_files(tmp_path: Path):

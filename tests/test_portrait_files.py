@@ -43,7 +43,7 @@ def _same(a: object, b: object) -> bool:
 def test_a_cached_rig_comes_back_whole(tmp_path: Path, small: Rig):
     cache = RigCache(tmp_path / "deep" / "rigs")
     assert cache.load(small.digest) is None
-    cache.save(small, FOUND)
+    cache.save(small, FOUND, ["a" * 64])
     loaded = cache.load(small.digest)
     assert loaded is not None
     assert _same(loaded[0], small)
@@ -66,17 +66,17 @@ def test_a_cached_rig_comes_back_whole(tmp_path: Path, small: Rig):
 )
 def test_a_damaged_rig_counts_as_absent(tmp_path: Path, small: Rig, damage):
     cache = RigCache(tmp_path)
-    cache.save(small, ())
+    cache.save(small, (), ["a" * 64])
     (file,) = tmp_path.iterdir()
     file.write_bytes(damage(file.read_bytes()))
     assert cache.load(small.digest) is None
-    cache.save(small, ())
+    cache.save(small, (), ["a" * 64])
     assert cache.load(small.digest) is not None
 
 
 def test_another_photos_file_is_not_taken(tmp_path: Path, small: Rig):
     cache = RigCache(tmp_path)
-    cache.save(small, ())
+    cache.save(small, (), ["a" * 64])
     (file,) = tmp_path.iterdir()
     other = "f" * 64
     file.rename(tmp_path / file.name.replace(small.digest[:32], other[:32]))
@@ -86,7 +86,7 @@ def test_another_photos_file_is_not_taken(tmp_path: Path, small: Rig):
 def test_a_cache_that_cannot_be_written_is_no_failure(tmp_path: Path, small: Rig):
     blocked = tmp_path / "a file"
     blocked.write_text("")
-    RigCache(blocked / "rigs").save(small, ())
+    RigCache(blocked / "rigs").save(small, (), ["a" * 64])
     assert blocked.read_text() == ""
 
 

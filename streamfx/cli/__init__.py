@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     Subparsers = argparse._SubParsersAction["Parser"]
 
 COMMANDS: Final = (
-    "demo", "live", "serve", "ctl", "render", "record", "devices", "doctor", "models",
+    "demo", "live", "serve", "ctl", "render", "record", "devices", "doctor", "models", "cache",
     "bench", "latency_test", "eval", "train", "completion",
 )  # fmt: skip
 """Modules of this package, in the order of the help text."""

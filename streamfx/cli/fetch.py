@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from streamfx import kept
 from streamfx.cli.progress import bars
 from streamfx.models.store import Store
 
@@ -13,6 +14,7 @@ MODELS: Final = ("face_landmarker", "selfie_segmentation")
 
 def fetch_models(*more: str) -> Store:
     """The account's store with what every animation needs; fetched, with a progress bar, at the first use."""
+    kept.check()
     store = Store.default()
     with bars() as progress:
         for name in (*MODELS, *more):

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic_ns
 
-from streamfx import config
 from streamfx.cli import outputs
 from streamfx.cli.driver import Account, Driver
 from streamfx.cli.show import megabytes
@@ -82,7 +81,7 @@ def prepare(
         references: other photos of the person, whose teeth the mouth shows.
         framing: how much of the photo the frame shows.
     """
-    return load_portrait(photo, size, store, RigCache(config.cache_folder() / "rigs"), references, framing)
+    return load_portrait(photo, size, store, RigCache.default(), references, framing)
 
 
 def produce(

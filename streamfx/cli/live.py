@@ -72,7 +72,7 @@ def run(arguments: argparse.Namespace) -> int:
     check(settings)
     fetch_models()
     log_to_stderr(logging.INFO if arguments.verbose else logging.WARNING)
-    with until_told(), Daemon(DaemonOptions(size=arguments.size)) as daemon:
+    with until_told(), Daemon(DaemonOptions(must_keep=False, size=arguments.size)) as daemon:
         chosen = tuple(_portrait(path, daemon.portraits, arguments).id for path in arguments.portrait)
         session = daemon.sessions.create(_with_portraits(settings, tuple(dict.fromkeys(chosen))))
         daemon.listen()

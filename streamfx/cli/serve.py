@@ -107,12 +107,9 @@ def _begin(daemon: Daemon, config: DaemonConfig) -> None:
 
 
 def _config(arguments: argparse.Namespace) -> DaemonConfig:
-    from streamfx.config import config_file
-    from streamfx.daemon.config import DaemonConfig, load_config
+    from streamfx.daemon.config import load_config, usual_config
 
-    if arguments.config:
-        return load_config(arguments.config)
-    return load_config(config_file()) if config_file().exists() else DaemonConfig()
+    return load_config(arguments.config) if arguments.config else usual_config()
 
 
 def _options(arguments: argparse.Namespace, config: DaemonConfig) -> DaemonOptions:

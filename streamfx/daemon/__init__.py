@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
@@ -22,13 +23,15 @@ from streamfx.daemon.devices import list_devices
 from streamfx.daemon.metrics import Metrics
 from streamfx.descriptors import allow_many
 from streamfx.errors import OutputError, ResourceBusy
+from streamfx.files import try_folder
 from streamfx.handed import socket_beside
 from streamfx.interrupts import held
 from streamfx.memory import keep_little
 from streamfx.session.handed import HandedFiles
-from streamfx.session.portraits import Portraits
+from streamfx.session.portraits import ELSEWHERE, Portraits
 from streamfx.session.sessions import Sessions
 from streamfx.session.settings import Output
+from streamfx.worker.protocol import IDLE
 
 _LOCK: Final = "daemon.lock"
 
@@ -41,6 +44,8 @@ class DaemonOptions:
 
     data: Path = field(default_factory=config.data_folder)
     """Folder of the portraits."""
+    must_keep: bool = True
+    """Whether there can be no daemon without that folder."""
     runtime: Path = field(default_factory=config.runtime_folder)
     """Folder of sockets and the lock; made with access for this user only."""
     control: ControlOptions = field(default_factory=ControlOptions)
@@ -108,7 +113,10 @@ class Daemon:
             stack.callback(_log.info, "the daemon has ended")
             _make_private(options.runtime)
             stack.callback(os.close, _locked(options.runtime / _LOCK))
-            self.portraits = Portraits(options.data / "portraits", options.size)
+            idle = options.runtime / IDLE
+            shutil.rmtree(idle, ignore_errors=True)  # of a daemon that was killed
+            stack.callback(shutil.rmtree, idle, ignore_errors=True)
+            self.portraits = Portraits(_portraits_folder(options, stack), options.size)
             files = HandedFiles(socket_beside(options.control.socket or default_socket()))
             stack.callback(files.close)
             self.sessions = Sessions(
@@ -124,6 +132,25 @@ class Daemon:
             )
             stack.callback(self.control.stop)
             self._stack = stack.pop_all()
+
+
+def _portraits_folder(options: DaemonOptions, stack: ExitStack) -> Path:
+    """Where portraits are kept; where that cannot be and need not, a folder that goes with the daemon."""
+    folder = options.data / "portraits"
+    try:
+        try_folder(folder, ELSEWHERE)
+    except OutputError as error:
+        if options.must_keep:
+            if not folder.is_dir():
+                raise
+            _log.warning("Portraits can be shown, but neither added nor deleted: %s", error)
+            return folder
+        _log.warning("Portraits are not kept beyond this run: %s", error)
+        passing = options.runtime / "portraits"
+        shutil.rmtree(passing, ignore_errors=True)
+        stack.callback(shutil.rmtree, passing, ignore_errors=True)
+        return passing
+    return folder
 
 
 def _make_private(folder: Path) -> None:

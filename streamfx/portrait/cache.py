@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
-import zipfile
-import zlib
+from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import IO, Any, Final, Self
 
 import numpy as np
 import numpy.typing as npt
 
+from streamfx import kept
 from streamfx.errors import OutputError
-from streamfx.files import atomic_output
+from streamfx.files import atomic_output, make_folder
 from streamfx.frames import EyeLayer, MouthLayer, Rig
 from streamfx.portrait.checks import Finding
 
@@ -26,37 +26,56 @@ _Arrays = dict[str, npt.NDArray[Any]]
 
 
 class RigCache:
-    """A folder of solved rigs. A damaged or foreign file counts as absent."""
+    """A folder of solved rigs, with their photos' pixels. A damaged or foreign file counts as absent."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path | None) -> None:
+        """Nothing is made or read yet; without a folder nothing ever is."""
         self._folder = folder
+
+    @classmethod
+    def default(cls) -> Self:
+        """That of this account."""
+        return cls(kept.rigs_folder())
 
     def load(self, digest: str) -> tuple[Rig, tuple[Finding, ...]] | None:
         """The rig of that digest and what the photo's checks found, or None."""
+        if self._folder is None:
+            return None
         try:
             # Opened here, for np.load leaves a damaged archive's file open.
-            with self._path(digest).open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+            with _path(self._folder, digest).open("rb") as file, np.load(file, allow_pickle=False) as arrays:
                 return _unpacked(dict(arrays), digest)
-        except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error):
+        except kept.DAMAGED:
             return None
 
-    def save(self, rig: Rig, findings: tuple[Finding, ...]) -> None:
-        """Keep a rig. A cache that cannot be written is no reason to fail."""
-        try:
-            self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            with atomic_output(self._path(rig.digest)) as part, part.open("wb") as file:
-                np.savez(file, **_packed(rig, findings))
-            self._prune()
-        except (OSError, OutputError):
+    def save(self, rig: Rig, findings: tuple[Finding, ...], photos: Sequence[str]) -> None:
+        """Keep a rig. A cache that cannot be written is no reason to fail.
+
+        Args:
+            rig, findings: what `load` gives.
+            photos: sha256 of the photo that it is made of, and of the references.
+        """
+        if self._folder is None:
             return
+        try:
+            make_folder(self._folder)
+            with atomic_output(_path(self._folder, rig.digest)) as part, part.open("wb") as file:
+                np.savez(file, **_packed(rig, findings), photos=np.asarray(photos))
+        except (OSError, OutputError) as error:
+            if not isinstance(error.__cause__, FileNotFoundError):  # else it was cleared away meanwhile
+                kept.left_out(getattr(error, "cause", str(error)))
+            return
+        for old in sorted(kept.solved(self._folder), key=lambda one: one.made_ns, reverse=True)[_MOST:]:
+            old.path.unlink(missing_ok=True)
 
-    def _path(self, digest: str) -> Path:
-        return self._folder / f"{digest[:32]}.rig.npz"
+    def forget(self, photo: str) -> None:
+        """Delete what is kept of a photo, by the sha256 of its bytes. Raises OutputError."""
+        if self._folder is not None:
+            kept.forget(self._folder, photo)
 
-    def _prune(self) -> None:
-        kept = sorted(self._folder.glob("*.rig.npz"), key=lambda path: path.stat().st_mtime, reverse=True)
-        for path in kept[_MOST:]:
-            path.unlink(missing_ok=True)
+
+def _path(folder: Path, digest: str) -> Path:
+    return folder / f"{digest[:32]}.rig.npz"
 
 
 def write_rig(rig: Rig, file: IO[bytes]) -> None:
@@ -73,7 +92,7 @@ def read_rig(file: IO[bytes]) -> Rig:
     try:
         with np.load(file, allow_pickle=False) as arrays:
             return _unpacked(dict(arrays), str(arrays["digest"]))[0]
-    except (OSError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    except kept.DAMAGED as error:
         raise ValueError(f"no rig: {error}") from error
 
 

@@ -85,6 +85,15 @@ def load_photo(path: Path) -> Photo:
     return Photo(rgb, hashlib.sha256(data).hexdigest(), path.name, findings)
 
 
+def is_there(photo: Photo, path: Path) -> bool:
+    """Whether a photo's file is still there, and the same."""
+    try:
+        data = files.read_bytes(path, MAX_BYTES, files.PHOTO)
+    except PhotoUnreadable:
+        return False
+    return hashlib.sha256(data).hexdigest() == photo.sha256
+
+
 def _decode(data: bytes, name: str) -> tuple[U8, tuple[Finding, ...]]:
     try:
         with warnings.catch_warnings():

@@ -1,22 +1,18 @@
-"""The per-pixel loops, compiled by numba (its only door). Plain arrays in, plain arrays out, no allocation.
+"""The per-pixel loops, compiled (compiler.py). Plain arrays in, plain arrays out, no allocation.
 
-Compiled once per machine and cached on disk; they release the GIL, so tracking goes on beside them. Here: the
-compiler, sampling, the mesh, and drawing into a picture; mouth_kernels.py and network_kernels.py build on it.
+Here: sampling, the mesh, and drawing into a picture; mouth_kernels.py and network_kernels.py build on it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from math import ceil, floor
-from typing import Any, TypeVar
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
 from streamfx.frames import F32, I32, U8
+from streamfx.render.compiler import compiled
 
-_F = TypeVar("_F", bound=Callable[..., Any])
 _Point = tuple[float, float]
 _Numbers = npt.NDArray[np.float64]
 
@@ -25,12 +21,6 @@ FLAT = 1e-6  # px and px^2: smaller edges are level, smaller triangles are skipp
 _JUMP = 230  # levels of alpha, summed over four neighbours, that make a hard edge
 _INVISIBLE = 0.003  # of a mask: less is not drawn
 _LINES = 8  # scan lines per pixel row of a coverage mask
-
-
-def compiled(function: _F) -> _F:
-    """Have numba compile a function of scalars and arrays."""
-    jitted: _F = numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")(function)
-    return jitted
 
 
 @compiled

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from streamfx.frames import F32, U8
-from streamfx.render.kernels import between, bilinear, compiled, through, within
+from streamfx.render.compiler import compiled
+from streamfx.render.kernels import between, bilinear, through, within
 
 
 @compiled

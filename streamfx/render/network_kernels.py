@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 
 from streamfx.frames import F32, U8, Mask
-from streamfx.render.kernels import compiled
+from streamfx.render.compiler import compiled
 
 FACE_CELL: Final = 4
 """px: side of a cell of the lite refiner (nets.lite.LiteRefiner.FACTOR)."""

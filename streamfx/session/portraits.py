@@ -10,10 +10,11 @@ import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 
-from streamfx import errors
+from streamfx import errors, kept
 from streamfx.children import own, run
 from streamfx.errors import (
     LimitReached,
@@ -26,7 +27,7 @@ from streamfx.errors import (
     StreamfxError,
     WorkerFailed,
 )
-from streamfx.files import PHOTO, atomic_output, read_bytes
+from streamfx.files import PHOTO, atomic_output, make_folder, read_bytes
 from streamfx.session.settings import ID
 from streamfx.worker.protocol import Outcome, PortraitFile, Task
 
@@ -35,6 +36,7 @@ MOST_REFERENCES: Final = 8
 MAX_BYTES: Final = 20 * 2**20
 """Of one photo."""
 LONGEST_NAME: Final = 80
+ELSEWHERE: Final = "Make room or permit writing there, or set XDG_DATA_HOME to another folder"
 _PREPARE_S: Final = 60.0
 _FACTS, _PHOTO, _THUMBNAIL = "portrait.json", "photo", "thumbnail.jpg"
 _KIND: Final = "portrait"
@@ -58,6 +60,15 @@ class PortraitInfo:
     """Wall clock, ns since 1970; for people only."""
 
 
+def read_portraits(folder: Path) -> list[PortraitInfo]:
+    """The portraits that are kept in a folder; those that are damaged are left out."""
+    try:
+        entries = sorted(folder.iterdir())
+    except OSError:
+        return []
+    return [info for entry in entries if (info := _read(entry)) is not None]
+
+
 class Portraits:
     """The portraits in one folder. Any thread may call."""
 
@@ -67,6 +78,9 @@ class Portraits:
         Args:
             folder: made if it is not there.
             size: (width, height) px of the frame for which photos are solved when they are added.
+
+        Raises:
+            OutputError: the folder cannot be made.
         """
         self.users: Callable[[str], Sequence[str]] = lambda _id: ()
         """Sessions that hold a portrait; set by `Sessions`."""
@@ -75,12 +89,10 @@ class Portraits:
         self._folder, self._size = folder.resolve(), size  # a worker follows no link
         self._lock, self._adding = threading.Lock(), threading.Lock()
         self._known: dict[str, PortraitInfo] = {}
-        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        for entry in sorted(self._folder.iterdir()):
-            if entry.name.startswith("."):
-                shutil.rmtree(entry, ignore_errors=True)  # an addition that was broken off
-            elif (info := _read(entry)) is not None:
-                self._known[info.id] = info
+        make_folder(self._folder, ELSEWHERE)
+        for entry in self._folder.glob(".*"):
+            shutil.rmtree(entry, ignore_errors=True)  # an addition or deletion that was broken off
+        self._known.update({info.id: info for info in read_portraits(self._folder)})
 
     def add(
         self,
@@ -100,7 +112,7 @@ class Portraits:
 
         Raises:
             PhotoError, RigUnsolvable: it cannot be animated.
-            ResourceExists, LimitReached, SettingRefused: it cannot be kept so.
+            ResourceExists, LimitReached, SettingRefused, OutputError: it cannot be kept so.
         """
         name = name or (photo.stem if isinstance(photo, Path) else "portrait")
         _check_name(name)
@@ -115,10 +127,10 @@ class Portraits:
                 info = self._prepared(place, photo, references, PortraitInfo(id, name, (0, 0), "", 0, (), 0))
                 place.rename(self._folder / id)
             except OSError as error:
-                remedy = f"Look at {self._folder}"
-                raise OutputError(f"The portrait cannot be kept: {error.strerror}", remedy) from error
+                cause = f"The portrait cannot be kept in {self._folder}: {error.strerror}"
+                raise OutputError(cause, ELSEWHERE) from error
             finally:
-                shutil.rmtree(place, ignore_errors=True)
+                self._leave_nothing(place)
         with self._lock:
             self._known[id] = info
         self.added(id)
@@ -151,19 +163,28 @@ class Portraits:
         return info
 
     def remove(self, id: str) -> None:
-        """Forget a portrait and delete its files.
+        """Forget a portrait and delete its files, and whatever else was made of its photo.
 
         Raises:
             ResourceMissing: there is none.
             ResourceBusy: a session holds it.
+            OutputError: not everything can be deleted.
         """
-        self.get(id)
+        info = self.get(id)
         if users := self.users(id):
             cause = f"The portrait {id!r} is in use by the session {users[0]!r}"
             raise ResourceBusy(_KIND, id, cause, "Take it out of that session first")
-        with self._lock:
-            self._known.pop(id, None)
-        shutil.rmtree(self._folder / id, ignore_errors=True)
+        place = self._folder / f".{secrets.token_hex(8)}"
+        try:
+            (self._folder / id).rename(place)  # whoever still writes into it finds it no more
+            with self._lock:
+                self._known.pop(id, None)
+            shutil.rmtree(place)
+        except OSError as error:
+            cause = f"The portrait {id!r} cannot be deleted from {self._folder}: {error.strerror}"
+            raise OutputError(cause, f"Delete it by hand: {error.filename}") from error
+        if (rigs := kept.rigs_folder()) is not None:
+            kept.forget(rigs, info.sha256)  # those that a worker saves from now on, it deletes itself
 
     def thumbnail(self, id: str) -> bytes:
         """A JPEG of at most 256 px a side. Raises as `get`."""
@@ -179,6 +200,12 @@ class Portraits:
         info, folder = self.get(id), self._folder / id
         return PortraitFile(id, str(folder / _PHOTO), tuple(_references(folder, info.references)))
 
+    def is_of(self, id: str, digest: str) -> bool:
+        """Whether a portrait is still there, and of the photo whose bytes have that sha256."""
+        with self._lock:
+            info = self._known.get(id)
+        return info is not None and info.sha256 == digest
+
     def idle(self, id: str, size: tuple[int, int], *, cut_out: bool = False) -> Path:
         """Where the idle portrait is kept, as last shown at that size, whole or cut out; perhaps none."""
         return self._folder / id / _idle_name(size, cut_out)
@@ -188,6 +215,15 @@ class Portraits:
         target = self.idle(id, size, cut_out=cut_out)
         with suppress(OSError, OutputError), atomic_output(target) as part:
             shutil.copyfile(made, part)
+
+    def _leave_nothing(self, place: Path) -> None:
+        """Delete what an addition that failed has left, if there is anything."""
+        photo, rigs = place / _PHOTO, kept.rigs_folder()
+        if photo.exists() and rigs is not None:
+            digest = sha256(photo.read_bytes()).hexdigest()
+            if all(one.sha256 != digest for one in self.list()):
+                kept.forget(rigs, digest)
+        shutil.rmtree(place, ignore_errors=True)
 
     def _free_id(self, id: str, name: str) -> str:
         with self._lock:
@@ -269,8 +305,13 @@ def _looked_at(task: Task) -> Outcome:
     try:
         fields: dict[str, Any] = json.loads(said)
     except ValueError as error:
-        cause = f"Looking at the photo broke off (code {code})"
-        raise PhotoUnreadable(cause, "Save it anew as JPEG or PNG") from error
+        if code < 0:
+            cause = f"Looking at the photo broke off (signal {-code})"
+            raise PhotoUnreadable(cause, "Save it anew as JPEG or PNG") from error
+        cause = f"The process that looks at photos failed (code {code})"
+        raise WorkerFailed(
+            cause, "Its reason stands above, or in the daemon's log; see `streamfx doctor`"
+        ) from error
     return Outcome(**{**fields, "findings": tuple(fields["findings"])})
 
 

@@ -90,16 +90,16 @@ class Publishing:
             self._show = replace(self._show, **changes)  # type: ignore[arg-type]
             self._supervisor.order(self._show)
 
-    def rest_as(self, path: Path, *, cut: bool) -> None:
+    def rest_as(self, path: Path | None, *, cut: bool) -> None:
         """Take another idle portrait.
 
         Args:
-            path: of its file, or of what it was made anew into.
+            path: of its file, or of what it was made anew into; None for a silhouette.
             cut: drop the last live picture at once: it showed another portrait.
         """
         with self._lock:
             number = self._show.idle_number + 1
-            self._show = replace(self._show, idle=str(path), idle_number=number, cut=cut)
+            self._show = replace(self._show, idle=str(path or ""), idle_number=number, cut=cut)
             self._supervisor.order(self._show)
 
     def preview(self) -> Latest[Rendered]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from time import monotonic_ns
 from typing import Final
@@ -88,6 +89,7 @@ class Session:
         self._lock = threading.RLock()
         self._source = SourceReport("closed")
         self._loaded: dict[str, str] = {}
+        self._idles: dict[str, str] = {}
         self._refused: dict[str, str] = {}
         self._looked_ns = -_IDLE_AFTER_NS
         self._recordings: list[Recording] = []
@@ -125,6 +127,8 @@ class Session:
         if self._usher.ident is not None:
             self._usher.join()
         self._publishing.close()
+        with self._lock:
+            self._hold_idles({})
         self._files.hold(self.id, ())
 
     @property
@@ -154,6 +158,7 @@ class Session:
                 self._portraits.get(portrait)
             self._files.hold(self.id, specs_of(settings))
             self._settings = settings
+            self._hold_idles(self._idles)
             self._apply()
 
     def calibrate(self) -> None:
@@ -295,8 +300,9 @@ class Session:
     def _rest(self) -> None:
         """Show the selected portrait's idle, if it is at hand."""
         if not self._shown:
+            self._publishing.rest_as(None, cut=True)  # the last one may be deleted now
             return
-        size, made = self._settings.output.size, self._loaded.get(self._shown)
+        size, made = self._settings.output.size, self._idles.get(self._shown)
         cut_out = self._settings.background.kind is BackgroundKind.REMOVE
         path = Path(made) if made else self._portraits.idle(self._shown, size, cut_out=cut_out)
         if path.exists():
@@ -317,12 +323,23 @@ class Session:
             with self._lock:
                 self._refused = {id: why for id, why in self._refused.items() if id != message.id}
                 self._loaded = {**self._loaded, message.id: message.idle}
-                if not message.idle:
-                    return
+                self._hold_idles({**self._idles, message.id: message.idle})
+                if not message.idle or not self._portraits.is_of(message.id, message.sha256):
+                    return  # of a photo that was deleted meanwhile, and maybe replaced
                 size, made = self._settings.output.size, Path(message.idle)
                 self._portraits.keep_idle(message.id, size, made, cut_out=message.cut_out)
                 if message.id == self._shown:
                     self._publishing.rest_as(made, cut=False)
+
+    def _hold_idles(self, idles: dict[str, str]) -> None:
+        """Files of idle portraits, by their portraits; those that are not needed any more are deleted."""
+        wanted = {} if self._closing.is_set() else self._settings.portraits
+        now = {id: path for id, path in idles.items() if path and id in wanted}
+        gone = {*self._idles.values(), *idles.values()} - {*now.values()}
+        self._idles = now
+        for path in filter(None, gone):
+            with suppress(OSError):
+                Path(path).unlink()
 
     def _is_recording(self) -> bool:
         return any(recording.running for recording in self._recordings)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
@@ -11,7 +12,6 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
-from streamfx import config
 from streamfx.errors import DeviceExhausted, DeviceLost, OutputError, StreamfxError
 from streamfx.frames import Motion, Rendered, Rig
 from streamfx.framings import Framing, FramingKind
@@ -28,10 +28,6 @@ from streamfx.worker.idle import idle_portrait
 from streamfx.worker.protocol import Loaded, Message, Orders, PortraitFile, Refused
 from streamfx.worker.sharing.studio import SharedStudio
 
-_MOST_IDLE: Final = 64
-"""Idle portraits kept on disk, newest first."""
-_VERSION: Final = 2
-"""Of the making of idle portraits, and of their files."""
 _POLL_S: Final = 0.5
 _log = logging.getLogger(__name__)
 
@@ -53,8 +49,10 @@ class _Ready:
 
     wanted: _Wanted
     animator: Animator
+    sha256: str
+    """Of the photo's bytes."""
     idle: str
-    """Path of its idle portrait; empty if it could not be kept."""
+    """Path of its idle portrait; empty if it could not be written."""
 
 
 class Cast:
@@ -67,6 +65,7 @@ class Cast:
         report: Callable[[Message], None],
         patience: AbstractContextManager[None],
         card: str = "",
+        idle_folder: Path | None = None,
     ) -> None:
         """Start the thread that loads.
 
@@ -76,6 +75,7 @@ class Cast:
             report: told of every portrait that is loaded or refused; called by the loading thread.
             patience: entered while one is loaded.
             card: socket of the process that draws on the card for all sessions; empty: this process does.
+            idle_folder: where idle portraits are handed over to the daemon; None: nowhere.
         """
         self._size, self._store, self._report, self._patience, self._card = (
             size,
@@ -84,6 +84,7 @@ class Cast:
             patience,
             card,
         )
+        self._idle_folder = idle_folder
         self._wanted: Latest[Orders] = Latest()
         self._ready: dict[str, _Ready] = {}
         self._refused: set[str] = set()
@@ -91,7 +92,7 @@ class Cast:
         self._studios: dict[Device, Studio] = {}
         self._turn = threading.Lock()
         """Portraits share their networks, which serve one thread at a time."""
-        self._cache = RigCache(config.cache_folder() / "rigs")
+        self._cache = RigCache.default()
         self._thread = threading.Thread(target=self._run, name="streamfx-loader", daemon=True)
         self._thread.start()
 
@@ -145,30 +146,36 @@ class Cast:
 
     def _load_one(self, wanted: _Wanted) -> None:
         try:
-            rig = self._rig(wanted)
+            photo, rig = self._rig(wanted)
             animator = self._animator(rig, wanted)
             for motion in rehearsal():  # now, not when the person first speaks
                 with self._turn:
                     animator.animate(motion)
-            kept = self._keep_idle(rig, animator, wanted)
+            path = self._hand_over_idle(rig, animator, wanted)
         except DeviceLost:
             raise  # this process cannot use the card any more: another one may
         except StreamfxError as error:
             self._refused.add(wanted.file.id)
             self._report(Refused(wanted.file.id, error.cause, error.remedy))
             return
-        ready = _Ready(wanted, animator, str(kept) if kept else "")
+        ready = _Ready(wanted, animator, photo, str(path or ""))
         self._ready = {**self._ready, wanted.file.id: ready}
         self._tell_ready(ready)
 
     def _tell_ready(self, ready: _Ready) -> None:
         self._refused.discard(ready.wanted.file.id)
-        self._report(Loaded(ready.wanted.file.id, ready.idle, ready.wanted.background[0] == "remove"))
+        cut_out = ready.wanted.background[0] == "remove"
+        self._report(Loaded(ready.wanted.file.id, ready.idle, cut_out, ready.sha256))
 
-    def _rig(self, wanted: _Wanted) -> Rig:
+    def _rig(self, wanted: _Wanted) -> tuple[str, Rig]:
+        """The sha256 of the photo, and its rig with the background."""
         references = [Path(name) for name in wanted.file.references]
         photo = Path(wanted.file.photo)
-        rig = load_portrait(photo, self._size, self._store, self._cache, references, wanted.framing).rig
+        made = load_portrait(photo, self._size, self._store, self._cache, references, wanted.framing)
+        return made.sha256, self._on_background(made.rig, wanted)
+
+    def _on_background(self, rig: Rig, wanted: _Wanted) -> Rig:
+        """A rig with the background that is wanted."""
         kind, colour, image = wanted.background
         if kind == "blur":
             return blurred(rig)
@@ -193,16 +200,15 @@ class Cast:
             )
         return self._studios[device]
 
-    def _keep_idle(self, rig: Rig, animator: Animator, wanted: _Wanted) -> Path | None:
-        """The file of the idle portrait, for the daemon; None if it cannot be written."""
-        folder = config.idle_folder()
-        text = f"{rig.digest} {' '.join(wanted.background)} idle{_VERSION}"
-        path = folder / f"{sha256(text.encode()).hexdigest()[:32]}.npz"
+    def _hand_over_idle(self, rig: Rig, animator: Animator, wanted: _Wanted) -> Path | None:
+        """The file of the idle portrait, for the daemon, which deletes it; None if it cannot be written."""
+        if self._idle_folder is None:
+            return None
+        text = f"{rig.digest} {' '.join(wanted.background)}"
+        path = self._idle_folder / f"{os.getpid()}-{sha256(text.encode()).hexdigest()[:32]}.npz"
         try:
             idle.save(idle_portrait(rig, animator), path)
-        except OutputError:
+        except OutputError as error:
+            _log.warning("%s", error)
             return None
-        kept = sorted(folder.glob("*.npz"), key=lambda one: one.stat().st_mtime, reverse=True)
-        for old in kept[_MOST_IDLE:]:
-            old.unlink(missing_ok=True)
         return path

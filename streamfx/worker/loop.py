@@ -12,6 +12,7 @@ from queue import Empty, SimpleQueue
 from time import monotonic_ns
 from typing import Any, Final
 
+from streamfx import config
 from streamfx.errors import WorkerFailed
 from streamfx.frames import Motion
 from streamfx.handed import named
@@ -25,7 +26,7 @@ from streamfx.worker.cast import Cast
 from streamfx.worker.channel import Channel
 from streamfx.worker.driving import Driving
 from streamfx.worker.ladder import Ladder
-from streamfx.worker.protocol import Begin, Calibrate, Drive, Message, Orders, Phase, Stop
+from streamfx.worker.protocol import IDLE, Begin, Calibrate, Drive, Message, Orders, Phase, Stop
 from streamfx.worker.remote import unpack
 
 REMOTE: Final = "remote"
@@ -48,9 +49,10 @@ class Worker:
         self._tell(Phase("starting", 60.0))
         store = Store.default()
         self._patience = _Patience(self._tell)
-        feeds = Path(begin.feeds) if begin.feeds else None
-        self._driving = Driving(store, StageTimer(), self._tell, self._patience, feeds)
-        self._cast = Cast((begin.width, begin.height), store, self._tell, self._patience, begin.card)
+        runtime = Path(begin.feeds) if begin.feeds else config.runtime_folder()
+        self._driving = Driving(store, StageTimer(), self._tell, self._patience, runtime)
+        size, idle = (begin.width, begin.height), runtime / IDLE
+        self._cast = Cast(size, store, self._tell, self._patience, begin.card, idle)
         self._ladder = Ladder(begin.fps)
         self._period_ns = 1e9 / begin.fps
         self._orders = Orders()

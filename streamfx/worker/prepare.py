@@ -10,10 +10,13 @@ import os
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from streamfx.worker.guard import die_with_parent
 from streamfx.worker.protocol import Outcome, Task
+
+if TYPE_CHECKING:
+    from streamfx.portrait.photo import Photo
 
 _THUMBNAIL: Final = 256
 """px: longest side."""
@@ -33,9 +36,6 @@ def main() -> int:
 
 
 def _done(task: Task) -> Outcome:
-    import cv2
-
-    from streamfx import config
     from streamfx.errors import StreamfxError
     from streamfx.models.store import Store
     from streamfx.pipeline import Animator, load_portrait
@@ -47,20 +47,31 @@ def _done(task: Task) -> Outcome:
     photo, references = Path(task.photo), [Path(name) for name in task.references]
     try:
         seen = load_photo(photo)
-        cache = RigCache(config.cache_folder() / "rigs")
+        cache = RigCache.default()
         portrait = load_portrait(photo, (task.width, task.height), Store.default(), cache, references)
         idle.save(idle_portrait(portrait.rig, Animator(portrait.rig)), Path(task.idle))
+        _write_thumbnail(seen, Path(task.thumbnail))
     except StreamfxError as error:
         return Outcome(type(error).__name__, error.cause, error.remedy)
-    scale = min(1.0, _THUMBNAIL / max(seen.size))
-    size = (max(1, round(seen.size[0] * scale)), max(1, round(seen.size[1] * scale)))
-    small = cv2.cvtColor(cv2.resize(seen.rgb, size, interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2BGR)
-    _, jpeg = cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
-    Path(task.thumbnail).write_bytes(jpeg.tobytes())
     findings = tuple(
         f"{one.cause}. {one.remedy}." if one.remedy else f"{one.cause}." for one in portrait.findings
     )
     return Outcome("", "", "", *seen.size, portrait.sha256, findings)
+
+
+def _write_thumbnail(seen: Photo, path: Path) -> None:
+    import cv2
+
+    from streamfx.files import write_failure
+
+    scale = min(1.0, _THUMBNAIL / max(seen.size))
+    size = (max(1, round(seen.size[0] * scale)), max(1, round(seen.size[1] * scale)))
+    small = cv2.cvtColor(cv2.resize(seen.rgb, size, interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2BGR)
+    _, jpeg = cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
+    try:
+        path.write_bytes(jpeg.tobytes())
+    except OSError as error:
+        raise write_failure(path, error) from error
 
 
 if __name__ == "__main__":

@@ -11,6 +11,8 @@ from typing import Any, ClassVar, Final
 
 PACKET: Final = struct.Struct("<IB")
 """Before each packet of a preview's encoder: its bytes; 1 if it is a key picture."""
+IDLE: Final = "idle"
+"""Folder, in the daemon's own, in which idle portraits are handed over."""
 Json = dict[str, Any]
 
 
@@ -27,7 +29,8 @@ class Begin:
     card: str = ""
     """Socket of the process that draws on the card for all (worker/sharing/wire.py); empty: this one does."""
     feeds: str = ""
-    """Folder of the feeds' sockets (source/feed.py), the daemon's own; empty: the runtime folder."""
+    """Folder of the feeds' sockets (source/feed.py), and of idle portraits that are handed over; the daemon's
+    own; empty: the runtime folder."""
     files: str = ""
     """Socket of the files that clients handed over (streamfx/handed.py); empty: there are none."""
     networks: tuple[str, ...] = ()
@@ -156,9 +159,11 @@ class Loaded:
     KIND: ClassVar[str] = "loaded"
     id: str
     idle: str
-    """Path of its idle portrait; empty where it could not be kept."""
+    """Path of its idle portrait, the daemon's to delete; empty where it could not be written."""
     cut_out: bool = False
     """Whether that has alpha in place of a background."""
+    sha256: str = ""
+    """Of the photo's bytes."""
 
 
 @dataclass(frozen=True, slots=True)

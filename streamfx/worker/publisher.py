@@ -21,6 +21,7 @@ import cv2
 from streamfx import priority
 from streamfx.children import inherited
 from streamfx.errors import CameraError, StreamfxError, WorkerFailed
+from streamfx.frames import IdlePortrait
 from streamfx.sink import idle
 from streamfx.sink.camera import VirtualCamera, open_camera
 from streamfx.sink.look import Look
@@ -92,7 +93,8 @@ def _publish(
         granted = _Granted(begin.priority)
         publisher = Publisher(ring, previews, begin.fps, opening, camera, granted.ask)
         publisher.feed = worker.newest
-        publisher.rest_as(idle.silhouette((begin.width, begin.height), cut_out=begin.cut_out), cut=True)
+        nobody = idle.silhouette((begin.width, begin.height), cut_out=begin.cut_out)
+        publisher.rest_as(nobody, cut=True)
         stopping = threading.Event()
         reporter = threading.Thread(
             target=_report,
@@ -101,7 +103,7 @@ def _publish(
             daemon=True,
         )
         try:
-            _obey(publisher, channel, reporter, form)
+            _obey(publisher, channel, reporter, nobody)
         finally:
             publisher.stop()
             stopping.set()
@@ -117,15 +119,19 @@ class _Granted:
         self.granted = priority.take(self._wanted)
 
 
-def _obey(publisher: Publisher, channel: Channel, reporter: threading.Thread, form: RingForm) -> None:
+def _obey(publisher: Publisher, channel: Channel, reporter: threading.Thread, nobody: IdlePortrait) -> None:
     """Show what the daemon says, until it says stop or is gone. The first picture is of its first orders."""
     number = 0
     while (received := channel.receive()) is not None and not isinstance(received[0], Stop):
         show = received[0]
         if not isinstance(show, Show):
             continue
-        if show.idle_number != number and show.idle:
-            portrait = idle.load(Path(show.idle), (form.width, form.height))
+        if show.idle_number != number:
+            portrait = (
+                idle.load(Path(show.idle), (nobody.rest.shape[1], nobody.rest.shape[0]))
+                if show.idle
+                else nobody
+            )
             if portrait is not None:
                 publisher.rest_as(portrait, cut=show.cut)
         number = show.idle_number

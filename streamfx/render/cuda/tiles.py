@@ -7,7 +7,8 @@ from typing import Final
 import numpy as np
 
 from streamfx.frames import F32, I32
-from streamfx.render.kernels import FLAT, compiled
+from streamfx.render.compiler import compiled
+from streamfx.render.kernels import FLAT
 
 TILE: Final = 8
 """px: side of a tile."""

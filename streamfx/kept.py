@@ -1,0 +1,153 @@
+"""What is kept to save time, and can be made again: solved photos, compiled functions, engines.
+
+None of it decides whether anything works. What cannot be read is made anew; what cannot be written is left
+out, and that is said once, by whichever process of a program meets it first.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import stat
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from streamfx import config
+from streamfx.errors import OutputError, StreamfxError, UsageError
+from streamfx.files import try_folder
+
+DAMAGED: Final = (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error)
+"""What reading a damaged or foreign NPZ file raises."""
+
+TOLD: Final = "STREAMFX_CACHE_TOLD"
+"""Variable by which children know that it was said."""
+_ELSEWHERE: Final = "Make room there, or set XDG_CACHE_HOME to a folder that can be written"
+
+_log = logging.getLogger(__name__)
+
+
+def check() -> None:
+    """Try the folder of all this, before children are started: else each of them would have to say so."""
+    try:
+        try_folder(config.cache_folder())
+    except StreamfxError as error:
+        left_out(error.cause)
+
+
+def left_out(cause: str) -> None:
+    """Say, unless it was said, that work is done anew each time.
+
+    Args:
+        cause: a clause that names the folder and why it cannot be used.
+    """
+    if not os.environ.get(TOLD):
+        os.environ[TOLD] = "1"
+        _log.warning("Nothing is kept to save time: %s. %s.", cause[:1].lower() + cause[1:], _ELSEWHERE)
+
+
+@dataclass(frozen=True, slots=True)
+class Solved:
+    """A file with a solved photo, in which are the photo's pixels."""
+
+    path: Path
+    photos: tuple[str, ...]
+    """sha256 of the photo's bytes, and of its references'; none where the file does not say."""
+    size: tuple[int, int]
+    """(width, height) px of the frame."""
+    bytes: int
+    made_ns: int
+    """Wall clock, ns since 1970."""
+
+
+def rigs_folder() -> Path | None:
+    """Where solved photos are kept (portrait/cache.py); None where this account has no folder for it."""
+    try:
+        return config.cache_folder() / "rigs"
+    except UsageError as error:
+        left_out(error.cause)
+        return None
+
+
+def solved(folder: Path) -> list[Solved]:
+    """All solved photos in a folder; those of damaged files are of no photo."""
+    return list(_entries(folder))
+
+
+def forget(folder: Path, photo: str = "") -> int:
+    """Delete every file in which a photo's pixels are, and what does not say of which photo it is.
+
+    Args:
+        folder: of solved photos.
+        photo: sha256 of its bytes; empty for all photos.
+
+    Returns:
+        The number of bytes.
+
+    Raises:
+        OutputError: some of it cannot be deleted.
+    """
+    unfinished = [(path, 0) for path in folder.glob(".*.part")]  # a killed process's, or about to be finished
+    whole = [
+        (one.path, one.bytes)
+        for one in solved(folder)
+        if not (photo and one.photos and photo not in one.photos)
+    ]
+    for path, _ in (*unfinished, *whole):
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            raise OutputError(f"{path} cannot be deleted: {error.strerror}", "Delete it by hand") from error
+    return sum(size for _, size in whole)
+
+
+def size_of(folder: Path) -> int:
+    """Bytes of the files below a folder; of those that can be seen."""
+    total = 0
+    for path in folder.rglob("*"):
+        with suppress(OSError):  # deleted meanwhile
+            facts = path.lstat()
+            total += facts.st_size if stat.S_ISREG(facts.st_mode) else 0
+    return total
+
+
+def clear_folder(folder: Path) -> int:
+    """Delete all files below a folder; the number of their bytes.
+
+    Raises:
+        OutputError: some of it cannot be deleted.
+    """
+    size = size_of(folder)
+    try:
+        if os.path.lexists(folder):
+            shutil.rmtree(folder)
+    except FileNotFoundError:  # somebody else clears, too
+        return size
+    except OSError as error:
+        cause = f"{error.filename or folder} cannot be deleted: {error.strerror}"
+        raise OutputError(cause, "Delete it by hand") from error
+    return size
+
+
+def _entries(folder: Path) -> Iterator[Solved]:
+    for path in folder.glob("*.npz"):
+        with suppress(FileNotFoundError):  # deleted meanwhile
+            facts = path.stat()
+            yield Solved(path, *_told(path), facts.st_size, facts.st_mtime_ns)
+
+
+def _told(path: Path) -> tuple[tuple[str, ...], tuple[int, int]]:
+    """The photos and the frame's size that a file names."""
+    import numpy as np
+
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+            width, height = (int(side) for side in arrays["size"])
+            return tuple(str(one) for one in arrays["photos"]), (width, height)
+    except DAMAGED:
+        return (), (0, 0)

@@ -1,0 +1,78 @@
+"""numba's only door: functions compiled once per machine and kept on disk, where a disk will have them.
+
+They release the GIL, so that tracking goes on beside them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numba
+from numba.core import caching
+
+from streamfx import config, kept
+from streamfx.errors import UsageError
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+
+class _Beside(caching.UserWideCacheLocator):  # type: ignore[misc]
+    """The folder of this account, for installations that it cannot write to."""
+
+    def __init__(self, function: Callable[..., Any], file: str) -> None:
+        super().__init__(function, file)
+        self._cache_path = str(config.kernels_folder() / self.get_suitable_cache_subpath(file))
+
+    @classmethod
+    def from_function(cls, function: Callable[..., Any], file: str) -> _Beside | None:
+        try:
+            found: _Beside | None = super().from_function(function, file)
+        except UsageError:  # there is no such folder
+            return None
+        return found
+
+
+class _Places(caching.CompileResultCacheImpl):  # type: ignore[misc]
+    """NUMBA_CACHE_DIR if it is set, beside the source, or in this account's folder."""
+
+    _locator_classes = (caching.UserProvidedCacheLocator, caching.InTreeCacheLocator, _Beside)
+
+
+class _Compiled(caching.FunctionCache):  # type: ignore[misc]
+    """numba's cache, which must never decide whether a function runs."""
+
+    _impl_class = _Places
+
+    def load_overload(self, signature: object, target: object) -> object:
+        try:
+            return super().load_overload(signature, target)
+        except Exception:  # noqa: BLE001 - a damaged file may raise anything; it is written over
+            self._drop()
+            return None
+
+    def save_overload(self, signature: object, result: object) -> None:
+        try:
+            super().save_overload(signature, result)
+        except OSError as error:
+            self._drop()  # it may name a file that was not written, where an older one lies
+            kept.left_out(f"{self.cache_path} cannot be written: {error.strerror}")
+
+    def _drop(self) -> None:
+        """Forget which files are there."""
+        with suppress(OSError):
+            Path(self._cache_file._index_path).unlink()
+
+
+def compiled(function: _F) -> _F:
+    """Have numba compile a function of scalars and arrays."""
+    jitted = numba.njit(nogil=True, fastmath=True, error_model="numpy")(function)
+    try:
+        jitted._cache = _Compiled(function)
+    except RuntimeError:  # no folder will have it
+        kept.check()
+        kept.left_out("no folder can be written for compiled functions")
+    made: _F = jitted
+    return made
