@@ -168,15 +168,17 @@ def look(film: Path, begin: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
     return (light[shown] - 40) / 170, np.minimum(tone, 1)
 
 
-def lag(one: np.ndarray, other: np.ndarray, most_s: float = 1.0) -> tuple[float, float]:
+def lag(
+    one: np.ndarray, other: np.ndarray, most_s: float = 1.0, step_s: float = _STEP_S
+) -> tuple[float, float]:
     """By how many seconds the other is later, and how alike they are there (correlation)."""
     size = min(len(one), len(other))
     one, other = one[:size], other[:size]
-    most = min(round(most_s / _STEP_S), size // 2)
+    most = min(round(most_s / step_s), size // 2)
     best = (0.0, -1.0)
     for shift in range(-most, most + 1):
         a, b = (one[: size - shift], other[shift:]) if shift >= 0 else (one[-shift:], other[: size + shift])
         if a.std() and b.std():
             alike = float(np.corrcoef(a, b)[0, 1])
-            best = max(best, (shift * _STEP_S, alike), key=lambda found: found[1])
+            best = max(best, (shift * step_s, alike), key=lambda found: found[1])
     return best

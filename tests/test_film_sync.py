@@ -15,10 +15,13 @@ import media
 import numpy as np
 import pytest
 from flashes import Change, Clip, film_of, lag, look, write
+from scenes import photo, shared, store
 
+from streamfx.__main__ import main
 from streamfx.errors import SourceUnreadable
 from streamfx.sink.film import FilmWriter
 from streamfx.source import open_source
+from streamfx.track.landmarker import FaceTracker
 
 SECONDS = 2.4
 FAST_VP9 = {"deadline": "realtime", "cpu-used": "8"}
@@ -206,3 +209,89 @@ def test_pieces_of_sound_fit_any_rate_of_pictures(tmp_path: Path, rate: int, fps
             film.write(media.rendered(np.zeros((48, 64, 3), np.uint8)))
     _, samples, kept = media.read_sound(tmp_path / "film.mp4")
     assert len(samples) / kept == pytest.approx(SECONDS, abs=0.05)
+
+
+# -- real faces ----------------------------------------------------------------------------------------------
+
+
+def real_clip(path: Path, options: dict[str, str], begin: float = 0.0, end: float = 7.0) -> Path:
+    """A piece of somebody speaking, encoded anew, smaller."""
+    clip = shared("driving/lp_d20.mp4")
+    with av.open(str(clip)) as source, av.open(str(path), "w") as film:
+        pictures = film.add_stream("libx264", rate=25, options={"preset": "ultrafast", **options})
+        pictures.width = pictures.height = 320
+        pictures.pix_fmt = "yuv420p"
+        sound = film.add_stream("aac", rate=44_100)
+        for frame in source.decode(video=0, audio=0):
+            if begin <= frame.time < end:
+                frame.pts -= round(begin / frame.time_base)
+                is_picture = isinstance(frame, av.VideoFrame)
+                frame = frame.reformat(320, 320, "yuv420p") if is_picture else frame
+                film.mux((pictures if is_picture else sound).encode(frame))
+        film.mux(pictures.encode(None))
+        film.mux(sound.encode(None))
+    return path
+
+
+def lips(path: Path) -> np.ndarray:
+    """f32 [T]: how far they are apart, every 10 ms from the first picture on, in distances of the eyes."""
+    times, gaps = [], []
+    with open_source(path) as source, FaceTracker(store().path("face_landmarker")) as tracker:
+        for frame in source:
+            track = tracker.track(frame)
+            if track is not None:
+                at = track.landmarks[:, :2]
+                times.append(frame.captured_ns / 1e9)
+                gaps.append(np.linalg.norm(at[13] - at[14]) / np.linalg.norm(at[33] - at[263]))
+    return np.interp(np.arange(0, times[-1], 0.01), times, gaps)
+
+
+def loudness(path: Path) -> np.ndarray:
+    """f32 [T]: of its sound, every 10 ms from the first picture on."""
+    with av.open(str(path)) as film:
+        first = next(film.decode(video=0)).time
+    with av.open(str(path)) as film:
+        frames = list(film.decode(audio=0))
+    rate = frames[0].sample_rate
+    loud = np.zeros(round(20 * rate))
+    for frame in frames:
+        place = round((frame.time - first) * rate)
+        if place >= 0:
+            loud[place : place + frame.samples] = frame.to_ndarray()[0] ** 2
+    step = rate // 100
+    return np.sqrt(loud[: len(loud) // step * step].reshape(-1, step).mean(axis=1))
+
+
+def real_between_key_frames(path: Path) -> Path:
+    data = real_clip(path, {"g": "75", "sc_threshold": "0", "bf": "2"}).read_bytes()
+    path.write_bytes(data[len(data) // 4 // 188 * 188 :])
+    return path
+
+
+def real_joined(path: Path) -> Path:
+    parts = [real_clip(path.with_suffix(f".{n}.ts"), {}, 2.0 * n, 2.0 * n + 2) for n in range(2)]
+    path.write_bytes(b"".join(part.read_bytes() for part in parts))
+    return path
+
+
+@pytest.mark.shared
+@pytest.mark.slow
+@pytest.mark.parametrize(("make", "begins"), [(real_between_key_frames, 3.0), (real_joined, 0.0)])
+def test_a_portraits_lips_and_sound_are_its_drivers(
+    tmp_path: Path, make: Callable[[Path], Path], begins: float
+):
+    driver, film = make(tmp_path / "driver.ts"), tmp_path / "film.mp4"
+    fast = ["--audio", "--size", "320x320", "--refine", "off", "--mouth", "procedural", "-y"]
+    assert main(["render", str(photo()), str(driver), "-o", str(film), *fast]) == 0
+    clip = real_clip(tmp_path / "clip.mkv", {})
+    begin = round(100 * begins)
+
+    def later(measure: Callable[[Path], np.ndarray]) -> float:
+        seen, truth = measure(film), measure(clip)[begin:]
+        size = min(len(seen), len(truth), 390)
+        return lag(truth[:size], seen[:size], step_s=0.01)[0]
+
+    by_lips, by_sound = later(lips), later(loudness)
+    assert abs(by_lips) <= 0.04
+    assert abs(by_sound) <= 0.04
+    assert abs(by_lips - by_sound) <= 0.04

@@ -14,8 +14,6 @@ from streamfx.frames import Frame
 from streamfx.source.base import SOFTWARE, Source, SourceInfo, SourceStatistics
 from streamfx.source.file import FileSource
 
-_STEP_NS: Final = 33_333_333
-"""Between the last picture of a round and the first of the next."""
 _LATE_NS: Final = 100_000_000
 """A picture that is later than that is dropped: a live source keeps its time."""
 
@@ -71,7 +69,7 @@ class LoopedSource(Source):
         self._round.close()
         following, self._following = self._following, None
         self._round = following.result() if following is not None else self._open(hardware=self._hardware)
-        self._offset_ns = self._last_ns + _STEP_NS
+        self._offset_ns = self._last_ns + round(1e9 / self._info.fps)
         return next(self._round)
 
 

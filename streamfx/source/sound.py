@@ -127,12 +127,18 @@ class SoundReader:
     def _blocks(self, frame: AudioFrame) -> Iterator[SoundBlock]:
         """A decoded frame in the form of all, and what a resampler still holds when the form changes."""
         form = (frame.format.name, frame.layout.name, frame.sample_rate)
-        if self._resampler is None or form != self._form:
-            if self._resampler is not None:
-                yield from self._block(self._resampler.resample(None), None)
-            layout = "mono" if frame.layout.nb_channels == 1 else "stereo"
-            self._resampler, self._form = AudioResampler(FORMAT, layout, self.rate), form
-        yield from self._block(self._resampler.resample(frame), _file_ns(frame))
+        try:
+            if self._resampler is None or form != self._form:
+                if self._resampler is not None:
+                    yield from self._block(self._resampler.resample(None), None)
+                layout = "mono" if frame.layout.nb_channels == 1 else "stereo"
+                self._resampler, self._form = AudioResampler(FORMAT, layout, self.rate), form
+            resampled = self._resampler.resample(frame)
+        except (av.FFmpegError, ValueError):  # channels or a rate that damage invented
+            self._resampler = None
+            self.lost_s += frame.samples / max(1, frame.sample_rate)
+            return
+        yield from self._block(resampled, _file_ns(frame))
 
     def _block(self, resampled: list[AudioFrame], file_ns: int | None) -> Iterator[SoundBlock]:
         """Samples that begin at a time of the file, or where the last ended; none before the film."""
