@@ -200,3 +200,15 @@ def test_the_rate_is_the_pictures_where_the_header_has_none_or_nonsense(
 
     Stream.frames = frames
     assert rate_of(Stream, map(Packet, times)) == pytest.approx(rate, rel=1e-6)
+
+
+def test_pixels_that_change_their_shape_on_the_way_become_square(tmp_path: Path):
+    parts = [
+        media.write_video(tmp_path / f"{n}.ts", 20, options={"bf": "0"}, aspect=aspect)
+        for n, aspect in enumerate((None, Fraction(2), Fraction(1, 2)))
+    ]
+    path = tmp_path / "joined.ts"
+    path.write_bytes(b"".join(part.read_bytes() for part in parts))
+    with open_source(path) as source:
+        widths = [frame.rgb.shape[1] for frame in source]
+    assert widths == [64] * 20 + [128] * 20 + [32] * 20

@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
+from fractions import Fraction
 from itertools import islice
 from pathlib import Path
 
 import av
 from av.video.frame import VideoFrame
-from av.video.stream import VideoStream
 
 from streamfx.errors import SourceUnreadable
 from streamfx.frames import Frame
@@ -44,7 +44,7 @@ class FileSource(Source):
         self._path, self._timeout_s = path, timeout_s
         self._decoded = 0
         self._epoch = 0
-        self._size: tuple[int, int] | None = None
+        self._size: tuple[int, int, float] | None = None
         self._converter = RgbConverter()
         self._reading = self._open(hardware=hardware)
         with ExitStack() as failing:
@@ -52,7 +52,8 @@ class FileSource(Source):
             self._pictures = Deinterlacer().pictures(self._decode())
             first = self._first_picture()
             tracks = self._reading.tracks
-            self._aspect = _pixel_aspect(tracks.pictures)
+            self._aspect = _pixel_aspect(tracks.pictures.sample_aspect_ratio)
+            self._coded_aspect = self._reading.codec.sample_aspect_ratio
             self._start_ns = _file_ns(first) or 0
             self._clock = PictureClock(self._start_ns, round(1e9 / tracks.fps))
             self._info = _describe(path, tracks, first, self._aspect)
@@ -75,7 +76,10 @@ class FileSource(Source):
     def __next__(self) -> Frame:
         picture, self._waiting = self._waiting or next(self._pictures), None
         time_ns, jumped = self._clock.stamp(_file_ns(picture), self._reading.tracks.timeline.jumps)
-        size = (picture.width, picture.height)
+        coded = self._reading.codec.sample_aspect_ratio
+        if coded != self._coded_aspect:  # broadcasts change between 4:3 and 16:9
+            self._coded_aspect, self._aspect = coded, _pixel_aspect(coded)
+        size = (picture.width, picture.height, self._aspect)
         self._epoch += bool(jumped or self._size not in (None, size))
         self._size = size
         rgb = self._converter.convert(picture, self._aspect)
@@ -155,9 +159,9 @@ def _duration_s(tracks: Tracks) -> float | None:
     return container.duration / av.time_base if container.duration else None
 
 
-def _pixel_aspect(stream: VideoStream) -> float:
+def _pixel_aspect(told: Fraction | None) -> float:
     """Width of a stored pixel in heights; 1 where the stream names none, or nonsense."""
-    aspect = float(stream.sample_aspect_ratio or 1)
+    aspect = float(told or 1)
     return aspect if 0.25 <= aspect <= 4 else 1.0
 
 
