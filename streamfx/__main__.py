@@ -61,7 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         _say(f"error: The text on standard output cannot be written: {error.strerror}. {_ELSEWHERE}")
         return FAILED
     except StreamfxError as error:
-        _say(f"error: {error}")
+        _say("\n".join(("error: " + error.lines()[0], *error.lines()[1:])))
         if is_verbose:
             print_exception(error)
         return error.exit_code

@@ -23,4 +23,4 @@ class Check:
     finding: str
     """One line."""
     remedy: str = ""
-    """One line; empty when there is nothing to do."""
+    """A line for each way or step; empty when there is nothing to do."""

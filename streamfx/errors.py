@@ -49,7 +49,7 @@ class StreamfxError(Exception):
 
     Args:
         cause: one clause that names what is wrong, with the figure measured where there is one.
-        remedy: one clause that says what the person can do.
+        remedy: one clause that says what the person can do; where there are several ways, a line for each.
     """
 
     exit_code = 1
@@ -59,13 +59,23 @@ class StreamfxError(Exception):
         self.cause = cause.rstrip(".")
         self.remedy = remedy.rstrip(".")
 
+    def lines(self) -> list[str]:
+        """For a terminal: one line, or the cause and a line for each way to mend it."""
+        first, *more = self.remedy.splitlines() or [""]
+        if not more:
+            return [str(self)]
+        return [f"{_plain(self.cause)}.", *(f"  {_plain(way)}" for way in (first, *more))]
+
     def __str__(self) -> str:
         """One line: the cause, then the remedy. What is not printable (in a file's name) shows as "?"."""
-        line = " ".join(
-            part if part.endswith("?") else f"{part}." for part in (self.cause, self.remedy) if part
-        )
-        # An escape code in a name must not steer the terminal.
-        return "".join(c if c.isprintable() else "?" for c in " ".join(line.split()))
+        remedy = "; ".join(self.remedy.splitlines()).replace(":; ", ": ")
+        line = " ".join(part if part.endswith("?") else f"{part}." for part in (self.cause, remedy) if part)
+        return _plain(" ".join(line.split()))
+
+
+def _plain(text: str) -> str:
+    """An escape code in a name must not steer the terminal."""
+    return "".join(c if c.isprintable() else "?" for c in text)
 
 
 class UsageError(StreamfxError):

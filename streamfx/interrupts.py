@@ -128,6 +128,11 @@ def unmasked() -> AbstractContextManager[None]:
     return _Unmasked()
 
 
+def stop() -> None:
+    """Tell the main thread to stop, as Ctrl-C would; from any thread."""
+    _raise_later(signal.SIGINT)
+
+
 def _tell(number: int, frame: FrameType | None) -> None:
     if _held:
         _raise_later(number)

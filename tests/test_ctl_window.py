@@ -19,6 +19,7 @@ import pytest
 from control_stage import staged
 from PIL import Image, ImageGrab
 
+from streamfx.cli.keys import Pressed
 from streamfx.cli.window import show
 from streamfx.errors import UsageError
 from streamfx.frames import Quality, Rendered
@@ -106,6 +107,31 @@ def test_escape_closes_it(display: str, monkeypatch: pytest.MonkeyPatch):
     show(pictures(), "streamfx")
     assert shown == [0, 1, 2, 3]
     assert tk._default_root is None
+
+
+def test_keys_in_it_are_heard_and_answered(display: str, monkeypatch: pytest.MonkeyPatch):
+    import tkinter as tk
+
+    monkeypatch.setenv("DISPLAY", display)
+    jpeg, heard, texts = io.BytesIO(), [], []
+    Image.fromarray(halves()).save(jpeg, "JPEG")
+
+    def hear(key: str) -> Pressed:
+        heard.append(key)
+        return Pressed(f"heard {key}", quits=key == "q")
+
+    def pictures() -> Iterator[bytes]:
+        yield jpeg.getvalue()  # before that it has no focus
+        for keysym in ("m", "Right", "plus", "Shift_L", "q", "m"):
+            window = tk._default_root
+            window.focus_force()
+            window.event_generate("<Key>", keysym=keysym, when="tail")
+            yield jpeg.getvalue()
+            texts.append(window.winfo_children()[1].cget("text"))
+
+    assert show(pictures(), "streamfx", hear)
+    assert heard == ["m", "right", "+", "q"]
+    assert texts == ["heard m", "heard right", "heard +", "heard +"]
 
 
 def test_without_a_display_it_says_so(monkeypatch: pytest.MonkeyPatch):

@@ -59,7 +59,8 @@ def explains(check: Check, state: State, finding: str, remedy: str = "") -> None
     assert check.state is state, check
     assert finding in check.finding
     assert remedy in check.remedy
-    assert "\n" not in check.finding + check.remedy
+    assert "\n" not in check.finding
+    assert all(line.strip() and line.isprintable() for line in check.remedy.splitlines())
     assert bool(check.remedy) == (state is not State.OK), check
 
 

@@ -84,10 +84,19 @@ class Parser(argparse.ArgumentParser):
         """As argparse's; but what a command does not know is refused by that command."""
         self._given = sys.argv[1:] if args is None else args
         parsed, unknown = super().parse_known_args(args, namespace)
-        if unknown:
+        if unknown and not self._take_more(parsed, unknown):
             self._refuse_unknown(unknown)
             self._refuse(f"There is one argument too many: {unknown[0]!r}")
         return parsed, []
+
+    def _take_more(self, parsed: argparse.Namespace, words: Sequence[str]) -> bool:
+        """Add words behind options to a command's list of words, which argparse ends at the first option."""
+        lists = [one for one in self._actions if not one.option_strings and one.nargs == "*"]
+        if not lists or any(word.startswith("-") for word in words):
+            return False
+        more = [self._get_value(lists[0], word) for word in words]
+        setattr(parsed, lists[0].dest, [*getattr(parsed, lists[0].dest), *more])
+        return True
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:  # noqa: ANN401 - argparse's own
         """Called by argparse for words that must be among some."""

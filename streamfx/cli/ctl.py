@@ -178,7 +178,7 @@ def _add_streams(actions: Subparsers) -> None:
         "--to", type=Path, metavar="FILE", help="write one picture: .jpg, or - for standard output"
     )
     outputs.add_yes(preview)
-    preview.add_argument("--window", action="store_true", help="show it in a window; Q or Escape closes it")
+    preview.add_argument("--window", action="store_true", help="show it in a window: ? shows its keys")
     preview.add_argument("--terminal", action="store_true", help="show it here, in half blocks of colour")
     preview.add_argument("--duration", type=options.seconds, metavar="SECONDS", help="where to end")
     record = _leaf(actions, "record", ctl_streams.record, "record what a session shows; Ctrl-C ends it")

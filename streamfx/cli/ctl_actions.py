@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from streamfx.cli import ctl_show, options
-from streamfx.cli.show import print_json
+from streamfx.cli.show import print_json, told_of_camera
 from streamfx.errors import ResourceMissing, UsageError
 from streamfx.framings import FramingKind
 from streamfx.notation import colour
@@ -151,7 +151,7 @@ def create_session(client: Client, arguments: argparse.Namespace) -> None:
     if arguments.json:
         print_json(ctl_show.document(session))
         return
-    print(f"session {session.id} has begun")
+    print(f"session {session.id} has begun", *told_of_camera(session.status.camera)[1:], sep="\n")
     ctl_show.status(session.status)
 
 

@@ -103,11 +103,14 @@ def _keep_picture(client: Client, arguments: argparse.Namespace) -> None:
 
 
 def _open_window(client: Client, arguments: argparse.Namespace) -> None:
+    from streamfx.cli.keys import ClientSteering, press
     from streamfx.cli.window import show
 
     id = session_id(client, arguments)
+    steering = ClientSteering(client, id)
     with closing(client.preview(id, max_side=_SIDE, quality=90)) as pictures:
-        show((picture.jpeg for picture in _until(pictures, arguments.duration)), f"streamfx: {id}")
+        jpegs = (picture.jpeg for picture in _until(pictures, arguments.duration))
+        show(jpegs, f"streamfx: {id} (? shows the keys)", lambda key: press(key, steering))
 
 
 def _show_pictures(client: Client, arguments: argparse.Namespace) -> None:

@@ -51,4 +51,5 @@ def _show(checks: Sequence[Check]) -> None:
         mark = f"{colours.get(check.state, '')}{check.state:4}{chr(27) + '[0m' if colours else ''}"
         print(f"{mark}  {check.name:9}  {check.finding}")
         if check.remedy:
-            print(f"{'':17}-> {check.remedy}")
+            for line in check.remedy.splitlines():
+                print(f"{'':17}-> {line}")

@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 import argparse
-import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from time import monotonic
 from typing import TYPE_CHECKING, Final
 
 from streamfx.cli import options
 
 if TYPE_CHECKING:
     from streamfx.cli import Subparsers
-    from streamfx.session.portraits import PortraitInfo, Portraits
+    from streamfx.cli.console import Console
+    from streamfx.daemon import Daemon
+    from streamfx.session.portraits import Portraits
     from streamfx.session.session import Session
     from streamfx.session.settings import Background, SessionSettings
-    from streamfx.session.status import SessionStatus
 
 DESCRIPTION: Final = """\
 Appear as an animated portrait now: the call's program lists a camera named streamfx. Your own camera's
-pictures never leave this program; whatever fails, the camera shows the portrait at rest. Ctrl-C ends it."""
-
-_EVERY_S: Final = 0.5
-_LINE_EVERY_S: Final = 5.0
-"""Where there is no terminal to rewrite a line on."""
+pictures never leave this program; whatever fails, the camera shows the portrait at rest. Ctrl-C ends it.
+While it runs, keys steer it in its terminal: ? shows them."""
 
 
 def add_parser(subparsers: Subparsers) -> None:
@@ -33,8 +30,16 @@ def add_parser(subparsers: Subparsers) -> None:
         "live", help=text, description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
-    what = "photo to animate; may be repeated: `streamfx ctl select N` switches"
-    add("--portrait", type=Path, action="append", required=True, metavar="PHOTO", help=what)
+    what = "photo to animate; of several, keys and `streamfx ctl select N` switch"
+    add("photos", type=Path, nargs="*", default=[], metavar="PHOTO", help=what)
+    add(
+        "--portrait",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="PHOTO",
+        help="the same; may be repeated",
+    )
     what = (
         "what drives it: a webcam (0, /dev/video0), feed:NAME, a video, a motion template, demo, remote, none"
     )
@@ -50,9 +55,12 @@ def add_parser(subparsers: Subparsers) -> None:
         help=f"{what} (clear in OBS's plugin, black elsewhere)",
     )
     options.add_framing(parser)
+    for name, what in (("head", "of the head"), ("expression", "of the face"), ("gaze", "of the eyes")):
+        add(f"--{name}", type=options.gain, default=1.0, metavar="GAIN", help=f"motion {what}, 0 to 1.5 (1)")
     add("--mirror", action="store_true", help="mirror what others see")
     add("--badge", default="", metavar="TEXT", help="a line of text in the corner")
     add("--on-demand", action="store_true", help="open the webcam only while a program reads the camera")
+    add("--preview", action="store_true", help="show what others see in a window; its keys are the same")
     add("--duration", type=options.seconds, metavar="SECONDS", help="where to end (Ctrl-C)")
     options.add_networks(parser)
     parser.set_defaults(run=run)
@@ -61,8 +69,12 @@ def add_parser(subparsers: Subparsers) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Start a daemon of one session, and tell how it goes."""
     import logging
+    from dataclasses import replace
 
+    from streamfx.cli.console import Console
     from streamfx.cli.fetch import fetch_models
+    from streamfx.cli.show import told_of_camera
+    from streamfx.cli.window import open_window
     from streamfx.daemon import Daemon, DaemonOptions
     from streamfx.interrupts import until_told
     from streamfx.session.settings import check
@@ -70,24 +82,48 @@ def run(arguments: argparse.Namespace) -> int:
 
     settings = _settings(arguments)
     check(settings)
+    photos = _photos(arguments)
     fetch_models()
     log_to_stderr(logging.INFO if arguments.verbose else logging.WARNING)
     with until_told(), Daemon(DaemonOptions(must_keep=False, size=arguments.size)) as daemon:
-        chosen = tuple(_portrait(path, daemon.portraits, arguments).id for path in arguments.portrait)
-        session = daemon.sessions.create(_with_portraits(settings, tuple(dict.fromkeys(chosen))))
+        first = _known(next(iter(photos.values())), daemon.portraits, arguments.reference)
+        session = daemon.sessions.create(replace(settings, portraits=(first,) if first else ()))
         daemon.listen()
-        _tell_where(session)
-        _follow(session, arguments.duration)
-    print("\nended" if sys.stdout.isatty() else "ended", flush=True)
+        print("\n".join(told_of_camera(session.status().camera)), flush=True)
+        window = open_window(daemon.control.socket, session.id) if arguments.preview else None
+        with Console(session, window) as console:
+            _make_ready(photos, daemon, session, console, arguments.reference)
+            console.wait(arguments.duration)
+    print("ended", flush=True)
     return 0
 
 
+def _photos(arguments: argparse.Namespace) -> dict[Path, bytes]:
+    """The photos' bytes; what cannot be read is found before anything is started.
+
+    Raises:
+        UsageError: none is named, or too many.
+        PhotoUnreadable: there is no such file, or it is too large.
+    """
+    from streamfx.errors import UsageError
+    from streamfx.files import PHOTO, read_bytes
+    from streamfx.session.portraits import MAX_BYTES
+    from streamfx.session.settings import MOST_PORTRAITS
+
+    named = list(dict.fromkeys((*arguments.photos, *arguments.portrait)))
+    if not 0 < len(named) <= MOST_PORTRAITS:
+        cause = f"{len(named)} photos are named" if named else "No photo is named"
+        raise UsageError(cause, f"Name 1 to {MOST_PORTRAITS}: streamfx live PHOTO")
+    return {path: read_bytes(path, MAX_BYTES, PHOTO) for path in named}
+
+
 def _settings(arguments: argparse.Namespace) -> SessionSettings:
-    from streamfx.session.settings import Output, SessionSettings
+    from streamfx.session.settings import Gains, Output, SessionSettings
 
     return SessionSettings(
         output=Output(arguments.camera, arguments.size, arguments.fps),
         source=_source(arguments.source),
+        gains=Gains(arguments.head, arguments.expression, arguments.gaze),
         background=_background(arguments.background),
         framing=options.framing(arguments),
         mirror=arguments.mirror,
@@ -127,73 +163,36 @@ def _background(text: str) -> Background:
     return replace(asked, image=check_readable(asked.image, PHOTO)) if asked.image else asked
 
 
-def _portrait(path: Path, portraits: Portraits, arguments: argparse.Namespace) -> PortraitInfo:
-    """The portrait of a photo; added where the daemon does not know it yet.
-
-    Raises:
-        PhotoError, RigUnsolvable: it cannot be animated.
-    """
+def _known(photo: bytes, portraits: Portraits, references: Sequence[Path]) -> str:
+    """Identifier of the portrait of a photo that the daemon knows already; empty if it does not."""
     from hashlib import sha256
 
-    from streamfx.files import PHOTO, read_bytes
-    from streamfx.session.portraits import MAX_BYTES
-
-    data, references = read_bytes(path, MAX_BYTES, PHOTO), arguments.reference
-    digest = sha256(data).hexdigest()
-    if not references:
-        for known in portraits.list():
-            if known.sha256 == digest and known.references == 0:
-                return known
-    print(f"looking at {path} ...", flush=True)
-    info = portraits.add(data, name=path.stem[:80] or "portrait", references=references)
-    for finding in info.findings:
-        print(f"note: {finding}")
-    return info
+    digest = sha256(photo).hexdigest()
+    same = (one.id for one in portraits.list() if one.sha256 == digest and one.references == 0)
+    return "" if references else next(same, "")
 
 
-def _with_portraits(settings: SessionSettings, portraits: tuple[str, ...]) -> SessionSettings:
+def _make_ready(
+    photos: Mapping[Path, bytes], daemon: Daemon, session: Session, console: Console, references: list[Path]
+) -> None:
+    """Add what the daemon does not know yet, in the order of the command line; the session runs already.
+
+    Raises:
+        PhotoError, RigUnsolvable: a photo cannot be animated.
+    """
     from dataclasses import replace
 
-    return replace(settings, portraits=portraits)
-
-
-def _tell_where(session: Session) -> None:
-    camera = session.status().camera
-    if camera.device:
-        print(f"in the call, choose the camera: {camera.name} ({camera.device})")
-    else:
-        print("no virtual camera: watch it with `streamfx ctl preview --window`")
-    print("steer it from another terminal: streamfx ctl --help; end it with Ctrl-C", flush=True)
-
-
-def _follow(session: Session, seconds: float | None) -> None:
-    """One live line on a terminal, a line now and then elsewhere; until the end or Ctrl-C."""
-    import threading
-
-    start, told, trouble = monotonic(), -_LINE_EVERY_S, ""
-    rewrites = sys.stdout.isatty()
-    ending = threading.Event()
-    while seconds is None or monotonic() - start < seconds:
-        status = session.status()
-        if status.trouble != trouble and status.trouble:
-            print(f"{_CLEAR if rewrites else ''}trouble: {status.trouble}", flush=True)
-        trouble = status.trouble
-        if rewrites:
-            print(f"{_CLEAR}{_line(status)}", end="", flush=True)
-        elif monotonic() - told >= _LINE_EVERY_S:
-            told = monotonic()
-            print(_line(status), flush=True)
-        ending.wait(_EVERY_S)
-
-
-_CLEAR: Final = "\r\x1b[K"
-
-
-def _line(status: SessionStatus) -> str:
-    latency = f"{status.latency_ms.p50:.0f} ms" if status.latency_ms else "-"
-    readers = "" if status.camera.readers is None else f", {status.camera.readers} reading"
-    face = f"face {status.source.tracked:.0%}" if status.source.tracked else "no face"
-    driven = (
-        f"{status.source.name} {status.source.fps:.0f} fps, {face}" if status.source.name else "no source"
-    )
-    return f"{status.state}: {status.fps:.1f} fps, delay {latency}{readers}, {driven}"
+    chosen: list[str] = []
+    for path, photo in photos.items():
+        id = _known(photo, daemon.portraits, references)
+        if not id:
+            console.task = f"looking at {path.name}"
+            name = path.stem[:80] if path.stem.isprintable() else "portrait"
+            info = daemon.portraits.add(photo, name=name or "portrait", references=references)
+            for finding in info.findings:
+                console.say(f"note: {path.name}: {finding}")
+            id = info.id
+        chosen += [] if id in chosen else [id]
+        if session.settings.portraits != tuple(chosen):
+            session.update(replace(session.settings, portraits=tuple(chosen)))
+    console.task = ""

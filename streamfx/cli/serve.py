@@ -86,6 +86,7 @@ def _begin(daemon: Daemon, config: DaemonConfig) -> None:
     """Start the session of the settings, if there is to be one; without its camera it is told, not fatal."""
     from dataclasses import replace
 
+    from streamfx.cli.show import told_of_camera
     from streamfx.errors import CameraError
 
     if not config.session.autostart:
@@ -96,12 +97,12 @@ def _begin(daemon: Daemon, config: DaemonConfig) -> None:
     try:
         session = daemon.sessions.create(settings)
     except CameraError as error:
-        print(f"no virtual camera: {error}", file=sys.stderr, flush=True)
+        print("\n".join(error.lines()), file=sys.stderr, flush=True)
         output = replace(settings.output, camera="none")
         session = daemon.sessions.create(replace(settings, output=output))
     camera = session.status().camera
     where = f"the camera {camera.name} ({camera.device})" if camera.device else "previews only"
-    print(f"session {session.id}: {where}", flush=True)
+    print(f"session {session.id}: {where}", *told_of_camera(camera)[1:], sep="\n", flush=True)
     if not settings.portraits:
         print("no portrait yet: streamfx ctl portraits add PHOTO", flush=True)
 

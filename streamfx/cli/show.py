@@ -8,7 +8,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from contextvars import ContextVar
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from streamfx.session.status import CameraStatus
 
 _LEAST_MB: Final = 100_000
 """bytes that are told in MB."""
@@ -44,6 +47,20 @@ def print_columns(rows: Sequence[Sequence[str]]) -> None:
     for row in rows:
         cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
         print("  ".join(cells).rstrip())
+
+
+def told_of_camera(camera: CameraStatus) -> list[str]:
+    """What to choose in the call, and who will not list it; a line each."""
+    from streamfx.sink.camera import PIPEWIRE, PIPEWIRE_LISTED_BY
+
+    if not camera.device:
+        return ["no virtual camera: --preview shows the portrait, or `streamfx ctl preview --window`"]
+    lines = [f"in the call, choose the camera: {camera.name} ({camera.device})"]
+    if camera.device == PIPEWIRE:
+        lines.append(
+            f"{PIPEWIRE_LISTED_BY} list it, Zoom does not: for Zoom, set up v4l2loopback (streamfx doctor)"
+        )
+    return lines
 
 
 def megabytes(size: int) -> str:

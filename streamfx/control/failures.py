@@ -16,7 +16,7 @@ DOMAIN: Final = "streamfx"
 DETAILS_KEY: Final = "grpc-status-details-bin"
 INTERNAL: Final = "Internal"
 """Reason of what nobody foresaw; its particulars stay in the daemon's log."""
-_LONGEST: Final = 320
+_LONGEST: Final = 640
 """Bytes of a text: all details together must fit into the call's trailers (8 KB)."""
 
 _Code: Final = grpc.StatusCode
@@ -101,7 +101,7 @@ def _packed(*messages: Message) -> list[AnyMessage]:
 
 
 def _cut(text: str) -> str:
-    """Printable, and no longer than what the trailers hold."""
-    shown = "".join(c if c.isprintable() else "?" for c in text)
+    """Printable lines, and no longer than what the trailers hold."""
+    shown = "".join(c if c.isprintable() or c == "\n" else "?" for c in text)
     data = shown.encode()
     return shown if len(data) <= _LONGEST else data[:_LONGEST].decode(errors="ignore") + "…"

@@ -18,6 +18,8 @@ from streamfx.frames import U8, Rendered
 
 AUTO: Final = "auto"
 PIPEWIRE: Final = "pipewire"
+PIPEWIRE_LISTED_BY: Final = "Chromium, Firefox and OBS"
+"""Programs that know PipeWire's cameras; Zoom and most others know V4L2's alone."""
 
 
 class VirtualCamera(ABC):
@@ -110,7 +112,23 @@ def _first_usable(size: tuple[int, int], fps: float) -> VirtualCamera:
     try:
         return _open_pipewire(size, fps)
     except CameraUnavailable as error:
-        raise (failures[0] if failures else none_found()) from error
+        raise (failures[0] if failures else _none(none_found(), error)) from error
+
+
+def _none(module: CameraUnavailable, pipewire: CameraUnavailable) -> CameraUnavailable:
+    """There is neither kind of camera: the ways to go on, the easiest first."""
+    from streamfx.sink.loopback import KEEP
+
+    commands = module.remedy.removesuffix(KEEP).splitlines()
+    start = pipewire.remedy[:1].lower() + pipewire.remedy[1:]
+    ways = (
+        "Without a camera, to try it: --camera none",
+        f"PipeWire, for {PIPEWIRE_LISTED_BY}, without root: {start}",
+        "v4l2loopback, for every program, Zoom too:",
+        *(f"  {command}" for command in commands),
+    )
+    cause = "No virtual camera: there is neither v4l2loopback nor PipeWire"
+    return CameraUnavailable(cause, "\n".join(ways))
 
 
 def _open_pipewire(size: tuple[int, int], fps: float) -> VirtualCamera:

@@ -21,11 +21,11 @@ LABEL: Final = "streamfx"
 _OPTIONS: Final = f"{MODULE} video_nr=10 exclusive_caps=1 card_label={LABEL}"
 LOAD: Final = f"sudo modprobe {_OPTIONS}"
 KEEP: Final = (
-    f"for every start of the machine: echo {MODULE} | sudo tee /etc/modules-load.d/{LABEL}.conf; "
-    f"echo options {_OPTIONS} | sudo tee /etc/modprobe.d/{LABEL}.conf"
+    f"For every start of the machine:\n  echo {MODULE} | sudo tee /etc/modules-load.d/{LABEL}.conf\n"
+    f"  echo options {_OPTIONS} | sudo tee /etc/modprobe.d/{LABEL}.conf"
 )
-RELOAD: Final = f"Close all programs that use it, then: sudo modprobe -r {MODULE} && {LOAD}; {KEEP}"
-INSTALL: Final = f"sudo apt install {MODULE}-dkms (or your distribution's package), then: {LOAD}"
+RELOAD: Final = f"Close all programs that use it, then: sudo modprobe -r {MODULE} && {LOAD}\n{KEEP}"
+INSTALL: Final = f"sudo apt install {MODULE}-dkms"
 JOIN: Final = "sudo usermod -aG video $USER, then log in again"
 
 _FORMAT: Final = re.compile(r"\S{4}:(\d+)x(\d+)@")
@@ -137,8 +137,8 @@ def none_found(roots: Roots = HERE) -> CameraUnavailable:
     if is_loaded(roots):
         return CameraUnavailable("v4l2loopback is loaded, but has no device", RELOAD)
     if is_installed(roots):
-        return CameraUnavailable("No virtual camera: v4l2loopback is not loaded", f"{LOAD}; {KEEP}")
-    return CameraUnavailable("No virtual camera: v4l2loopback is not installed", f"{INSTALL}; {KEEP}")
+        return CameraUnavailable("No virtual camera: v4l2loopback is not loaded", f"{LOAD}\n{KEEP}")
+    return CameraUnavailable("No virtual camera: v4l2loopback is not installed", f"{INSTALL}\n{LOAD}\n{KEEP}")
 
 
 def named(found: list[Holder]) -> str:

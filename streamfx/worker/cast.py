@@ -9,6 +9,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from hashlib import sha256
+from itertools import product
 from pathlib import Path
 from typing import Final
 
@@ -148,9 +149,10 @@ class Cast:
         try:
             photo, rig = self._rig(wanted)
             animator = self._animator(rig, wanted)
-            for motion in rehearsal():  # now, not when the person first speaks
+            # Now, not when the person first speaks, or the machine first is too busy for networks.
+            for full, motion in product((False, True), rehearsal()):
                 with self._turn:
-                    animator.animate(motion)
+                    animator.animate(motion, networks=full)
             path = self._hand_over_idle(rig, animator, wanted)
         except DeviceLost:
             raise  # this process cannot use the card any more: another one may

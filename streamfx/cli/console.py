@@ -1,0 +1,119 @@
+"""The terminal of a live session: its line, its keys, the preview's window; in a thread beside the work."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import threading
+from contextlib import AbstractContextManager, suppress
+from time import monotonic
+from types import TracebackType
+from typing import TYPE_CHECKING, Final
+
+from streamfx import interrupts
+from streamfx.cli import keys
+from streamfx.cli.keyboard import Keyboard
+from streamfx.cli.live_line import fitted, line
+
+if TYPE_CHECKING:
+    import subprocess
+
+    from streamfx.session.session import Session
+
+_EVERY_S: Final = 0.5
+_LINE_EVERY_S: Final = 5.0
+"""Where there is no terminal to rewrite a line on."""
+_CLEAR: Final = "\r\x1b[K"
+_JOIN_S: Final = 2.0
+
+
+class Console(AbstractContextManager["Console"]):
+    """Follows a session from entering to leaving it, both by the main thread."""
+
+    def __init__(self, session: Session, window: subprocess.Popen[bytes] | None = None) -> None:
+        """Nothing is shown yet.
+
+        Args:
+            session: that is followed.
+            window: process that shows the preview (cli/window.py); it is ended with the console.
+        """
+        self.task = ""
+        """What is done before a portrait can be shown; written by the main thread."""
+        self._session, self._window = session, window
+        self._steering = keys.HereSteering(session)
+        self._keyboard = Keyboard()
+        self._rewrites = sys.stdout.isatty()
+        self._lock = threading.RLock()
+        """Of standard output: lines do not come into one another."""
+        self._told_s, self._news = -_LINE_EVERY_S, ("", "")
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="streamfx-console", daemon=True)
+
+    def __enter__(self) -> Console:
+        self._keyboard.__enter__()
+        hint = "? shows the keys, Q quits" if self._keyboard.is_there else "Ctrl-C ends it"
+        self.say(f"{hint}; from another terminal: streamfx ctl --help")
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._closing.set()
+        self._keyboard.__exit__(kind, error, trace)
+        self._thread.join(_JOIN_S)
+        if self._window is not None and self._window.poll() is None:
+            self._window.terminate()
+        if self._rewrites:
+            with suppress(OSError):
+                print(flush=True)
+
+    def say(self, text: str) -> None:
+        """Lines that stay."""
+        with self._lock:
+            print(f"{_CLEAR if self._rewrites else ''}{text}", flush=True)
+
+    def wait(self, seconds: float | None) -> None:
+        """Follow for so long; None until this process is told to stop."""
+        self._closing.wait(seconds)
+
+    def _run(self) -> None:
+        try:
+            while not self._closing.is_set():
+                self._show()
+                for key in self._keyboard.wait(_EVERY_S):
+                    self._press(key)
+                self._look_at_window()
+        except OSError:  # nobody reads standard output any more: the main thread meets the same
+            interrupts.stop()
+
+    def _press(self, key: str) -> None:
+        pressed = keys.press(key, self._steering)
+        if pressed.quits:
+            interrupts.stop()
+        elif pressed.said:
+            self.say(pressed.said)
+
+    def _show(self) -> None:
+        status = self._session.status()
+        text = line(status, self._session.settings, self.task)
+        with self._lock:
+            if self._rewrites:
+                columns = shutil.get_terminal_size().columns
+                print(f"{_CLEAR}{fitted(text, columns)}", end="", flush=True)
+            elif monotonic() - self._told_s >= _LINE_EVERY_S or (status.trouble, self.task) != self._news:
+                self._told_s, self._news = monotonic(), (status.trouble, self.task)
+                print(text, flush=True)
+
+    def _look_at_window(self) -> None:
+        from streamfx.cli.window import QUIT
+
+        code = None if self._window is None else self._window.poll()
+        if self._window is None or code is None:
+            return
+        assert self._window.stderr is not None  # noqa: S101
+        said, self._window = self._window.stderr.read().decode(errors="replace").strip(), None
+        if code == QUIT:
+            interrupts.stop()
+        elif not self._closing.is_set():
+            self.say(said or "the preview's window is closed")
