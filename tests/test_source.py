@@ -361,6 +361,24 @@ def test_a_pause_of_the_pictures_is_none_of_the_sound():
     assert (found["video"][50], jumps) == (2_000, [2_000])
 
 
+def test_tracks_may_be_stored_one_behind_the_other():
+    pictures, sound = [("v", 5 + 0.04 * n) for n in range(5000)], [("a", 5 + 0.02 * n) for n in range(10_000)]
+    for stamps in (pictures + sound, sound + pictures):
+        found, jumps = _placed(*stamps)
+        assert found["video"] == [5_000 + 40 * n for n in range(5000)]
+        assert found["audio"] == [5_000 + 20 * n for n in range(10_000)]
+        assert not jumps
+
+
+def test_tracks_by_clocks_of_their_own_begin_together():
+    """A recorder that counts sound from 0 and pictures from when the machine was started."""
+    for first, second in ((0, 36_000), (36_000, 0)):
+        stamps = [(("a", first + 0.02 * n), ("v", second + 0.02 * n))[n % 2] for n in range(400)]
+        found, _ = _placed(*stamps)
+        apart = [abs(a - b) for a, b in zip(found["audio"], found["video"], strict=True)]
+        assert max(apart) < 200
+
+
 def test_a_damaged_stamp_moves_nothing_but_itself():
     stamps = _run(0)
     for place in (61, 150):

@@ -62,12 +62,14 @@ class Timeline:
         self.jumps: list[int] = []
         """ns, common clock: where the file's own clock began anew."""
         self._tracks: dict[int, _Track] = {}
-        self._offset = 0
-        """Of the latest beginning."""
+        self._offset = self._begin = 0
+        """Of the latest beginning: from the file's own clock, and where it lies on the common one."""
         self._held: list[MediaPacket] = []
         """In order: the packets since a jump that not all tracks have made yet."""
         self._joined: dict[int, tuple[int, int, int]] = {}
         """The tracks that made it: first and latest stamp, in ns of their own clock; how many packets."""
+        self._jumped_at = 0
+        """How far the file had come then, on the common clock."""
         self._moved: set[int] = set()
         """Those that went on by the old clock meanwhile."""
 
@@ -94,6 +96,8 @@ class Timeline:
                 self._moved.add(index)
                 yield from self._caught_up()
         elif not self._held or self._joins(track, raw):
+            if not self._joined:
+                self._jumped_at = self._front() or 0
             self._joined[index] = (raw, raw, 1)
             self._moved.discard(index)
             yield from self._hold(packet)
@@ -114,8 +118,8 @@ class Timeline:
         if front is None:
             return True
         time = raw + track.offset
-        if track.end is None:
-            return abs(time - front) <= MAX_LEAP_NS
+        if track.end is None:  # files that are not interleaved have a whole track behind the other
+            return self._begin - MAX_LEAP_NS <= time <= front + MAX_LEAP_NS
         if packet.dts is None or track.last is None:
             earliest = track.end - MAX_REORDER_NS
         else:
@@ -198,8 +202,7 @@ class Timeline:
             for index, track in self._tracks.items()
             if track.end is not None and index not in self._moved
         ]
-        front = self._front()
-        end = max(ends) if ends else front or 0
+        end = max(ends, default=self._jumped_at)
         first: dict[int, int] = {}
         for packet in self._held:
             start = _shown_ns(packet)
@@ -209,6 +212,7 @@ class Timeline:
         for index, track in self._tracks.items():
             if index not in self._moved:  # nor was anything heard of those that did not join
                 self._tracks[index] = _Track(self._offset, None, track.end, track.step)
+        self._begin = end
         self.jumps.append(end)
         yield from self._released()
 
@@ -230,6 +234,8 @@ class Timeline:
             track.last = decoded
         start = _shown_ns(packet)
         if start is not None:
+            if self._front() is None:
+                self._begin = start
             lasts = round((packet.duration or 0) * _tick_ns(packet)) or track.step
             end = start + (lasts if 0 <= lasts <= LONGEST_NS else 0)
             track.end = end if track.end is None else max(track.end, end)
