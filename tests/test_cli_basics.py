@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -117,6 +120,49 @@ def test_verbose_tells_where_an_error_comes_from(tmp_path: Path, capsys: pytest.
     plain, *verbose = capsys.readouterr().err.split("streamfx: error: ")[1:]
     assert "FileNotFoundError" not in plain
     assert all("FileNotFoundError" in text for text in verbose)
+
+
+SHARED = (
+    "--address",
+    "--allow-no-face",
+    "--background",
+    "--badge",
+    "--device",
+    "--expression",
+    "--framing",
+    "--gaze",
+    "--head",
+    "--json",
+    "--mirror",
+    "--on-demand",
+    "--quiet",
+    "--reference",
+    "--source",
+    "--verbose",
+    "--version",
+    "--yes",
+    "--zoom",
+)
+
+
+def options_of(parser: argparse.ArgumentParser, name: str) -> Iterator[tuple[str, str, argparse.Action]]:
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for word, below in action.choices.items():
+                yield from options_of(below, f"{name} {word}")
+        else:
+            yield from ((name, option, action) for option in action.option_strings)
+
+
+def test_an_option_means_the_same_in_all_commands():
+    found = [*options_of(cli.build_parser(), "streamfx")]
+    takes = {(option, action.metavar, str(action.choices)) for _, option, action in found}
+    meant = {(option, re.sub(r" \(\S+\)$", "", action.help or "")) for _, option, action in found}
+    for option in SHARED:
+        assert len([one for one, *_ in takes if one == option]) == 1, option
+        assert len([one for one, *_ in meant if one == option]) == 1, option
+    letters = {(option, action.dest) for _, option, action in found if len(option) == 2}
+    assert len(letters) == len({letter for letter, _ in letters}), letters
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -243,7 +243,7 @@ def test_what_cannot_work_is_refused_in_one_line(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "film.mp4").write_bytes(b"the old film")
     cv2.imwrite("grey.png", np.full((400, 400, 3), 128, np.uint8))
-    assert render(Path("film.mp4"), *more) == code
+    assert render(Path("film.mp4"), "-y", *more) == code
     assert_one_line(capsys, words)
     assert (tmp_path / "film.mp4").read_bytes() == b"the old film"
 

@@ -38,9 +38,11 @@ def add_parser(subparsers: Subparsers) -> None:
     add = parser.add_argument
     add("--portrait", type=Path, metavar="PHOTO", help="photo to animate (the demo's)")
     add("--driver", type=Path, metavar="VIDEO", help="video that drives (one made from the demo)")
-    add("--size", type=options.frame_size, action="append", metavar="WxH", help="px; may be repeated")
+    what = "width and height in px, or lines; may be repeated (640x480, 720p, 1080p)"
+    add("--size", type=options.frame_size, action="append", metavar="WxH", help=what)
     add("--frames", type=options.count(20, 4000), default=300, metavar="N", help="per pass (300)")
     options.add_networks(parser)
+    options.add_references(parser)
     add_json(parser, reads=True)
     parser.set_defaults(run=run)
 

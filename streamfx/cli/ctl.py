@@ -99,8 +99,7 @@ def _add_portraits(actions: Subparsers) -> None:
     add.add_argument("photo", type=Path, metavar="PHOTO", help="image file")
     add.add_argument("--id", default="", metavar="ID", help="1 to 40 of a-z, 0-9 and - (made)")
     add.add_argument("--name", default="", metavar="TEXT", help="for people")
-    what = "another photo of the person, for their own teeth; may be repeated"
-    add.add_argument("--reference", type=Path, action="append", default=[], metavar="PHOTO", help=what)
+    options.add_references(add)
     _leaf(group, "list", ctl_actions.list_portraits, "show the portraits", session=False)
     _add_target(_leaf(group, "select", ctl_actions.select, "show another portrait"))
     remove = _leaf(group, "remove", ctl_actions.remove_portrait, "forget a portrait", session=False)
@@ -123,20 +122,7 @@ def _add_sessions(actions: Subparsers) -> None:
     add = create.add_argument
     add("--id", default="", metavar="ID", help="1 to 40 of a-z, 0-9 and - (made)")
     add("--portrait", action="append", default=[], metavar="ID", help="portrait; may be repeated, 9 at most")
-    add(
-        "--source",
-        default="auto",
-        metavar="WHAT",
-        help="auto, none, remote, demo, camera, feed:NAME or file (auto)",
-    )
-    add("--camera", default="auto", metavar="WHAT", help="auto, none, pipewire or a device (auto)")
-    add("--size", type=options.frame_size, default=(640, 480), metavar="WxH", help="px (640x480)")
-    add("--fps", type=options.number(5, 60), default=30.0, metavar="N", help="pictures a second (30)")
-    options.add_framing(create)
-    add("--on-demand", action="store_true", help="open the source only while the camera is read")
-    add("--refine", choices=(*options.PROFILES, options.OFF), default="lite", help="network (lite)")
-    add("--mouth", choices=(*options.PROFILES, options.PROCEDURAL), default="lite", help="mouth (lite)")
-    add("--device", choices=options.DEVICES, default="cpu", help="what renders, and decodes a video (cpu)")
+    options.add_session(create)
     _add_session(_leaf(group, "delete", ctl_actions.delete_session, "end a session", session=False))
 
 
@@ -147,8 +133,7 @@ def _add_settings(actions: Subparsers) -> None:
     mirror.add_argument("state", choices=("on", "off"))
     mirror.add_argument("--preview", action="store_true", help="mirror previews instead")
     gains = _leaf(actions, "gains", ctl_actions.gains, "how strongly the driver is followed (1: faithful)")
-    for name in ("head", "expression", "gaze"):
-        gains.add_argument(f"--{name}", type=options.gain, metavar="N", help="0 to 1.5")
+    options.add_gains(gains, None)
     source = _leaf(actions, "source", ctl_actions.source, "be driven by something else")
     what = "auto, none, remote, demo, a camera, feed:NAME, a video or a motion template of yours"
     source.add_argument("what", metavar="WHAT", help=what)
@@ -171,8 +156,14 @@ def _add_settings(actions: Subparsers) -> None:
 
 def _add_streams(actions: Subparsers) -> None:
     watch = _leaf(actions, "watch", ctl_streams.watch, "how a session goes, in one live line")
-    watch.add_argument("--interval", type=options.number(0.1, 60), default=1.0, metavar="SECONDS", help="(1)")
-    watch.add_argument("--duration", type=options.seconds, metavar="SECONDS", help="where to end")
+    watch.add_argument(
+        "--interval",
+        type=options.number(0.1, 60),
+        default=1.0,
+        metavar="SECONDS",
+        help="between two lines (1)",
+    )
+    options.add_live_length(watch)
     preview = _leaf(actions, "preview", ctl_streams.preview, "what a session shows")
     preview.add_argument(
         "--to", type=Path, metavar="FILE", help="write one picture: .jpg, or - for standard output"
@@ -180,10 +171,10 @@ def _add_streams(actions: Subparsers) -> None:
     outputs.add_yes(preview)
     preview.add_argument("--window", action="store_true", help="show it in a window: ? shows its keys")
     preview.add_argument("--terminal", action="store_true", help="show it here, in half blocks of colour")
-    preview.add_argument("--duration", type=options.seconds, metavar="SECONDS", help="where to end")
+    options.add_live_length(preview)
     record = _leaf(actions, "record", ctl_streams.record, "record what a session shows; Ctrl-C ends it")
     record.add_argument("file", metavar="FILE", help=".mp4, to be made; by HOST:PORT on the daemon's machine")
-    record.add_argument("--duration", type=options.seconds, metavar="SECONDS", help="where to end")
+    options.add_live_length(record)
 
 
 def _add_session(leaf: argparse.ArgumentParser) -> None:

@@ -17,7 +17,6 @@ from streamfx.notation import colour
 from streamfx.session.settings import (
     Background,
     BackgroundKind,
-    Output,
     SessionSettings,
     background_named,
 )
@@ -137,16 +136,11 @@ def show_session(client: Client, arguments: argparse.Namespace) -> None:
 
 def create_session(client: Client, arguments: argparse.Namespace) -> None:
     """Begin one."""
-    settings = SessionSettings(
-        output=Output(arguments.camera, arguments.size, arguments.fps),
-        source=arguments.source,
-        portraits=tuple(arguments.portrait),
-        framing=options.framing(arguments),
-        on_demand=arguments.on_demand,
-        refine=arguments.refine,
-        mouth=arguments.mouth,
-        device=arguments.device,
-    )
+    settings = options.session(arguments, arguments.portrait)
+    if settings.background.image is not None:
+        settings = replace(
+            settings, background=replace(settings.background, image=Path(arguments.background))
+        )
     session = client.create_session(settings, arguments.id)
     if arguments.json:
         print_json(ctl_show.document(session))

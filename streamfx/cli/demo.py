@@ -36,9 +36,12 @@ def add_parser(subparsers: Subparsers) -> None:
     """Describe `demo`."""
     text = "animate a free photo by a motion that ships with streamfx"
     parser = subparsers.add_parser("demo", help=text, description=f"{text[0].upper()}{text[1:]}.")
-    parser.add_argument("-o", "--output", type=Path, default=Path("out"), metavar="FOLDER", help="(out)")
+    parser.add_argument(
+        "-o", "--output", type=Path, default=Path("out"), metavar="FOLDER", help="where they go (out)"
+    )
     outputs.add_yes(parser)
     options.add_networks(parser)
+    options.add_references(parser)
     parser.set_defaults(run=run)
 
 

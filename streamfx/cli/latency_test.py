@@ -31,9 +31,10 @@ def add_parser(subparsers: Subparsers) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("--camera", default="auto", help="virtual camera: a v4l2loopback device (the best at hand)")
-    add("--size", type=options.frame_size, default=(640, 480), metavar="WxH", help="of the picture (640x480)")
-    add("--fps", type=options.fps, default=30.0, metavar="N", help="pictures a second (30)")
+    what = "virtual camera: a v4l2loopback device (auto, the best at hand)"
+    add("--camera", default="auto", metavar="WHAT", help=what)
+    options.add_size(parser)
+    options.add_live_rate(parser)
     add("--frames", type=options.count(10, 100_000), default=150, metavar="N", help="how many (150)")
     add_json(parser, reads=True)
     parser.set_defaults(run=run)

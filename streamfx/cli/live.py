@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from streamfx.daemon import Daemon
     from streamfx.session.portraits import Portraits
     from streamfx.session.session import Session
-    from streamfx.session.settings import Background, SessionSettings
+    from streamfx.session.settings import SessionSettings
 
 DESCRIPTION: Final = """\
 Appear as an animated portrait now: the call's program lists a camera named streamfx. Your own camera's
@@ -32,37 +32,12 @@ def add_parser(subparsers: Subparsers) -> None:
     add = parser.add_argument
     what = "photo to animate; of several, keys and `streamfx ctl select N` switch"
     add("photos", type=Path, nargs="*", default=[], metavar="PHOTO", help=what)
-    add(
-        "--portrait",
-        type=Path,
-        action="append",
-        default=[],
-        metavar="PHOTO",
-        help="the same; may be repeated",
-    )
-    what = (
-        "what drives it: a webcam (0, /dev/video0), feed:NAME, a video, a motion template, demo, remote, none"
-    )
-    add("--source", default="auto", help=f"{what} (the first webcam)")
-    add("--camera", default="auto", help="virtual camera: /dev/video10, pipewire, or none (the best at hand)")
-    add("--size", type=options.frame_size, default=(640, 480), metavar="WxH", help="of the picture (640x480)")
-    add("--fps", type=options.fps, default=30.0, metavar="N", help="pictures a second (30)")
-    what = "keep, blur, a colour as #00b140, a picture, or remove"
-    add(
-        "--background",
-        default="keep",
-        metavar="WHAT",
-        help=f"{what} (clear in OBS's plugin, black elsewhere)",
-    )
-    options.add_framing(parser)
-    for name, what in (("head", "of the head"), ("expression", "of the face"), ("gaze", "of the eyes")):
-        add(f"--{name}", type=options.gain, default=1.0, metavar="GAIN", help=f"motion {what}, 0 to 1.5 (1)")
-    add("--mirror", action="store_true", help="mirror what others see")
-    add("--badge", default="", metavar="TEXT", help="a line of text in the corner")
-    add("--on-demand", action="store_true", help="open the webcam only while a program reads the camera")
+    what = "the same; may be repeated"
+    add("--portrait", type=Path, action="append", default=[], metavar="PHOTO", help=what)
+    options.add_session(parser)
+    options.add_references(parser)
     add("--preview", action="store_true", help="show what others see in a window; its keys are the same")
-    add("--duration", type=options.seconds, metavar="SECONDS", help="where to end (Ctrl-C)")
-    options.add_networks(parser)
+    options.add_live_length(parser)
     parser.set_defaults(run=run)
 
 
@@ -118,21 +93,15 @@ def _photos(arguments: argparse.Namespace) -> dict[Path, bytes]:
 
 
 def _settings(arguments: argparse.Namespace) -> SessionSettings:
-    from streamfx.session.settings import Gains, Output, SessionSettings
+    """What was asked for; files are found before anything is started."""
+    from dataclasses import replace
 
-    return SessionSettings(
-        output=Output(arguments.camera, arguments.size, arguments.fps),
-        source=_source(arguments.source),
-        gains=Gains(arguments.head, arguments.expression, arguments.gaze),
-        background=_background(arguments.background),
-        framing=options.framing(arguments),
-        mirror=arguments.mirror,
-        badge=arguments.badge,
-        on_demand=arguments.on_demand,
-        refine=arguments.refine or options.PROFILES[0],
-        mouth=arguments.mouth or options.PROFILES[0],
-        device=arguments.device,
-    )
+    from streamfx.files import PHOTO, check_readable
+
+    asked = options.session(arguments)
+    image = asked.background.image
+    background = replace(asked.background, image=check_readable(image, PHOTO)) if image else asked.background
+    return replace(asked, source=_source(asked.source), background=background)
 
 
 def _source(spec: str) -> str:
@@ -150,17 +119,6 @@ def _source(spec: str) -> str:
         return spec
     path = Path(spec)
     return str(check_readable(path, TEMPLATE if path.suffix.lower() == ".sfxm" else DRIVER))
-
-
-def _background(text: str) -> Background:
-    """As in the daemon's settings; a picture is found before anything is started."""
-    from dataclasses import replace
-
-    from streamfx.files import PHOTO, check_readable
-    from streamfx.session.settings import background_named
-
-    asked = background_named(text)
-    return replace(asked, image=check_readable(asked.image, PHOTO)) if asked.image else asked
 
 
 def _known(photo: bytes, portraits: Portraits, references: Sequence[Path]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -16,6 +16,7 @@ from streamfx.framings import SHIFTS, ZOOMS, Framing, FramingKind
 if TYPE_CHECKING:
     from streamfx.models.weights import Profile
     from streamfx.pipeline import Networks, Studio
+    from streamfx.session.settings import SessionSettings
 
 SIZES: Final = (64, 4096)
 """px: smallest and largest side of a film."""
@@ -28,6 +29,15 @@ OFF: Final = "off"
 """`--refine`: no network."""
 PROCEDURAL: Final = "procedural"
 """`--mouth`: no network."""
+LIVE_RATES: Final = (5.0, 60.0)
+"""As session.settings.RATES."""
+SOURCES: Final = (
+    "webcam (0, /dev/video0), feed:NAME, video, motion template, demo, remote or none "
+    "(auto: the first webcam)"
+)
+"""What `--source` takes."""
+CAMERAS: Final = "/dev/video10, pipewire or none (auto: the best at hand)"
+"""What `--camera` takes."""
 BACKGROUNDS: Final = (
     "keep, blur, a colour (green, '#00b140'), a picture's file, "
     "or remove (clear in OBS's plugin, black elsewhere)"
@@ -85,14 +95,92 @@ seconds = number(0.04, 24 * 3600)
 
 
 def add_networks(parser: argparse.ArgumentParser) -> None:
-    """Give a command that animates its choice of networks, device and reference photos."""
+    """Give a command that animates its choice of networks and device."""
     add = parser.add_argument
     add("--refine", choices=(*PROFILES, OFF), help="network that refines the face (lite)")
     add("--mouth", choices=(*PROFILES, PROCEDURAL), help="what paints the inside of the mouth (lite)")
     what = "what renders, and decodes a video: cpu, or cuda for an NVIDIA card (cpu)"
     add("--device", choices=DEVICES, default=DEVICES[0], help=what)
+
+
+def add_references(parser: argparse.ArgumentParser) -> None:
+    """Give a command that makes a portrait other photos of the person."""
     what = "another photo of the person, for their own teeth; may be repeated"
-    add("--reference", type=Path, action="append", default=[], metavar="PHOTO", help=what)
+    parser.add_argument("--reference", type=Path, action="append", default=[], metavar="PHOTO", help=what)
+
+
+def add_size(parser: argparse.ArgumentParser) -> None:
+    """Give a command that makes pictures their size."""
+    what = "width and height in px, or lines: 480p, 720p, 1080p (640x480)"
+    parser.add_argument("--size", type=frame_size, default=(640, 480), metavar="WxH", help=what)
+
+
+def add_live_rate(parser: argparse.ArgumentParser) -> None:
+    """Give a command that shows pictures live their rate."""
+    low, high = LIVE_RATES
+    what = f"frames per second, {low:g} to {high:g} (30)"
+    parser.add_argument("--fps", type=number(low, high), default=30.0, metavar="N", help=what)
+
+
+def add_film_rate(parser: argparse.ArgumentParser) -> None:
+    """Give a command that makes a file of a driver its rate and length."""
+    parser.add_argument("--fps", type=fps, metavar="N", help="frames per second (the driver's own)")
+    what = "end after so many seconds; needed for a webcam"
+    parser.add_argument("--duration", type=seconds, metavar="SECONDS", help=what)
+
+
+def add_live_length(parser: argparse.ArgumentParser) -> None:
+    """Give a command that goes on until Ctrl-C another end."""
+    what = "end after so many seconds (at Ctrl-C)"
+    parser.add_argument("--duration", type=seconds, metavar="SECONDS", help=what)
+
+
+def add_gains(parser: argparse.ArgumentParser, default: float | None = 1.0) -> None:
+    """Give a command that animates how strongly the driver is followed; None for what is not named."""
+    for name, what in (("head", "the head"), ("expression", "the face"), ("gaze", "the eyes")):
+        text = f"how strongly {what} follow{'' if name == 'gaze' else 's'} the driver, 0 to 1.5"
+        text += "" if default is None else f" ({default:g})"
+        parser.add_argument(f"--{name}", type=gain, default=default, metavar="N", help=text)
+
+
+def add_session(parser: argparse.ArgumentParser) -> None:
+    """Give a command that begins a session what is shown, where, and by what it is driven."""
+    add = parser.add_argument
+    add("--source", default="auto", metavar="WHAT", help=f"what drives it: {SOURCES}")
+    add("--camera", default="auto", metavar="WHAT", help=f"virtual camera: {CAMERAS}")
+    add_size(parser)
+    add_live_rate(parser)
+    add_framing(parser)
+    add_gains(parser)
+    add("--background", default="keep", metavar="WHAT", help=f"{BACKGROUNDS} (keep)")
+    add("--mirror", action="store_true", help="mirror what others see")
+    add("--badge", default="", metavar="TEXT", help="a line of text in the corner")
+    add("--on-demand", action="store_true", help="open the webcam only while a program reads the camera")
+    add_networks(parser)
+
+
+def session(arguments: argparse.Namespace, portraits: Sequence[str] = ()) -> SessionSettings:
+    """The session that was asked for; files as they were named.
+
+    Raises:
+        SettingRefused: the background is none.
+    """
+    from streamfx.session.settings import Gains, Output, SessionSettings, background_named
+
+    return SessionSettings(
+        output=Output(arguments.camera, arguments.size, arguments.fps),
+        source=arguments.source,
+        portraits=tuple(portraits),
+        framing=framing(arguments),
+        gains=Gains(arguments.head, arguments.expression, arguments.gaze),
+        background=background_named(arguments.background),
+        mirror=arguments.mirror,
+        badge=arguments.badge,
+        on_demand=arguments.on_demand,
+        refine=arguments.refine or PROFILES[0],
+        mouth=arguments.mouth or PROFILES[0],
+        device=arguments.device,
+    )
 
 
 def add_framing(parser: argparse.ArgumentParser) -> None:

@@ -41,8 +41,7 @@ def add_parser(subparsers: Subparsers) -> None:
         help="motion template: .sfxm, or - for standard output",
     )
     outputs.add_yes(parser)
-    add("--fps", type=options.fps, metavar="N", help="frames per second (the driver's own)")
-    add("--duration", type=options.seconds, metavar="SECONDS", help="where to end; needed for a webcam")
+    options.add_film_rate(parser)
     options.add_allow_no_face(parser)
     add("--origin", default="", metavar="TEXT", help="who made it and how it may be used; kept in the file")
     add_json(parser)

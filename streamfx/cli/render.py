@@ -54,7 +54,7 @@ def add_parser(subparsers: Subparsers) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("portrait", metavar="PORTRAIT", type=Path, help="photo of one face turned to the camera")
+    add("portrait", metavar="PHOTO", type=Path, help="photo of one face turned to the camera")
     add(
         "driver",
         metavar="DRIVER",
@@ -64,20 +64,19 @@ def add_parser(subparsers: Subparsers) -> None:
     add("-o", "--output", metavar="FILM", type=Path, required=True, help=what)
     add("--format", choices=FORMATS, help="of the film on standard output (mkv)")
     outputs.add_yes(parser)
-    add("--size", type=options.frame_size, default=(640, 480), metavar="WxH", help="px (640x480)")
-    add("--fps", type=options.fps, metavar="N", help="frames per second (the driver's own)")
-    add("--duration", type=options.seconds, metavar="SECONDS", help="where to end; needed for a webcam")
+    options.add_size(parser)
+    options.add_film_rate(parser)
     add("--audio", action="store_true", help="keep the sound of the driver's video")
     add("--sheet", type=Path, metavar="PNG", help="also write a contact sheet")
     add("--title", metavar="TEXT", help="headline of the sheet (the names of photo and driver)")
     add("--report", type=Path, metavar="JSON", help="also write how the film was made")
     add("--compare", action="store_true", help="show the driver's video beside the result")
     add("--mode", choices=("layer", "sheet"), default="layer", help="still background (layer), or all moves")
-    for name, what in (("expression", "of the face"), ("head", "of the head"), ("gaze", "of the eyes")):
-        add(f"--{name}", type=options.gain, default=1.0, metavar="GAIN", help=f"motion {what}, 0 to 1.5 (1)")
     options.add_allow_no_face(parser)
     options.add_framing(parser)
+    options.add_gains(parser)
     options.add_networks(parser)
+    options.add_references(parser)
     add_json(parser)
     parser.set_defaults(run=run)
 
