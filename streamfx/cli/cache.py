@@ -48,7 +48,7 @@ def add_parser(subparsers: Subparsers) -> None:
     )
     actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
     listing = actions.add_parser("list", help="what is kept where, how large, since when")
-    add_json(listing)
+    add_json(listing, reads=True)
     listing.set_defaults(run=list_kept)
     clearing = actions.add_parser("clear", help="delete all of it, or what is kept of one photo")
     clearing.add_argument("photo", nargs="?", type=Path, metavar="PHOTO", help="of this one only")
