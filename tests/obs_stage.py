@@ -28,6 +28,7 @@ from pipewire_stage import end, missing, wait_for
 PROGRAMS = ("obs", "Xvfb", "cmake", "cc", "unshare", "ip")
 PLUGIN = Path(__file__).parents[1] / "plugins" / "obs"
 LIBOBS = Path("/usr/include/obs/obs-module.h")
+SOURCE = "streamfx_portrait_source"
 PORT = 4455
 LAST_VERSION = 29 << 24 | 2
 """Whoever ran a version before is not asked by its wizard."""
@@ -129,6 +130,12 @@ def leaks_without_plugins(folder: Path) -> int:
         return leaks(bare.quit())
 
 
+def _without_streamfx(path: str) -> str:
+    """Sources start a daemon where there is none; here they find no program, unless a test names it."""
+    folders = path.split(os.pathsep)
+    return os.pathsep.join(one for one in folders if not (Path(one) / "streamfx").exists())
+
+
 class ObsStage:
     """Use it in a `with` block.
 
@@ -158,6 +165,7 @@ class ObsStage:
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("XDG_", "DBUS_"))}
         self.environment = {**kept, **self._given} | {
             "HOME": str(self.folder),
+            "PATH": _without_streamfx(kept.get("PATH", os.defpath)),
             "XDG_CONFIG_HOME": str(self.folder / "config"),
             "XDG_RUNTIME_DIR": str(self.folder / "run"),
             "LIBGL_ALWAYS_SOFTWARE": "1",
@@ -269,9 +277,14 @@ class ObsStage:
         return answer.get("responseData") or {}
 
     def add(self, kind: str, name: str, settings: Mapping[str, object] | None = None) -> int:
-        """A source in the scene, on top; the number of its item."""
+        """A source in the scene, on top; the number of its item. Ours starts no daemon unless told to."""
+        own = {"start_daemon": False} if kind == SOURCE else {}
         made = self.call(
-            "CreateInput", sceneName="Scene", inputName=name, inputKind=kind, inputSettings=settings or {}
+            "CreateInput",
+            sceneName="Scene",
+            inputName=name,
+            inputKind=kind,
+            inputSettings={**own, **(settings or {})},
         )
         return int(made["sceneItemId"])
 

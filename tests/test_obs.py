@@ -13,7 +13,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from obs_stage import SCREEN, ObsStage, build_plugin, leaks, leaks_without_plugins, missing_for_obs
+from obs_stage import SCREEN, SOURCE, ObsStage, build_plugin, leaks, leaks_without_plugins, missing_for_obs
 from obs_writer import BLOCK, looked, number_of
 
 REASON = missing_for_obs()
@@ -24,7 +24,6 @@ pytestmark = [
 ]
 SIZE = (640, 480)
 WRITER = Path(__file__).with_name("obs_writer.py")
-SOURCE = "streamfx_portrait_source"
 LEVELS = 3
 """By which a colour may differ."""
 BACK_S = 2.0

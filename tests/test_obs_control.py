@@ -25,6 +25,7 @@ from scenes import store
 
 from streamfx.control.options import ControlOptions
 from streamfx.control.tokens import make_token
+from streamfx.handed import named, token_of
 from streamfx.session.settings import BackgroundKind
 
 ROOT = Path(__file__).parents[1]
@@ -246,8 +247,16 @@ def test_every_setting_arrives(driver: Driver, stage: Stage):
     assert driver.ask(f"background one {COLOUR} #123456 -")["code"] == OK
     assert session.settings.background.kind is BackgroundKind.COLOUR
     assert session.settings.background.colour == "#123456"
-    assert driver.ask(f"background one 4 - {stage.root}/room.png")["code"] == OK
-    assert session.settings.background.image == stage.root / "room.png"
+    room = stage.root.parent / "room.png"  # below no root: it is handed over
+    room.write_bytes(photo())
+    assert driver.ask(f"background one 4 - {room}")["code"] == OK
+    assert token_of(session.settings.background.image)
+    assert named(str(session.settings.background.image)) == str(room)
+    assert driver.ask(f"word one 0 {room}")["code"] == OK
+    assert named(session.settings.source) == str(room)
+    for path in ("/dev/null", str(stage.root.parent), "/dev/video0x"):
+        refused = driver.ask(f"background one 4 - {path}")
+        assert (refused["code"], "--root FOLDER" in refused["message"]) == (INVALID, True)
     assert driver.ask("background one 2 - -")["code"] == OK
     assert session.settings.background.kind is BackgroundKind.BLUR
     assert driver.ask("ring one bob cy bob")["code"] == OK
@@ -272,14 +281,15 @@ def test_sessions_begin_once_and_end(driver: Driver, stage: Stage):
     made = driver.ask("ensure - demo")
     assert (made["code"], made["source"]) == (OK, "demo")
     assert driver.ask("ensure - none")["id"] == made["id"]
-    assert driver.ask("ensure obs demo")["id"] == "obs"
-    assert driver.ask("ensure obs none")["source"] == "demo", "the session that there is"
+    assert made["id"] == "obs"
+    assert driver.ask("ensure mine demo")["id"] == "mine"
+    assert driver.ask("ensure mine none")["source"] == "demo", "the session that there is"
     assert len(stage.sessions.kept) == 2
-    assert stage.sessions.kept["obs"].settings.output.camera == "none"
-    assert driver.ask("calibrate obs")["code"] == OK
-    assert stage.sessions.kept["obs"].calibrated == 1
-    assert driver.ask("end obs")["code"] == OK
-    assert "obs" not in stage.sessions.kept
+    assert stage.sessions.kept["mine"].settings.output.camera == "none"
+    assert driver.ask("calibrate mine")["code"] == OK
+    assert stage.sessions.kept["mine"].calibrated == 1
+    assert driver.ask("end mine")["code"] == OK
+    assert "mine" not in stage.sessions.kept
 
 
 def test_errors_come_with_the_daemons_words(driver: Driver, stage: Stage):

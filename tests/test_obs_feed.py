@@ -18,7 +18,7 @@ import av
 import cv2
 import numpy as np
 import pytest
-from obs_stage import ObsStage, build_plugin, leaks, leaks_without_plugins, missing_for_obs
+from obs_stage import SOURCE, ObsStage, build_plugin, leaks, leaks_without_plugins, missing_for_obs
 from obs_writer import BLOCK, PATCHES, looked, mark, number_of
 
 from streamfx.frames import Rendered
@@ -194,7 +194,6 @@ in_obs = [
     pytest.mark.timeout(300),
     pytest.mark.skipif(bool(REASON), reason=REASON),
 ]
-SOURCE = "streamfx_portrait_source"
 CANVAS = (640, 480)
 WRITER = Path(__file__).with_name("obs_writer.py")
 LEVELS = 3

@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 import pytest
 from live_stage import canary_clip, receive_ring, sings, until
-from obs_stage import ObsStage, build_plugin, leaks, leaks_without_plugins, missing_for_obs
+from obs_stage import SOURCE, ObsStage, build_plugin, leaks, leaks_without_plugins, missing_for_obs
 from scenes import photo, store
 
 from streamfx.client import Client, Session
@@ -33,7 +33,7 @@ pytestmark = [
     pytest.mark.skipif(bool(REASON), reason=REASON),
 ]
 ROOT = Path(__file__).parents[1]
-SOURCE, NAME = "streamfx_portrait_source", "Portrait"
+NAME = "Portrait"
 PROGRAM = Path(sys.executable).with_name("streamfx")
 LEVELS = 3
 """By which a colour may differ."""
@@ -212,7 +212,7 @@ def test_a_background_picture_is_asked_for_once_it_is_named(studio: Studio):
 
 
 def test_what_the_daemon_refuses_is_told_and_taken_back(studio: Studio):
-    studio.set(background="image", background_image="/etc/hostname")
+    studio.set(background="image", background_image="/dev/null")
     until(lambda: studio.settings()["background"] == "keep", 20, studio.obs.log()[-1500:])
     assert "no ordinary file in an allowed folder" in studio.obs.log()
     assert studio.session().settings.background.kind is BackgroundKind.KEEP
@@ -447,6 +447,42 @@ def test_obs_keeps_what_was_chosen(studio: Studio):
         found = studio.session().settings
         assert (found.shown(), found.mirror, found.background.kind) == ("turned", False, BackgroundKind.BLUR)
         assert studio.settings()["feed_name"] == feed
+
+
+def test_a_session_that_is_there_is_used_as_it_is_and_outlives_the_source(studio: Studio):
+    """serve begins one; two sources of OBS, in which nobody chose anything, show it and begin none."""
+    names = (NAME, "Second")
+    studio.obs.call("RemoveInput", inputName=NAME)
+    config = studio.obs.folder / "config" / "streamfx" / "config.toml"
+    before = config.read_text()
+    config.write_text('[session]\ncamera = "none"\nmirror = true\nsource = "demo"\nportraits = ["turned"]\n')
+    with serving(studio.obs):
+        (begun,) = studio.client.list_sessions()
+        for name in names:
+            studio.obs.add(SOURCE, name)
+        studio.until_daemon(lambda one: one.status.ring_readers == len(names))
+        until(lambda: is_portrait(studio), 20)
+        time.sleep(2.5)
+        (found,) = studio.client.list_sessions()
+        assert (found.id, found.settings) == (begun.id, begun.settings)
+        assert not {"mirror", "portrait", "driver"} & studio.settings().keys(), (
+            "of the session, not of the user"
+        )
+        assert [item["itemValue"] for item in studio.portraits()] == ["astro", "turned"]
+        studio.set(gain_head=0.5)
+        studio.until_daemon(lambda one: one.settings.gains.head == 0.5)
+        changed = studio.session().settings
+        assert replace(changed, gains=begun.settings.gains) == begun.settings
+        for name in names:
+            studio.obs.call("RemoveInput", inputName=name)
+        studio.until_daemon(lambda one: one.status.ring_readers == 0)
+        assert [one.settings for one in studio.client.list_sessions()] == [changed]
+    config.write_text(before)
+    with serving(studio.obs):
+        for name in names:
+            studio.obs.add(SOURCE, name, {"driver": "none"})
+        studio.until_daemon(lambda one: one.status.ring_readers == len(names))
+        assert [one.id for one in studio.client.list_sessions()] == ["obs"]
 
 
 def test_obs_loses_no_more_than_without_the_plugin(studio: Studio, tmp_path: Path):

@@ -114,39 +114,73 @@ void choices_read(struct choices *choices, obs_data_t *settings, const char *fee
     copy(choices->mouth, WORD_ROOM, obs_data_get_string(settings, SET_MOUTH));
 }
 
+/// What the user chose is theirs and kept with the scene; what they did not is the session's, shown as if it
+/// were the default, and asked of no other session.
+static void put_string(obs_data_t *settings, const char *key, const char *value)
+{
+    if (obs_data_has_user_value(settings, key))
+        obs_data_set_string(settings, key, value);
+    else
+        obs_data_set_default_string(settings, key, value);
+}
+
+static void put_bool(obs_data_t *settings, const char *key, bool value)
+{
+    if (obs_data_has_user_value(settings, key))
+        obs_data_set_bool(settings, key, value);
+    else
+        obs_data_set_default_bool(settings, key, value);
+}
+
+static void put_double(obs_data_t *settings, const char *key, double value)
+{
+    if (obs_data_has_user_value(settings, key))
+        obs_data_set_double(settings, key, value);
+    else
+        obs_data_set_default_double(settings, key, value);
+}
+
+static void put_int(obs_data_t *settings, const char *key, long long value)
+{
+    if (obs_data_has_user_value(settings, key))
+        obs_data_set_int(settings, key, value);
+    else
+        obs_data_set_default_int(settings, key, value);
+}
+
 static void write_background(const struct choices *choices, obs_data_t *settings)
 {
-    obs_data_set_string(settings, SET_BACKGROUND, BACKGROUNDS[choices->background]);
+    put_string(settings, SET_BACKGROUND, BACKGROUNDS[choices->background]);
     if (choices->background == STREAMFX__V1__BACKGROUND_KIND__BACKGROUND_KIND_COLOUR)
-        obs_data_set_int(settings, SET_COLOUR, 0xff000000 | swapped(choices->colour));
+        put_int(settings, SET_COLOUR, 0xff000000 | swapped(choices->colour));
     if (choices->background == STREAMFX__V1__BACKGROUND_KIND__BACKGROUND_KIND_IMAGE)
-        obs_data_set_string(settings, SET_IMAGE, choices->image);
+        put_string(settings, SET_IMAGE, choices->image);
 }
 
 bool choices_write(const struct choices *choices, obs_data_t *settings, const char *feed)
 {
     struct choices before;
     choices_read(&before, settings, feed);
-    const unsigned changed = choices_compare(&before, choices, CHOICE_ALL) | (~before.given & choices->given);
+    const unsigned changed = choices_compare(&before, choices, CHOICE_ALL);
     const bool by_obs = strcmp(choices->driver, feed) == 0;
     // Nothing else is touched: another thread of OBS may be setting it.
     if (changed & CHOICE_PORTRAIT)
-        obs_data_set_string(settings, SET_PORTRAIT, choices->portrait);
+        put_string(settings, SET_PORTRAIT, choices->portrait);
     if (changed & CHOICE_DRIVER)
-        obs_data_set_string(settings, SET_DRIVER, by_obs ? DRIVER_OBS : choices->driver);
+        put_string(settings, SET_DRIVER, by_obs ? DRIVER_OBS : choices->driver);
     if (changed & CHOICE_BACKGROUND)
         write_background(choices, settings);
     if (changed & CHOICE_MIRROR)
-        obs_data_set_bool(settings, SET_MIRROR, choices->mirror);
+        put_bool(settings, SET_MIRROR, choices->mirror);
     if (changed & CHOICE_HIDDEN)
-        obs_data_set_bool(settings, SET_HIDDEN, choices->hidden);
+        put_bool(settings, SET_HIDDEN, choices->hidden);
     for (int gain = 0; gain < GAINS; gain++)
         if (changed & choice_of_gain((enum sfx_gain)gain))
-            obs_data_set_double(settings, GAIN_KEYS[gain], choices->gains[gain]);
+            put_double(settings, GAIN_KEYS[gain], choices->gains[gain]);
     if (changed & CHOICE_REFINE)
-        obs_data_set_string(settings, SET_REFINE, choices->refine);
+        put_string(settings, SET_REFINE, choices->refine);
     if (changed & CHOICE_MOUTH)
-        obs_data_set_string(settings, SET_MOUTH, choices->mouth);
+        put_string(settings, SET_MOUTH, choices->mouth);
     return changed != 0;
 }
 

@@ -66,10 +66,11 @@ void choices_default(obs_data_t *settings);
 /// Read OBS's settings. `feed`: the driver that stands for DRIVER_OBS ("feed:NAME").
 void choices_read(struct choices *choices, obs_data_t *settings, const char *feed);
 
-/// Write those of OBS's settings that differ, as chosen by the user. True if any did.
+/// Write those of OBS's settings that differ: as the user's what they chose, else as defaults, which OBS does
+/// not keep. True if any did.
 bool choices_write(const struct choices *choices, obs_data_t *settings, const char *feed);
 
-/// Read a session of the daemon; everything in it counts as chosen.
+/// Read a session of the daemon; everything in it counts as given.
 void choices_of_session(struct choices *choices, const Streamfx__V1__Session *session);
 
 /// In which of `among` two differ.

@@ -13,6 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "daemon-files.h"
 #include "daemon-start.h"
 #include "health.pb-c.h"
 
@@ -26,6 +27,8 @@
 #define LONGEST_NAME 60 // of a portrait; in UTF-8, so that it has no more characters than the daemon takes
 #define LONGEST_KEY 256
 #define LONGEST_ID 40
+#define LONGEST_PATH 1024
+#define OWN_SESSION "obs" // of a session that is begun without a name: several sources begin but one
 
 #define PORTRAITS "/streamfx.v1.PortraitService/"
 #define SESSIONS "/streamfx.v1.SessionService/"
@@ -214,9 +217,10 @@ uint64_t sfx_control_ensure_session(
     Streamfx__V1__CreateSessionRequest message = STREAMFX__V1__CREATE_SESSION_REQUEST__INIT;
     if (session && !is_id(session))
         return 0;
-    message.id = session ? (char *)session : message.id;
+    message.id = session ? (char *)session : OWN_SESSION;
     message.settings = (Streamfx__V1__SessionSettings *)settings;
-    return ask(control, SFX_SESSION, SESSIONS "CreateSession", message.id, "", true, &message.base);
+    const char *looked_for = session ? session : "";
+    return ask(control, SFX_SESSION, SESSIONS "CreateSession", looked_for, "", true, &message.base);
 }
 
 uint64_t sfx_control_end_session(struct sfx_control *control, const char *session)
@@ -488,6 +492,74 @@ static void call(struct sfx_control *control, const char *method, const uint8_t 
     sfx_grpc_call(control->grpc, method, data, size, control->options.timeout_ms, MOST_BYTES, answer);
 }
 
+// --- files
+
+static bool names_file(const char *text)
+{
+    return text && *text == '/';
+}
+
+static void hand_over(int files, char **path)
+{
+    char *handed = sfx_files_offer(files, *path);
+    if (!handed)
+        return;
+    free(*path);
+    *path = handed;
+}
+
+// The connection by which the files that settings name were handed over, and are replaced in them by what
+// stands for them; -1 if there are none.
+static int hand_files_over(const struct sfx_control *control, Streamfx__V1__SessionSettings *settings)
+{
+    char standard[LONGEST_PATH];
+    Streamfx__V1__Background *background = settings ? settings->background : NULL;
+    const bool driven = settings &&
+                        settings->has_source_case == STREAMFX__V1__SESSION_SETTINGS__HAS_SOURCE_SOURCE &&
+                        names_file(settings->source);
+    const bool pictured = background &&
+                          background->has_image_case == STREAMFX__V1__BACKGROUND__HAS_IMAGE_IMAGE &&
+                          names_file(background->image);
+    if ((!driven && !pictured) || control->options.endpoint.address)
+        return -1;
+    if (!control->socket && !sfx_default_socket(standard, sizeof standard))
+        return -1;
+    const int files = sfx_files_connect(control->socket ? control->socket : standard);
+    if (files >= 0 && driven)
+        hand_over(files, &settings->source);
+    if (files >= 0 && pictured)
+        hand_over(files, &background->image);
+    return files;
+}
+
+// The call of a request, its files handed over: they stand until it has its answer.
+static void call_with_files(
+    struct sfx_control *control, const struct request *request, struct sfx_answer *answer)
+{
+    const bool creates = strcmp(request->method, SESSIONS "CreateSession") == 0;
+    const bool updates = strcmp(request->method, SESSIONS "UpdateSession") == 0;
+    const ProtobufCMessageDescriptor *descriptor = creates
+                                                       ? &streamfx__v1__create_session_request__descriptor
+                                                       : &streamfx__v1__update_session_request__descriptor;
+    ProtobufCMessage *message = NULL;
+    if (creates || updates)
+        message = protobuf_c_message_unpack(descriptor, NULL, request->size, request->data);
+    Streamfx__V1__SessionSettings *settings = NULL;
+    if (message)
+        settings = creates ? ((Streamfx__V1__CreateSessionRequest *)message)->settings
+                           : ((Streamfx__V1__UpdateSessionRequest *)message)->settings;
+    const int files = hand_files_over(control, settings);
+    uint8_t *packed = files >= 0 ? malloc(protobuf_c_message_get_packed_size(message)) : NULL;
+    if (packed)
+        call(control, request->method, packed, protobuf_c_message_pack(message, packed), answer);
+    else
+        call(control, request->method, request->data, request->size, answer);
+    if (files >= 0)
+        close(files);
+    free(packed);
+    release(message);
+}
+
 // --- the worker
 
 static void tell(struct sfx_control *control, const struct request *request, const struct sfx_answer *answer,
@@ -504,7 +576,7 @@ static void tell(struct sfx_control *control, const struct request *request, con
 
 // A session's name as the key that finds it; the answer is of the session, begun if need be.
 static void ensure(struct sfx_control *control, const struct request *request, struct sfx_answer *answer,
-    Streamfx__V1__Session **session, void **holder)
+    Streamfx__V1__Session **session, void **holder, bool *begun)
 {
     Streamfx__V1__GetSessionRequest get = STREAMFX__V1__GET_SESSION_REQUEST__INIT;
     Streamfx__V1__ListSessionsRequest list = STREAMFX__V1__LIST_SESSIONS_REQUEST__INIT;
@@ -532,10 +604,10 @@ static void ensure(struct sfx_control *control, const struct request *request, s
             return;
         release(*holder);
         sfx_answer_release(answer);
-        call(control, request->method, request->data, request->size, answer);
+        call_with_files(control, request, answer);
         Streamfx__V1__CreateSessionResponse *made =
             unpacked(answer, &streamfx__v1__create_session_response__descriptor);
-        *holder = made, *session = made ? made->session : NULL;
+        *holder = made, *session = made ? made->session : NULL, *begun = made != NULL;
         if (answer->code != SFX_ALREADY_EXISTS)
             return;
         sfx_answer_release(answer);
@@ -549,9 +621,9 @@ static void tell_session(
     Streamfx__V1__Session *session = NULL;
     void *holder = NULL;
     if (strcmp(request->method, SESSIONS "CreateSession") == 0) {
-        ensure(control, request, answer, &session, &holder);
+        ensure(control, request, answer, &session, &holder, &result.begun);
     } else {
-        call(control, request->method, request->data, request->size, answer);
+        call_with_files(control, request, answer);
         // The responses of all methods that give a session have the same form: it is their field 1.
         Streamfx__V1__GetSessionResponse *got =
             unpacked(answer, &streamfx__v1__get_session_response__descriptor);

@@ -37,6 +37,7 @@ struct sfx_result {
     Streamfx__V1__Session *const *sessions;
     Streamfx__V1__Device *const *devices;
     const Streamfx__V1__Session *session;
+    bool begun; // whether the session was begun by this request; else another program's, or begun before
     const uint8_t *jpeg;
     size_t jpeg_size;
 };
@@ -77,7 +78,7 @@ uint64_t sfx_control_list_devices(struct sfx_control *control);
 uint64_t sfx_control_list_sessions(struct sfx_control *control);
 uint64_t sfx_control_get_session(struct sfx_control *control, const char *session);
 // The named session, begun with these settings if there is none of that name; `session` NULL: the first
-// session there is, begun if there is none. `settings` NULL: all defaults.
+// session there is, begun (as "obs") if there is none. `settings` NULL: all defaults.
 uint64_t sfx_control_ensure_session(
     struct sfx_control *control, const char *session, const Streamfx__V1__SessionSettings *settings);
 uint64_t sfx_control_end_session(struct sfx_control *control, const char *session);
@@ -104,7 +105,8 @@ uint64_t sfx_control_set_flag(
     struct sfx_control *control, const char *session, enum sfx_flag flag, bool value);
 uint64_t sfx_control_set_word(
     struct sfx_control *control, const char *session, enum sfx_word word, const char *value);
-// `colour` as "#rrggbb" and `image`, a path: NULL where the kind needs none.
+// `colour` as "#rrggbb" and `image`, a path: NULL where the kind needs none. Files that settings name are
+// handed over to a daemon of this machine.
 uint64_t sfx_control_set_background(struct sfx_control *control, const char *session,
     Streamfx__V1__BackgroundKind kind, const char *colour, const char *image);
 // The portraits in the order of next and previous, at most 9, and the one that is shown; NULL: the first.

@@ -227,16 +227,35 @@ static bool waited(unsigned *left_ms, const atomic_bool *stop)
     return true;
 }
 
+// Whether another daemon has the place: it says its number in the lock beside the socket.
+static bool another_comes(const char *socket, pid_t own)
+{
+    char path[LONGEST_PATH], said[32] = "";
+    const char *end = strrchr(socket, '/');
+    const int length =
+        end ? snprintf(path, sizeof path, "%.*s/daemon.lock", (int)(end - socket), socket) : -1;
+    if (length < 0 || (size_t)length >= sizeof path)
+        return false;
+    const int lock = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    if (lock < 0)
+        return false;
+    const ssize_t size = read(lock, said, sizeof said - 1);
+    close(lock);
+    const pid_t holder = size > 0 ? (pid_t)strtol(said, NULL, 10) : 0;
+    return holder > 0 && holder != own && kill(holder, 0) == 0;
+}
+
 static enum sfx_start await(
     const struct child *child, const char *socket, unsigned wait_ms, const atomic_bool *stop)
 {
-    // A second daemon ends at once, but the first may not listen yet: it is given a little more time.
+    // A second daemon ends at once, but the first begins its session before it listens: it is waited for.
+    // Without a first one, a little more time is given to what may listen still.
     unsigned left_ms = wait_ms;
     bool ended = false;
     do {
         if (listens(socket))
             return SFX_START_UP;
-        if (!ended && has_ended(child)) {
+        if (!ended && has_ended(child) && !another_comes(socket, child->pid)) {
             ended = true;
             left_ms = left_ms < 1000 ? left_ms : 1000;
         }

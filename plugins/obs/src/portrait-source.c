@@ -198,7 +198,7 @@ static void portrait_source_defaults(obs_data_t *settings)
     obs_data_set_default_string(settings, SET_SESSION, "");
     obs_data_set_default_string(settings, SET_FOLDER, "");
     obs_data_set_default_string(settings, SET_PROGRAM, "");
-    obs_data_set_default_bool(settings, SET_START, false);
+    obs_data_set_default_bool(settings, SET_START, true);
     choices_default(settings);
 }
 

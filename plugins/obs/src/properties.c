@@ -249,9 +249,8 @@ static void add_backgrounds(obs_properties_t *properties)
         obs_property_list_add_string(list, T(KINDS[i].text), KINDS[i].value);
     obs_property_set_modified_callback(list, on_background);
     obs_properties_add_color(properties, SET_COLOUR, T("BackgroundColour"));
-    obs_property_t *image = obs_properties_add_path(
+    obs_properties_add_path(
         properties, SET_IMAGE, T("BackgroundImage"), OBS_PATH_FILE, "(*.jpg *.jpeg *.png *.webp)", NULL);
-    obs_property_set_long_description(image, T("BackgroundImage.Description"));
 }
 
 // --- how it follows
@@ -315,7 +314,6 @@ static bool on_refresh(obs_properties_t *properties, obs_property_t *property, v
 static obs_properties_t *daemon_(obs_data_t *settings)
 {
     obs_properties_t *group = obs_properties_create();
-    obs_properties_add_bool(group, SET_START, T("Start"));
     obs_property_t *sessions = obs_properties_add_list(
         group, SET_SESSION, T("Session"), OBS_COMBO_TYPE_EDITABLE, OBS_COMBO_FORMAT_STRING);
     obs_property_set_long_description(sessions, T("Session.Description"));
@@ -352,6 +350,8 @@ obs_properties_t *properties_of(obs_source_t *source, struct steering *steering)
     obs_data_t *settings = obs_source_get_settings(source);
     obs_properties_t *properties = obs_properties_create();
     struct made made = {properties, settings};
+    obs_property_t *start = obs_properties_add_bool(properties, SET_START, T("Start"));
+    obs_property_set_long_description(start, T("Start.Description"));
     steering_refresh(steering);
     steering_visit(steering, add_choices, &made);
     // Not in the visit: OBS holds its list of sources while it tells them of new settings, and that waits for

@@ -346,10 +346,13 @@ static void copy_session(struct steering *steering, const Streamfx__V1__Session 
         snprintf(view->portraits[view->portrait_count++], ID_ROOM, "%s", session->settings->portraits[i]);
 }
 
-/// A session that was found may not be as OBS's settings say: they are the user's, and are asked of it.
-static void agree(struct steering *steering)
+/// A session may not be as the user chose in OBS: that is asked of it, and no more of one that others began.
+/// One that was begun for us is to be, besides, as the one before was at its end, whoever made that so.
+static void agree(struct steering *steering, bool begun, const struct choices *before)
 {
     struct choices wanted = steering->known;
+    if (begun && !steering->plainly)
+        choices_take(&wanted, before, before->given);
     choices_take(&wanted, &steering->wished, steering->plainly ? 0 : steering->wished.given);
     wanted.hidden = steering->known.hidden || steering->wished.hidden;
     steering->view.agreed = true;
@@ -387,9 +390,10 @@ static void take_session(struct steering *steering, const struct sfx_result *res
     if (steering->pending_count)
         return; // older than what was asked for since
     copy_session(steering, result->session);
+    const struct choices before = steering->known;
     steering->known = truth;
     if (!steering->view.agreed)
-        agree(steering);
+        agree(steering, result->begun, &before);
     if (!steering->pending_count && choices_compare(&steering->wished, &steering->known, CHOICE_ALL))
         post(steering);
 }
@@ -506,6 +510,7 @@ void steering_update(struct steering *steering, const struct steering_aim *aim, 
     if (another || elsewhere) {
         forget_session(steering);
         steering->view.session[0] = 0;
+        steering->known.given = 0;
         steering->plainly = false;
     }
     if (steering->view.agreed) { // what the user did not touch may have changed in the daemon meanwhile

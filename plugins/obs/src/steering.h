@@ -3,7 +3,8 @@
 // One source and one session of the daemon, kept in agreement. What the user chooses in OBS is asked of the
 // daemon at once; what others change there (or a key, or the daemon's own limits) comes back into OBS's
 // settings. When a daemon appears, what was chosen in OBS before is asked of it again, but nothing is ever
-// shown that the daemon was told to hide.
+// shown that the daemon was told to hide. A session that is there is used as it is; only where there is none
+// one is begun. None is ended: with the source go its readers, by which the daemon knows that nobody looks.
 
 #pragma once
 

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#define _GNU_SOURCE // struct ucred
+#include "daemon-files.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/time.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define LONGEST 4096 // of a packet
+#define PATIENCE_S 2
+
+static const char OFFER[] = "SFXFILE 1 offer ", TAKEN[] = "handed:";
+
+static int is_own_user(int connection)
+{
+    struct ucred peer;
+    socklen_t size = sizeof peer;
+    return getsockopt(connection, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 && peer.uid == geteuid();
+}
+
+int sfx_files_connect(const char *control_socket)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    const struct timeval patience = {.tv_sec = PATIENCE_S};
+    const int length = snprintf(address.sun_path, sizeof address.sun_path, "%s.files", control_socket);
+    if (length < 0 || (size_t)length >= sizeof address.sun_path)
+        return -1;
+    const int connection = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+    if (connection < 0)
+        return -1;
+    setsockopt(connection, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+    setsockopt(connection, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
+    if (connect(connection, (const struct sockaddr *)&address, sizeof address) == 0 &&
+        is_own_user(connection))
+        return connection;
+    close(connection);
+    return -1;
+}
+
+// A descriptor of an ordinary file. It is looked at before it is opened: opening alone can light a camera's
+// lamp.
+static int open_file(const char *path)
+{
+    struct stat facts;
+    if (stat(path, &facts) != 0 || !S_ISREG(facts.st_mode))
+        return -1;
+    const int file = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    if (file >= 0 && fstat(file, &facts) == 0 && S_ISREG(facts.st_mode))
+        return file;
+    if (file >= 0)
+        close(file);
+    return -1;
+}
+
+static int send_file(int connection, const char *path, int file)
+{
+    union {
+        char bytes[CMSG_SPACE(sizeof(int))];
+        struct cmsghdr aligned;
+    } control;
+    struct iovec parts[] = {
+        {.iov_base = (char *)OFFER, .iov_len = sizeof OFFER - 1},
+        {.iov_base = (char *)path, .iov_len = strlen(path)},
+    };
+    struct msghdr message = {.msg_iov = parts,
+        .msg_iovlen = 2,
+        .msg_control = control.bytes,
+        .msg_controllen = sizeof control.bytes};
+    memset(&control, 0, sizeof control);
+    struct cmsghdr *rights = CMSG_FIRSTHDR(&message);
+    rights->cmsg_level = SOL_SOCKET;
+    rights->cmsg_type = SCM_RIGHTS;
+    rights->cmsg_len = CMSG_LEN(sizeof file);
+    memcpy(CMSG_DATA(rights), &file, sizeof file);
+    return sendmsg(connection, &message, MSG_NOSIGNAL) >= 0;
+}
+
+char *sfx_files_offer(int connection, const char *path)
+{
+    char answer[LONGEST + 1];
+    const int file = open_file(path);
+    if (file < 0)
+        return NULL;
+    const int sent = send_file(connection, path, file);
+    close(file);
+    const ssize_t length = sent ? recv(connection, answer, LONGEST, 0) : -1;
+    answer[length > 0 ? length : 0] = 0;
+    return strncmp(answer, TAKEN, sizeof TAKEN - 1) == 0 ? strdup(answer) : NULL;
+}
