@@ -1,9 +1,137 @@
-"""The priority of a thread that must not be late: what the system grants to this user."""
+"""The priority of a thread that must not be late: what the system grants to this user.
+
+A user may have it by limits (ulimit -r, -e), or be given it by rtkit, the service that sound servers ask over
+D-Bus (org.freedesktop.RealtimeKit1). Its rules are kept here: no inheritance, at most 200 ms at a stretch.
+"""
 
 from __future__ import annotations
 
-NORMAL = "normal"
+import logging
+import os
+import shutil
+import signal
+import sys
+import threading
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from streamfx.children import PIPE, run
+
+NORMAL, HIGH, REALTIME = "normal", "high", "realtime"
+CHOICES: Final = (NORMAL, HIGH, REALTIME)
+
+_NICE: Final = -10
+_LEVEL: Final = 10
+"""Of real time, 1 to 99: below sound servers (20), above everything that is not real time."""
+_STRETCH_US: Final = (100_000, 200_000)
+"""Limits of a stretch at real time: at the first it goes back to normal, at the second it is killed."""
+_ASK_S: Final = 3.0
+_SERVICE: Final = "org.freedesktop.RealtimeKit1"
+
+_log = logging.getLogger(__name__)
 
 
 def take(wanted: str) -> str:
-    return NORMAL
+    """Raise the calling thread's priority; what was granted. Where none is, the log says why, once.
+
+    To be called after the process has told what it does with SIGXCPU (`fall_back`).
+    """
+    if wanted == NORMAL or sys.platform != "linux":
+        return NORMAL
+    if wanted == REALTIME:
+        _limit_stretches()
+    try:
+        _take_directly(wanted)
+    except OSError:
+        why = _ask_rtkit(wanted)
+        if why:
+            _log.warning("the priority %r is not granted: %s", wanted, why)
+            return NORMAL
+    return wanted
+
+
+def fall_back() -> None:
+    """Let threads that run too long at real time go back to normal, not be killed. Before any is started.
+
+    A thread waits for the signal: Python's handlers wait for the main thread, which may be waiting itself.
+    """
+    if sys.platform == "linux":
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGXCPU})
+        threading.Thread(target=_watch, name="streamfx-stretches", daemon=True).start()
+
+
+def trouble(wanted: str) -> str:
+    """Why a priority would not be granted; empty if it would. Tried in a thread that ends with it."""
+    if wanted == NORMAL:
+        return ""
+    if sys.platform != "linux":
+        return "only Linux grants it to streamfx"
+    why: list[str] = []
+
+    def attempt() -> None:
+        try:
+            _take_directly(wanted)
+        except OSError:
+            why.append(_ask_rtkit(wanted))
+
+    thread = threading.Thread(target=attempt)
+    thread.start()
+    thread.join()
+    return "".join(why)
+
+
+def _take_directly(wanted: str) -> None:
+    """For this thread alone: on Linux 0 is the caller, not its process."""
+    if sys.platform != "linux":
+        return
+    if wanted == HIGH:
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
+    else:
+        os.sched_setscheduler(0, os.SCHED_RR | os.SCHED_RESET_ON_FORK, os.sched_param(_LEVEL))
+
+
+def _ask_rtkit(wanted: str) -> str:
+    """Ask for this thread; why not, if it is refused."""
+    ask = shutil.which("dbus-send")
+    if ask is None:
+        return "no limit of this user allows it, and there is no dbus-send to ask rtkit with"
+    method, level = (
+        ("MakeThreadHighPriorityWithPID", f"int32:{_NICE}")
+        if wanted == HIGH
+        else ("MakeThreadRealtimeWithPID", f"uint32:{_LEVEL}")
+    )
+    command = (
+        ask, "--system", "--print-reply", f"--dest={_SERVICE}", "/org/freedesktop/RealtimeKit1",
+        f"{_SERVICE}.{method}", f"uint64:{os.getpid()}", f"uint64:{threading.get_native_id()}", level,
+    )  # fmt: skip
+    try:
+        code, _, said = run(command, limit_s=_ASK_S, stderr=PIPE)
+    except (OSError, TimeoutError) as error:
+        return f"rtkit cannot be asked: {error}"
+    return "" if code == 0 else f"rtkit: {said.decode('utf-8', 'replace').strip() or code}"
+
+
+def _limit_stretches() -> None:
+    if sys.platform != "linux":
+        return
+    import resource
+
+    with suppress(OSError, ValueError):  # a lower limit is in force already
+        resource.setrlimit(resource.RLIMIT_RTTIME, _STRETCH_US)
+
+
+def _watch() -> None:
+    if sys.platform == "linux":
+        while signal.sigwait({signal.SIGXCPU}):
+            _to_normal()
+
+
+def _to_normal() -> None:
+    if sys.platform != "linux":
+        return
+    for thread in Path("/proc/self/task").iterdir():
+        with suppress(OSError):
+            if os.sched_getscheduler(int(thread.name)) & ~os.SCHED_RESET_ON_FORK:
+                os.sched_setscheduler(int(thread.name), os.SCHED_OTHER, os.sched_param(0))
+    _log.warning("the publisher took too long at real-time priority, and goes on at normal")

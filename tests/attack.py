@@ -42,7 +42,7 @@ DESCRIPTORS = 1024
 """That a desktop's login lets a program have."""
 _POLL_S = 0.001
 _SETTLE_S = 30.0
-_CALM_S = 3.0
+_CALM_S = 2.0
 
 
 @dataclass(frozen=True)

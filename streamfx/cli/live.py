@@ -38,6 +38,7 @@ def add_parser(subparsers: Subparsers) -> None:
     options.add_references(parser)
     add("--preview", action="store_true", help="show what others see in a window; its keys are the same")
     options.add_live_length(parser)
+    options.add_priority(parser)
     parser.set_defaults(run=run)
 
 
@@ -60,7 +61,8 @@ def run(arguments: argparse.Namespace) -> int:
     photos = _photos(arguments)
     fetch_models()
     log_to_stderr(logging.INFO if arguments.verbose else logging.WARNING)
-    with until_told(), Daemon(DaemonOptions(must_keep=False, size=arguments.size)) as daemon:
+    asked = DaemonOptions(must_keep=False, size=arguments.size, priority=_priority(arguments))
+    with until_told(), Daemon(asked) as daemon:
         first = _known(next(iter(photos.values())), daemon.portraits, arguments.reference)
         session = daemon.sessions.create(replace(settings, portraits=(first,) if first else ()))
         daemon.listen()
@@ -71,6 +73,16 @@ def run(arguments: argparse.Namespace) -> int:
             console.wait(arguments.duration)
     print("ended", flush=True)
     return 0
+
+
+def _priority(arguments: argparse.Namespace) -> str:
+    """As given, or as in the daemon's settings: it is the machine's, not the call's."""
+    from streamfx.config import config_file
+    from streamfx.daemon.config import DaemonConfig, load_config
+
+    if arguments.priority:
+        return str(arguments.priority)
+    return (load_config(config_file()) if config_file().exists() else DaemonConfig()).limits.priority
 
 
 def _photos(arguments: argparse.Namespace) -> dict[Path, bytes]:

@@ -10,6 +10,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from streamfx.cli import options as shared
+
 if TYPE_CHECKING:
     from streamfx.cli import Subparsers
     from streamfx.daemon import Daemon, DaemonOptions
@@ -45,6 +47,7 @@ def add_parser(subparsers: Subparsers) -> None:
         metavar="FOLDER",
         help="clients that hand over no files (by TCP) may name those in it",
     )
+    shared.add_priority(parser)
     add("--make-token", type=Path, metavar="FILE", help="write a new token, and end")
     add("--unit", action="store_true", help="print a systemd user unit, and end")
     add("--install-unit", action="store_true", help="install and enable that unit, and end")
@@ -139,6 +142,7 @@ def _options(arguments: argparse.Namespace, config: DaemonConfig) -> DaemonOptio
         control=control,
         size=config.session.settings().output.size,
         most_sessions=config.limits.sessions,
+        priority=arguments.priority or config.limits.priority,
         metrics=config.metrics.address,
     )
 

@@ -40,6 +40,7 @@ address = "127.0.0.1:9464"     OpenMetrics; off by default
 
 [limits]
 sessions = 4
+priority = "normal"            or "high" or "realtime": of what publishes the pictures, where granted
 """
 
 from __future__ import annotations
@@ -58,6 +59,7 @@ from streamfx.feeds import is_feed
 from streamfx.files import ANY_FILE, read_bytes
 from streamfx.framings import Framing, FramingKind
 from streamfx.notation import frame_size
+from streamfx.priority import CHOICES, NORMAL
 from streamfx.session.settings import (
     AUTO,
     DEMO,
@@ -158,6 +160,7 @@ class LimitsTable:
     """[limits]"""
 
     sessions: int = 4
+    priority: str = NORMAL
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,6 +215,10 @@ def parse_config(text: str) -> DaemonConfig:
     config.session.settings()
     if not 1 <= config.limits.sessions <= _MOST_SESSIONS:
         raise SettingRefused("limits.sessions", "out of range", f"Use 1 to {_MOST_SESSIONS}")
+    if config.limits.priority not in CHOICES:
+        raise SettingRefused(
+            "limits.priority", f"it is {config.limits.priority!r}", f"Use {', '.join(CHOICES)}"
+        )
     return config
 
 

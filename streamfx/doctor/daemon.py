@@ -15,6 +15,7 @@ from streamfx.checks import Check, State
 from streamfx.control.address import Pointer, default_socket, read_pointer
 from streamfx.daemon.config import usual_config
 from streamfx.errors import CameraUnavailable
+from streamfx.priority import NORMAL, trouble
 
 _CONNECT_S: Final = 1.0
 _ANOTHER: Final = "Close that program, or choose another port in the settings"
@@ -36,7 +37,17 @@ def examine_daemon(*, fix: bool = False) -> list[Check]:
         listening,
         *(check_port(name, address) for name, address in ports if address and not runs),
         check_pipewire(),
+        *([check_priority(settings.limits.priority)] if settings.limits.priority != NORMAL else []),
     ]
+
+
+def check_priority(wanted: str) -> Check:
+    """Whether the publisher would be granted the priority of the settings."""
+    why = trouble(wanted)
+    if not why:
+        return Check("priority", State.OK, f"{wanted} is granted")
+    remedy = "Install rtkit, or allow it in /etc/security/limits.d: @users - rtprio 20, @users - nice -11"
+    return Check("priority", State.WARN, f"{wanted} is not granted: {why}", remedy)
 
 
 def check_socket(path: Path, *, fix: bool = False) -> Check:

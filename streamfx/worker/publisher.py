@@ -43,6 +43,7 @@ def main() -> int:
     """Publish until the daemon says stop or is gone."""
     die_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the daemon's to act on
+    priority.fall_back()
     logging.basicConfig(level=logging.INFO, format="publisher: %(levelname)s %(message)s", stream=sys.stderr)
     cv2.setNumThreads(
         1
