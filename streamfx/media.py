@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
-from typing import Final, NoReturn
+from typing import Final, Literal, NoReturn
 
 import av
 from av.codec.context import CodecContext
@@ -84,13 +84,14 @@ def demuxer(
             yield container
 
 
-def codec_of(packets: bytes) -> str | None:
+def codec_of(packets: bytes, kind: Literal["video", "audio"]) -> str | None:
     """FFmpeg's name of the decoder for these packets of a stream without global headers; None if unknown."""
     options = {"format_whitelist": ",".join(ELEMENTARY), "protocol_whitelist": ""}
     try:
         with av.open(BytesIO(packets), "r", container_options=options, io_open=_refuse) as container:
-            codec: CodecContext | None = container.streams[0].codec_context  # None is missing in annotations
-            return codec.name if codec is not None else None
+            stream = container.streams[0]
+            codec: CodecContext | None = stream.codec_context  # None is missing in annotations
+            return codec.name if codec is not None and stream.type == kind else None
     except (av.FFmpegError, OSError, IndexError):
         return None
 

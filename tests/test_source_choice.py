@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from av.stream import Disposition
 
+from streamfx.media import codec_of
 from streamfx.source import open_source
 from streamfx.source.rate import rate_of
 
@@ -212,3 +213,13 @@ def test_pixels_that_change_their_shape_on_the_way_become_square(tmp_path: Path)
     with open_source(path) as source:
         widths = [frame.rgb.shape[1] for frame in source]
     assert widths == [64] * 20 + [128] * 20 + [32] * 20
+
+
+@pytest.mark.parametrize("codec", ["aac", "mp2", "ac3"])
+def test_a_codec_is_recognised_by_its_packets_among_those_of_its_kind(tmp_path: Path, codec: str):
+    sound = media.write_sound(tmp_path / f"a.{codec}", 0.5, codec).read_bytes()
+    assert codec_of(sound, "audio") == codec
+    assert codec_of(sound, "video") is None
+    assert codec_of(bytes(2000), "audio") is None
+    pictures = media.write_video(tmp_path / "v.h264", 5).read_bytes()
+    assert (codec_of(pictures, "video"), codec_of(pictures, "audio")) == ("h264", None)

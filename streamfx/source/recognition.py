@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final, Generic, TypeVar
+from typing import Final, Generic, Literal, TypeVar
 
 from av.audio.stream import AudioStream
 from av.packet import Packet
@@ -39,7 +39,8 @@ class Recognition(Generic[S]):
         if len(self._kept) < self._look_at:
             return None
         self._look_at *= 2
-        name = codec_of(b"".join(bytes(kept) for kept in self._kept))
+        kind: Literal["video", "audio"] = "video" if packet.stream.type == "video" else "audio"
+        name = codec_of(b"".join(bytes(kept) for kept in self._kept), kind)
         if name is None or name == self._codec:
             return None
         self._codec = name
