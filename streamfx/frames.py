@@ -197,6 +197,8 @@ class Rig:
     """f32 [468,18]: how corrections of LIP_UPPER + LIP_LOWER spread over the face."""
     smile: F32 = field(repr=False)
     """f32 [468,3] cm: the smile that the photo shows already; all 0 where it shows none."""
+    opening: F32 = field(repr=False)
+    """f32 [468,3] cm: what the open mouth of the photo did to its face; all 0 where it is closed."""
     lid_spread: F32 = field(repr=False)
     """f32 [468,28]: the same for the lids: right upper, right lower, left upper, left lower."""
 
@@ -204,6 +206,11 @@ class Rig:
     mouth: MouthLayer
     digest: str
     """sha256 over the photo's bytes, the frame's size and the solver's version: the name in the cache."""
+
+    @property
+    def closed(self) -> F32:
+        """f32 [468,3] cm, canonical: the face with its mouth closed."""
+        return self.shape[: len(self.opening)] - self.opening
 
 
 @dataclass(frozen=True, slots=True)

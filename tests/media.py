@@ -135,6 +135,13 @@ def read_video(path: Path) -> list[np.ndarray]:
         return [frame.to_ndarray(format="rgb24") for frame in film.decode(video=0)]
 
 
+def pictures_at(path: Path, *seconds: float) -> list[np.ndarray]:
+    """Those pictures of a video that are shown at these times, which rise."""
+    with av.open(str(path)) as film:
+        decoded = film.decode(video=0)
+        return [next(f for f in decoded if f.time >= s - 1e-3).to_ndarray(format="rgb24") for s in seconds]
+
+
 def read_sound(path: Path) -> tuple[str, np.ndarray, int]:
     """Codec, samples f32 [N] of the first channel, and sample rate of a file's sound."""
     with av.open(str(path)) as film:

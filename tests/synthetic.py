@@ -152,7 +152,8 @@ def own_gaps(solved: Rig) -> np.ndarray:
 
 def rest(solved: Rig) -> Motion:
     """The motion that leaves the photo as it is, mouth included."""
-    return replace(Motion.rest(), lip_gaps=own_gaps(solved), held=False, presence=1.0)
+    opened = {"expression": solved.opening, "lip_gaps": own_gaps(solved)}
+    return replace(Motion.rest(), **opened, held=False, presence=1.0)
 
 
 def motion(

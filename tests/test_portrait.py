@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import fields, replace
 
+import media
 import numpy as np
 import pytest
+import scenes
 import synthetic
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,8 +18,10 @@ from streamfx.portrait.deform import Gains, deform
 from streamfx.portrait.fill import grain, push_pull
 from streamfx.portrait.framing import frame_portrait, framed
 from streamfx.portrait.layers import person_alpha
+from streamfx.portrait.opened import shown_opening
 from streamfx.portrait.rig import rig_digest, solve_rig
 from streamfx.topology import (
+    CHIN,
     EYE_CORNERS,
     FACE_OVAL,
     FACE_VERTICES,
@@ -27,6 +31,7 @@ from streamfx.topology import (
     LIP_UPPER,
     MOUTH_CORNERS,
 )
+from streamfx.track.photo import PhotoAnalyser
 
 SMALL = (240, 180)
 OPEN = {"lips": 0.8}
@@ -48,6 +53,36 @@ def test_closed_lips_meet_from_any_side(kind: dict[str, object], turn: tuple[flo
     gaps = deformation.vertices[list(LIP_LOWER)] - deformation.vertices[list(LIP_UPPER)]
     assert np.linalg.norm(gaps, axis=1).max() < 0.05
     assert deformation.mouth_gap == pytest.approx(0, abs=1e-3)
+
+
+def test_an_open_mouth_closes_with_its_jaw():
+    """Lips drawn together alone would be stretched over the gap."""
+    rig = synthetic.rig(lips=1.6)
+    closed = rig.shape[:FACE_VERTICES] + deform(rig, Motion.rest()).expression
+    face = rig.shape[:FACE_VERTICES]
+    assert 0.7 < (face - closed)[CHIN, 1] < 1.6
+    assert np.abs(closed - face)[[33, 263, 10]].max() < 0.1
+    assert deform(rig, Motion.rest()).jaw_drop == 0
+    assert deform(rig, synthetic.rest(rig)).jaw_drop > 0.7
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize(("clip", "at"), [("lp_d18", 2.4), ("lp_d3", 10.0), ("lp_d20", 4.0)])
+def test_a_closed_mouth_is_near_the_persons_own(clip: str, at: float):
+    """Lips and chin of a real open mouth, closed, against the same person's closed mouth."""
+    geometry, store = synthetic.geometry(), scenes.store()
+    with PhotoAnalyser(store.path("face_landmarker"), store.path("selfie_segmentation")) as analyser:
+        shapes = []
+        for rgb in media.pictures_at(scenes.shared(f"driving/{clip}.mp4"), 0.0, at):
+            face = analyser.faces(rgb)[0]
+            pose = geometry.pose(face.landmarks)
+            shapes.append(pose.to_canonical(face.landmarks).astype(np.float32)[:FACE_VERTICES])
+    own, opened = shapes
+    closed = opened - shown_opening(opened, face)
+    seen = [CHIN, 0, 13, 14, 17]
+    smiling = float(face.blendshapes[[44, 45]].mean()) * geometry.smile
+    before, after = (np.abs((shape - smiling - own)[seen, 1]).mean() for shape in (opened, closed))
+    assert after < 0.5 * before
 
 
 def test_lips_part_by_the_gaps_of_the_driver():

@@ -11,8 +11,8 @@ import numpy as np
 from streamfx.frames import F32, I32, Deformation, Motion, Rig
 from streamfx.geometry import F64, Real, rotation_matrix, rotation_vector
 from streamfx.models.face_basis import share_of
+from streamfx.portrait.opened import CHIN_POINTS, LIPS_MIDDLE
 from streamfx.topology import (
-    CHIN,
     EYES,
     FACE_OVAL,
     FACE_VERTICES,
@@ -42,9 +42,8 @@ _UPPER_LID_SHARE = 0.75  # of an eye's closing that the upper lid does
 _LIPS_APART = 0.3  # cm of gap below which the lips' offsets in x and z fade away
 _JAW_SHARE = 0.92  # of the chin's drop that the lower incisors follow
 _BARED = 0.22  # cm: the most that a lowered lip shows of the lower teeth
-_CHIN_POINTS = [CHIN, 148, 377, 175, 199]
-_LIPS = (13, 14)  # their inner edges, in the middle
-_LOWER_LIP = _LIPS[1]
+_CHIN_POINTS = list(CHIN_POINTS)
+_LOWER_LIP = LIPS_MIDDLE[1]
 _UPPERS, _LOWERS = list(LIP_UPPER), list(LIP_LOWER)
 _OVAL, _MOUTH = list(FACE_OVAL), list(INNER_MOUTH)
 
@@ -92,7 +91,7 @@ def deform(rig: Rig, motion: Motion, gains: Gains = FAITHFUL) -> Deformation:
         scale=scale,
         inner_mouth=vertices[_MOUTH],
         mouth_gap=float(gaps.mean()),
-        jaw_drop=jaw_drop(rig.shape, expression),
+        jaw_drop=jaw_drop(rig.closed, expression + rig.opening),
         lids=(vertices[list(EYES[0])], vertices[list(EYES[1])]),
         lid_closure=motion.lid_closure,
         gaze=motion.gaze * np.float32(gains.gaze),
@@ -108,11 +107,11 @@ def jaw_drop(shape: F32, expression: Real) -> float:
     """cm that the lower teeth sank: with the chin, and never so little that the lip would bare the gum.
 
     Args:
-        shape: f32 [478,3] cm: the portrait's face at rest.
+        shape: f32 [>=468,3] cm: the portrait's face, its mouth closed.
         expression: [468,3] cm: how its vertices moved.
     """
     chin = _JAW_SHARE * float(expression[_CHIN_POINTS, 1].mean())
-    at_rest = float(shape[list(_LIPS), 1].mean())
+    at_rest = float(shape[list(LIPS_MIDDLE), 1].mean())
     lip = float(shape[_LOWER_LIP, 1] + expression[_LOWER_LIP, 1]) - at_rest
     return max(0.0, chin, lip - _BARED)
 
@@ -180,8 +179,11 @@ def _soft_beside(angle: float, rest: float, limit: float) -> float:
 
 
 def _expression(rig: Rig, motion: Motion, gain: float) -> F32:
-    """E': the driver's expression with lips and lids set to the driver's absolute closure (ALGORITHM a)."""
-    expression = _without_shown_smile(rig, motion.expression * np.float32(gain))
+    """E': the driver's expression with lips and lids set to the driver's absolute closure (ALGORITHM a).
+
+    A mouth that the photo shows open is closed first: what the driver does is counted from a closed one.
+    """
+    expression = _without_shown_smile(rig, motion.expression * np.float32(gain)) - rig.opening
     shape = rig.solid[:FACE_VERTICES] + expression
     expression = expression + rig.lip_spread @ _lip_corrections(shape, motion.lip_gaps)
     return (expression + rig.lid_spread @ _lid_corrections(rig, shape, motion.lid_closure)).astype(np.float32)

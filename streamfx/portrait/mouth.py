@@ -16,6 +16,7 @@ from streamfx.portrait.dentition import completed, drawn, toned
 from streamfx.portrait.fill import push_pull, to_u8
 from streamfx.portrait.flat_mouth import TeethPlane, lay_flat
 from streamfx.portrait.masks import polygon
+from streamfx.portrait.opened import LIPS_MIDDLE
 from streamfx.portrait.own_teeth import OwnTeeth, find_teeth, merged
 from streamfx.portrait.teeth import WIDTH, draw_tongue
 from streamfx.portrait.tones import tones_of
@@ -26,19 +27,20 @@ _SHADOW = 0.5  # of the lips' light that is missing in the crack of a mouth that
 
 
 def mouth_layer(
-    photo: U8, landmarks: F32, shape: F32, pose: Pose, more: Sequence[OwnTeeth] = ()
+    photo: U8, landmarks: F32, closed: F32, pose: Pose, more: Sequence[OwnTeeth] = (), jaw_drop: float = 0.0
 ) -> MouthLayer:
     """Draw the mouth's textures, lit like the photo; the person's own teeth where a photo shows them.
 
     Args:
         photo: u8 [H,W,3].
         landmarks: f32 [478,3] px of it.
-        shape: f32 [478,3] cm, canonical.
+        closed: f32 [>=468,3] cm, canonical: the face with its mouth closed.
         pose: of the photo's head.
         more: teeth that other photos show, in this one's light.
+        jaw_drop: cm by which the photo's lower teeth lie below their place in a closed mouth.
     """
-    plane, tones = TeethPlane(mouth_centre(shape), pose.rotation), tones_of(photo, landmarks, pose.scale)
-    seen = find_teeth(lay_flat(photo, landmarks, pose, plane, 0.0), tones)
+    plane, tones = TeethPlane(mouth_centre(closed), pose.rotation), tones_of(photo, landmarks, pose.scale)
+    seen = find_teeth(lay_flat(photo, landmarks, pose, plane, jaw_drop), tones)
     best_first = sorted(more, key=lambda teeth: -teeth.area)
     own = merged(best_first if seen is None else [seen, *best_first])
     teeth = drawn(tones) if own is None else completed(own, tones)
@@ -54,8 +56,8 @@ def mouth_layer(
 
 
 def mouth_centre(shape: F32) -> F32:
-    """f32 [3] cm, canonical: midway between the lips of a face f32 [478,3]."""
-    return np.asarray(shape[[13, 14]].mean(0), np.float32)
+    """f32 [3] cm, canonical: midway between the lips of a face f32 [>=468,3]."""
+    return np.asarray(shape[list(LIPS_MIDDLE)].mean(0), np.float32)
 
 
 def without_mouth(texture: U8, landmarks: F32, pad: int) -> U8:

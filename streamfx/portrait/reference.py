@@ -14,6 +14,7 @@ from streamfx.portrait.checks import Finding, face_height
 from streamfx.portrait.deform import jaw_drop
 from streamfx.portrait.flat_mouth import TeethPlane, lay_flat
 from streamfx.portrait.mouth import mouth_centre
+from streamfx.portrait.opened import shown_opening
 from streamfx.portrait.own_teeth import OwnTeeth, find_teeth
 from streamfx.portrait.photo import Photo
 from streamfx.portrait.tones import Tones, carried, tones_of
@@ -40,7 +41,7 @@ class Sitter:
     """The person as the portrait photo shows them: what references are brought into agreement with."""
 
     shape: F32 = field(repr=False)
-    """f32 [478,3] cm, canonical."""
+    """f32 [468,3] cm, canonical: with the mouth closed."""
     plane: TeethPlane
     tones: Tones
     weights: Real = field(repr=False)
@@ -49,15 +50,15 @@ class Sitter:
     @staticmethod
     def of(rgb: U8, face: FaceTrack, pose: Pose, weights: Real) -> Sitter:
         """The sitter of a photo u8 [H,W,3], whose head has that pose in it."""
-        shape = pose.to_canonical(face.landmarks).astype("f4")
+        shape = pose.to_canonical(face.landmarks).astype("f4")[:FACE_VERTICES]
+        shape -= shown_opening(shape, face)
         plane = TeethPlane(mouth_centre(shape), pose.rotation)
         return Sitter(shape, plane, tones_of(rgb, face.landmarks, pose.scale), weights)
 
     def reference(self, photo: Photo, face: FaceTrack) -> Reference:
         """What another photo of the same person, in which `face` was found, tells of the teeth."""
-        pose = fit_pose(self.shape[:FACE_VERTICES], face.landmarks, self.weights)
-        shape = pose.to_canonical(face.landmarks)
-        drop = jaw_drop(self.shape, (shape - self.shape)[:FACE_VERTICES])
+        pose = fit_pose(self.shape, face.landmarks, self.weights)
+        drop = jaw_drop(self.shape, pose.to_canonical(face.landmarks)[:FACE_VERTICES] - self.shape)
         tones = tones_of(photo.rgb, face.landmarks, pose.scale)
         teeth = find_teeth(lay_flat(photo.rgb, face.landmarks, pose, self.plane, drop), tones)
         findings = tuple(_findings(photo.name, face, pose, teeth))

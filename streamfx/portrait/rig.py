@@ -12,26 +12,27 @@ import numpy as np
 from streamfx.frames import F32, I32, U8, FaceTrack, Mask, MouthLayer, Rig
 from streamfx.framings import AS_IT_FITS, Framing
 from streamfx.geometry import F64, Pose, fit_pose, vertex_weights
-from streamfx.portrait.deform import RELIEF, head_room
+from streamfx.portrait.deform import RELIEF, head_room, jaw_drop
 from streamfx.portrait.eyes import eye_layer
 from streamfx.portrait.framing import Placement, frame_portrait, framed
 from streamfx.portrait.layers import Layers, person_alpha, split_layers
 from streamfx.portrait.masks import polygon
 from streamfx.portrait.mesh import Mesh, build_mesh
 from streamfx.portrait.mouth import mouth_layer, without_mouth
+from streamfx.portrait.opened import mean_gap, shown_opening, smile_score
+from streamfx.portrait.own_teeth import OwnTeeth
 from streamfx.portrait.photo import Photo
 from streamfx.portrait.reference import Reference
 from streamfx.portrait.skin import solve_skin, spread_lids, spread_lips
 from streamfx.portrait.surroundings import area, backdrop, continued, cut_line, is_filled, is_plain
-from streamfx.topology import FACE_OVAL, FACE_VERTICES, LIP_LOWER, LIP_UPPER
+from streamfx.topology import FACE_OVAL, FACE_VERTICES
 
-VERSION = 11
+VERSION = 12
 """Raise it when a change here makes cached rigs stale."""
 
 _SOFTNESS = 1.5  # px of the person's outline in a frame 480 px high
 _EAR_DEPTH_MARGIN = 1.5  # cm beyond the oval's deepest point
 _OPEN_MOUTH = 0.06  # cm of mean lip gap: the photo shows the inside of the mouth
-_SMILE_SCORES = [44, 45]  # mouthSmileLeft, mouthSmileRight in MediaPipe's order
 _CURVED_LIPS, _SURE_SMILE = 0.4, 0.8  # scores
 _DEPTH_SLOPE = 0.5  # cm of depth per cm of distance from the oval
 
@@ -65,7 +66,7 @@ class FaceGeometry:
 
         Lips that curve by nature score up to 0.5: only what is beyond them is sure to be a smile.
         """
-        score = float(face.blendshapes[_SMILE_SCORES].mean())
+        score = smile_score(face)
         sure = np.clip((score - _CURVED_LIPS) / (_SURE_SMILE - _CURVED_LIPS), 0, 1)
         amount = sure * sure * (3 - 2 * sure) * (score - self.smile_at_rest) / (1 - self.smile_at_rest)
         return np.asarray(amount * self.smile, np.float32)
@@ -111,11 +112,13 @@ def solve_rig(
     landmarks, pad = placement.points(face.landmarks), placement.pad
     pose = geometry.pose(landmarks)
     shape = pose.to_canonical(landmarks).astype(np.float32)
+    opening = shown_opening(shape, face)
     textures = _textures(photo.rgb, person, landmarks, placement)
     layers = textures.layers
     covers = [layers.photo, layers.layer]
-    if _lip_gap(shape) > _OPEN_MOUTH:
+    if mean_gap(shape) > _OPEN_MOUTH:
         covers = [without_mouth(texture, landmarks, pad) for texture in covers]
+    own = [one.teeth for one in references if one.teeth is not None]
     mesh = build_mesh(landmarks[:FACE_VERTICES, :2], geometry.triangles, size, pad)
     skin = solve_skin(mesh, textures.person, landmarks, pad, textures.cut)
     return Rig(
@@ -143,21 +146,21 @@ def solve_rig(
         oval_weight=skin.oval,
         lip_spread=spread_lips(geometry.triangles),
         smile=geometry.shown_smile(face),
+        opening=opening,
         lid_spread=spread_lids(geometry.triangles),
         eyes=(eye_layer(layers.photo, landmarks, pad, 0), eye_layer(layers.photo, landmarks, pad, 1)),
-        mouth=_mouth(layers.photo, landmarks, shape, pose, pad, references),
+        mouth=_mouth(layers.photo, landmarks, shape[:FACE_VERTICES] - opening, opening, pose, pad, own),
         digest=rig_digest(photo, size, [one.photo for one in references], framing),
     )
 
 
 def _mouth(
-    texture: U8, landmarks: F32, shape: F32, pose: Pose, pad: int, references: Sequence[Reference]
+    texture: U8, landmarks: F32, closed: F32, opening: F32, pose: Pose, pad: int, own: Sequence[OwnTeeth]
 ) -> MouthLayer:
     """The mouth's layer; landmarks and pose are of the frame, which lies `pad` px inside the texture."""
     shift = np.array([pad, pad, 0], np.float32)
     moved = replace(pose, translation=pose.translation + shift)
-    own = [one.teeth for one in references if one.teeth is not None]
-    return mouth_layer(texture, landmarks + shift, shape, moved, own)
+    return mouth_layer(texture, landmarks + shift, closed, moved, own, jaw_drop(closed, opening))
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,11 +195,6 @@ def _textures(photo: U8, person: F32, landmarks: F32, placement: Placement) -> _
     chin = round(float(oval[:, 1].max())) + pad
     cut[: min(chin, int(np.flatnonzero(known.any(1))[-1]) - 1)] = False
     return _Textures(layers, whole.opacity, cut, stage)
-
-
-def _lip_gap(shape: F32) -> float:
-    """cm: mean gap of the photo's lips."""
-    return float(np.mean(shape[list(LIP_LOWER), 1] - shape[list(LIP_UPPER), 1]))
 
 
 def _face_area(landmarks: F32, shape: tuple[int, ...], pad: int) -> F32:

@@ -149,7 +149,7 @@ class _Lessons:
                 pose = Pose(rig.scale, rig.rotation.astype(np.float64), rig.translation.astype(np.float64))
                 pad, (width, height) = placement.pad, placement.size
                 photo = np.ascontiguousarray(rig.photo[pad : pad + height, pad : pad + width])
-                mouth = mouth_layer(photo, rig.landmarks, rig.shape, pose, [reference.teeth])
+                mouth = mouth_layer(photo, rig.landmarks, rig.closed, pose, [reference.teeth])
                 yield replace(rig, mouth=mouth)
 
     def _reference(self, picture: Seen) -> Reference | None:
