@@ -204,6 +204,12 @@ class Rig:
 
     eyes: tuple[EyeLayer, EyeLayer]
     mouth: MouthLayer
+    mouth_hidden: bool
+    """Something covers the mouth in the photo: lips do not part, and no inside is drawn."""
+    grey: bool
+    """The photo has no colours: nor may a finished picture."""
+    turned: int
+    """Quarter turns counter-clockwise by which the photo was turned to stand upright."""
     digest: str
     """sha256 over the photo's bytes, the frame's size and the solver's version: the name in the cache."""
 
@@ -232,7 +238,7 @@ class Deformation:
     inner_mouth: F32 = field(repr=False)
     """f32 [20,2] px: the inner lip line."""
     mouth_gap: float
-    """cm: mean gap of the lip pairs; below render.base.CLOSED_GAP no mouth is drawn (ALGORITHM c)."""
+    """cm: mean gap of the lip pairs, 0 where hidden; below render.base.CLOSED_GAP no mouth is drawn."""
     jaw_drop: float
     """cm: how far the lower teeth moved down in the head's frame."""
     lids: tuple[F32, F32]

@@ -24,10 +24,19 @@ from streamfx.framings import AS_IT_FITS, Framing
 from streamfx.models.face_basis import load_face_basis
 from streamfx.models.face_model import load_face_model
 from streamfx.models.store import Store
+from streamfx.portrait.appearance import check_appearance
+from streamfx.portrait.border import without_border
 from streamfx.portrait.cache import RigCache
-from streamfx.portrait.checks import Finding, bystanders, check_face, check_size, choose_face
+from streamfx.portrait.checks import (
+    Finding,
+    bystanders,
+    check_enlargement,
+    check_face,
+    check_size,
+    choose_face,
+)
 from streamfx.portrait.deform import FAITHFUL, Gains, deform
-from streamfx.portrait.photo import is_there, load_photo
+from streamfx.portrait.photo import Photo, is_there, load_photo
 from streamfx.portrait.reference import Sitter
 from streamfx.portrait.rig import FaceGeometry, rig_digest, solve_rig
 from streamfx.realtime import ahead
@@ -101,26 +110,40 @@ def load_portrait(
     if cache is not None and (cached := cache.load(digest)) is not None:
         return Portrait(*cached, photo.sha256)
     check_size(photo.size, photo.name)
+    photo, others = without_border(photo), [without_border(other) for other in others]
     task = store.path("face_landmarker")
     geometry = _face_geometry(task)
     with PhotoAnalyser(task, store.path("selfie_segmentation")) as analyser:
-        faces = analyser.faces(photo.rgb)
+        photo, faces = _upright(analyser, photo)
         face = choose_face(faces, photo.name)
         pose = geometry.pose(face.landmarks)
         checked = check_face(face, pose, photo.size, photo.name)
+        checked += check_appearance(photo.rgb, face, pose, photo.name)
         person = analyser.person_mask(photo.rgb, face)
         sitter = Sitter.of(photo.rgb, face, pose, geometry.weights)
         seen = [
-            sitter.reference(other, choose_face(analyser.faces(other.rgb), other.name)) for other in others
+            sitter.reference(other, choose_face(found, other.name))
+            for other, found in (_upright(analyser, other) for other in others)
         ]
     told = (finding for one in seen for finding in one.findings)
-    findings = (*photo.findings, *bystanders(faces), *checked, *told)
     rig = solve_rig(photo, face, person, geometry, size, seen, framing)
+    enlarged = check_enlargement(rig.scale / pose.scale, size)
+    findings = (*photo.findings, *bystanders(faces), *checked, *enlarged, *told)
     if cache is not None:
         cache.save(rig, findings, [one.sha256 for one in (photo, *others)])
         if not is_there(photo, path):  # deleted while it was solved: nothing of it stays
             cache.forget(photo.sha256)
     return Portrait(rig, findings, photo.sha256)
+
+
+def _upright(analyser: PhotoAnalyser, photo: Photo) -> tuple[Photo, list[FaceTrack]]:
+    """The photo, turned if its face does not stand upright, and its faces."""
+    faces = analyser.faces(photo.rgb)
+    turns = analyser.turns(photo.rgb, faces)
+    if not turns:
+        return photo, faces
+    turned = photo.turn(turns)
+    return turned, analyser.faces(turned.rgb)
 
 
 def _face_geometry(task: Path) -> FaceGeometry:
@@ -298,7 +321,7 @@ class Animator:
                 canvas.refine(deformation)
         with measure("mouth"):
             canvas.draw_mouth(deformation, networks=networks)
-        return finish(canvas.picture(), deformation, refined=refines)
+        return finish(canvas.picture(), deformation, refined=refines, grey=self._rig.grey)
 
 
 def animate(animator: Animator, motions: Iterable[Motion]) -> Iterator[Rendered]:

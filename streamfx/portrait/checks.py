@@ -16,6 +16,7 @@ _SMALLEST, _SMALL = 80, 120  # px of face height: refused below, warned below
 _TURNED, _TURNED_TOO_FAR = 20.0, 38.0  # degrees of yaw or pitch
 _CUT_OFF = 0.12  # of the face's height that may lie beyond the photo's edge
 _LEAST_SIDE = 64  # px of a photo's shorter side: no face that is large enough fits into less
+_ENLARGED = 2.0  # frame px per photo px, from which on it is told
 _SECOND_FACE = 0.6  # of the first one's height: from here on the photo has no clear subject
 
 
@@ -93,6 +94,15 @@ def check_face(face: FaceTrack, pose: Pose, size: tuple[int, int], name: str) ->
     findings += _turned(pose, name)
     findings += _cropped(face, size, height, name)
     return findings
+
+
+def check_enlargement(scale: float, size: tuple[int, int]) -> list[Finding]:
+    """Findings about a photo of which each px becomes `scale` px of a frame of `size` (width, height)."""
+    if scale <= _ENLARGED:
+        return []
+    width, height = size
+    cause = f"the photo is enlarged {scale:.1f} times for {width}x{height} and will look soft"
+    return [Finding(cause, "Use a larger photo, or a smaller size")]
 
 
 def _turned(pose: Pose, name: str) -> list[Finding]:

@@ -90,7 +90,7 @@ def deform(rig: Rig, motion: Motion, gains: Gains = FAITHFUL) -> Deformation:
         translation=translation,
         scale=scale,
         inner_mouth=vertices[_MOUTH],
-        mouth_gap=float(gaps.mean()),
+        mouth_gap=0.0 if rig.mouth_hidden else float(gaps.mean()),
         jaw_drop=jaw_drop(rig.closed, expression + rig.opening),
         lids=(vertices[list(EYES[0])], vertices[list(EYES[1])]),
         lid_closure=motion.lid_closure,
@@ -185,7 +185,8 @@ def _expression(rig: Rig, motion: Motion, gain: float) -> F32:
     """
     expression = _without_shown_smile(rig, motion.expression * np.float32(gain)) - rig.opening
     shape = rig.solid[:FACE_VERTICES] + expression
-    expression = expression + rig.lip_spread @ _lip_corrections(shape, motion.lip_gaps)
+    if not rig.mouth_hidden:
+        expression = expression + rig.lip_spread @ _lip_corrections(shape, motion.lip_gaps)
     return (expression + rig.lid_spread @ _lid_corrections(rig, shape, motion.lid_closure)).astype(np.float32)
 
 

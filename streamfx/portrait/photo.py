@@ -7,7 +7,7 @@ import io
 import re
 import struct
 import warnings
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -30,6 +30,7 @@ WORKING_PIXELS: Final = 12_000_000
 _FORMATS: Final = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "AVIF", "JPEG2000", "PPM")
 """Pillow's rarer formats are refused: that is where its decompression bombs were found."""
 
+_UPRIGHT: Final = "Save it upright, if that was wrong"
 _AS_JPEG: Final = "Export it as JPEG with the camera's or any photo program"
 _FOREIGN: Final = (
     (rb"(?s)....ftyp(?:hei|hev|mif1|msf1)", "a HEIC photo", "Save it as JPEG (phones and viewers export it)"),
@@ -65,6 +66,15 @@ class Photo:
     name: str
     findings: tuple[Finding, ...] = ()
     """What about the file may make it look otherwise than expected."""
+    turned: int = 0
+    """Quarter turns counter-clockwise by which it was turned, against what the file says."""
+
+    def turn(self, quarters: int) -> Photo:
+        """The photo, so many quarter turns counter-clockwise, with a finding."""
+        degrees = {1: "90 degrees to the left", 2: "180 degrees", 3: "90 degrees to the right"}[quarters]
+        found = Finding(f"the face did not stand upright: the photo was turned by {degrees}", _UPRIGHT)
+        rgb = np.ascontiguousarray(np.rot90(self.rgb, quarters))
+        return replace(self, rgb=rgb, turned=quarters, findings=(*self.findings, found))
 
     @property
     def size(self) -> tuple[int, int]:

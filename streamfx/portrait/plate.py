@@ -58,11 +58,10 @@ def behind(framed: F32, known: F32, person: Mask, face_height: float) -> F32:
 
 
 def _add_noise(filled: F32, framed: F32, background: F32) -> None:
-    """Add the background's grain, in place."""
+    """Add the background's grain, in place; alike in all channels, so that a grey photo stays grey."""
     inner = cv2.erode(background, np.ones((_GRAIN_MARGIN, _GRAIN_MARGIN), np.uint8))
-    noise = np.random.default_rng(0).standard_normal(framed.shape, np.float32)
-    noise *= grain(framed, inner)
-    filled += noise
+    noise = np.random.default_rng(0).standard_normal((*framed.shape[:2], 1), np.float32)
+    filled += noise * grain(framed, inner)
 
 
 def _detail(rgb: F32, known: F32, reach: float) -> F32:

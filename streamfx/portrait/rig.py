@@ -12,6 +12,7 @@ import numpy as np
 from streamfx.frames import F32, I32, U8, FaceTrack, Mask, MouthLayer, Rig
 from streamfx.framings import AS_IT_FITS, Framing
 from streamfx.geometry import F64, Pose, fit_pose, vertex_weights
+from streamfx.portrait.appearance import mouth_is_covered
 from streamfx.portrait.deform import RELIEF, head_room, jaw_drop
 from streamfx.portrait.eyes import eye_layer
 from streamfx.portrait.framing import Placement, frame_portrait, framed
@@ -25,6 +26,7 @@ from streamfx.portrait.photo import Photo
 from streamfx.portrait.reference import Reference
 from streamfx.portrait.skin import solve_skin, spread_lids, spread_lips
 from streamfx.portrait.surroundings import area, backdrop, continued, cut_line, is_filled, is_plain
+from streamfx.portrait.tones import is_grey
 from streamfx.topology import FACE_OVAL, FACE_VERTICES
 
 VERSION = 12
@@ -112,11 +114,12 @@ def solve_rig(
     landmarks, pad = placement.points(face.landmarks), placement.pad
     pose = geometry.pose(landmarks)
     shape = pose.to_canonical(landmarks).astype(np.float32)
-    opening = shown_opening(shape, face)
+    hidden = mouth_is_covered(photo.rgb, face.landmarks, geometry.pose(face.landmarks))
+    opening = shown_opening(shape, face) * np.float32(not hidden)
     textures = _textures(photo.rgb, person, landmarks, placement)
     layers = textures.layers
     covers = [layers.photo, layers.layer]
-    if mean_gap(shape) > _OPEN_MOUTH:
+    if mean_gap(shape) > _OPEN_MOUTH and not hidden:
         covers = [without_mouth(texture, landmarks, pad) for texture in covers]
     own = [one.teeth for one in references if one.teeth is not None]
     mesh = build_mesh(landmarks[:FACE_VERTICES, :2], geometry.triangles, size, pad)
@@ -150,6 +153,9 @@ def solve_rig(
         lid_spread=spread_lids(geometry.triangles),
         eyes=(eye_layer(layers.photo, landmarks, pad, 0), eye_layer(layers.photo, landmarks, pad, 1)),
         mouth=_mouth(layers.photo, landmarks, shape[:FACE_VERTICES] - opening, opening, pose, pad, own),
+        mouth_hidden=hidden,
+        grey=is_grey(photo.rgb),
+        turned=photo.turned,
         digest=rig_digest(photo, size, [one.photo for one in references], framing),
     )
 

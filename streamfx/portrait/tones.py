@@ -24,6 +24,7 @@ _LIGHT_RANGE = (60, 235)  # grey levels between which white is believed
 _WHITE_OVER_SCLERA = 1.22  # white over the bright quarter of the eye's white, by the teeth of 42 sitters
 _WHITE_OVER_SKIN = 1.3  # where no sclera is seen
 _GREYEST = 0.03  # mean chroma over brightness of skin, below which a photo counts as grey
+_EVERY, _NEARLY_ALL, _COLOURLESS = 3, 99.5, 6  # px looked at, their percentile, and grey levels of chroma
 _LEVEL_RANGE, _CAST_RANGE = (0.4, 2.5), (0.8, 1.25)  # believed between two photos of one skin
 
 
@@ -47,6 +48,13 @@ class Tones:
         """Of the skin: log of red over green."""
         red, green = np.maximum(self.skin.mean(0)[:2], 1)
         return float(np.log(red / green))
+
+
+def is_grey(photo: U8) -> bool:
+    """Whether a photo u8 [H,W,3] has no colours anywhere."""
+    some = photo[::_EVERY, ::_EVERY]
+    chroma = some.max(2).astype(np.int16) - some.min(2)
+    return bool(np.percentile(chroma, _NEARLY_ALL) <= _COLOURLESS)
 
 
 def tones_of(photo: U8, landmarks: F32, scale: float) -> Tones:

@@ -76,11 +76,24 @@ def lip_opening(lips: F32, gap: float, shape: tuple[int, ...]) -> tuple[int, int
     return left, top, cv2.GaussianBlur(mask, (0, 0), _LINE_BLUR) * opened
 
 
-def finish(picture: Picture, deformation: Deformation, refined: bool) -> Rendered:
-    """The only constructor of Rendered: what leaves here was drawn from a Rig, never from a Frame."""
+def finish(picture: Picture, deformation: Deformation, refined: bool, grey: bool = False) -> Rendered:
+    """The only constructor of Rendered: what leaves here was drawn from a Rig, never from a Frame.
+
+    Args:
+        picture: finished.
+        deformation: what it shows.
+        refined: whether the network for the face took part.
+        grey: the photo has no colours, and those that networks gave it are taken out.
+    """
     if deformation.held:
         quality = Quality.HELD if deformation.presence > 0 else Quality.IDLE
     else:
         quality = Quality.FULL if refined else Quality.WARP_ONLY
     captured_ns, seq = deformation.captured_ns, deformation.seq
-    return Rendered(picture.rgb, captured_ns, monotonic_ns(), seq, quality, picture.alpha)
+    rgb = _without_colour(picture.rgb) if grey else picture.rgb
+    return Rendered(rgb, captured_ns, monotonic_ns(), seq, quality, picture.alpha)
+
+
+def _without_colour(rgb: U8) -> U8:
+    out: U8 = cv2.cvtColor(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+    return out

@@ -26,6 +26,8 @@ PASSES: Final = 5
 the eyes, where a single one scatters by 0.35 px. The driver is tracked alike, so both share their bias."""
 PASS_MS: Final = 1000
 """So far apart that MediaPipe's own smoothing does not act."""
+TURNED_PX: Final = 640
+"""Long side of the picture that tells whether a face stands on its head."""
 MOST_FACES: Final = 6
 LEAST_TILE: Final = 96
 """px of the smallest window in which faces are looked for: without it a photo that is a line or a ribbon
@@ -61,6 +63,30 @@ class PhotoAnalyser:
         boxes = self._boxes(small) * factors[[0, 1, 0, 1]]
         found = [face for box in boxes[:MOST_FACES] if (face := self._settled(rgb, box)) is not None]
         return sorted(_distinct(found), key=lambda face: -area(box_of(face.landmarks)))
+
+    def turns(self, rgb: U8, faces: list[FaceTrack]) -> int:
+        """Quarter turns counter-clockwise (0..3) that bring the face of u8 [H,W,3] upright.
+
+        The net follows faces that lie on their side, but takes those on their heads for upright ones: so it
+        is asked once more, of the photo laid on its side.
+
+        Args:
+            rgb: the photo.
+            faces: those found in it.
+        """
+        own = self._quarters(faces[0]) if faces else 0
+        if own:
+            return own
+        small, _ = fitted(rgb, TURNED_PX)
+        laid = self.faces(np.ascontiguousarray(np.rot90(small)))
+        if not laid:
+            return 0
+        turns = (self._quarters(laid[0]) + 1) % 4
+        return turns if turns == 2 or not faces else 0
+
+    def _quarters(self, face: FaceTrack) -> int:
+        """Quarter turns counter-clockwise (0..3) that undo the roll of a face."""
+        return round(self._gate.roll(face.landmarks) / (np.pi / 2)) % 4
 
     def person_mask(self, rgb: U8, face: FaceTrack) -> F32:
         """f32 [H,W] 0..1: how much of each pixel of u8 [H,W,3] belongs to the person with that face."""

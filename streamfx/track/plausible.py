@@ -34,3 +34,8 @@ class FaceGate:
         """Weighted rms distance, in cm, to the canonical face."""
         pose = fit_pose(self._vertices, landmarks, self._weights)
         return residual_cm(pose, self._vertices, landmarks, self._weights)
+
+    def roll(self, landmarks: F32) -> float:
+        """Angle in rad, clockwise, by which the head leans in the picture."""
+        across = fit_pose(self._vertices, landmarks, self._weights).rotation[:2, 0]
+        return float(np.arctan2(across[1], across[0]))

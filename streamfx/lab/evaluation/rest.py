@@ -37,7 +37,7 @@ def rest_row(name: str, rig: Rig) -> RestRow:
     pad, (width, height) = rig.pad, rig.size
     photo = rig.photo[pad : pad + height, pad : pad + width]
     everywhere = np.ones((height, width), bool)
-    as_in_photo = replace(Motion.rest(), lip_gaps=photo_lip_gaps(rig))
+    as_in_photo = replace(Motion.rest(), expression=rig.opening, lip_gaps=photo_lip_gaps(rig))
     layer = Animator(rig).animate(as_in_photo).rgb
     sheet = Animator(rig, canvas=CpuCanvas(rig, mode=Mode.SHEET)).animate(as_in_photo).rgb
     idle = Animator(rig).animate(Motion.rest()).rgb

@@ -1,0 +1,231 @@
+"""What is said and done about photos that will not look as hoped: real ones, and good ones made worse."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import media
+import numpy as np
+import pytest
+import scenes
+import synthetic
+from PIL import Image
+
+from streamfx.errors import PhotoUnsuitable
+from streamfx.models.weights import Profile
+from streamfx.pipeline import Animator, Networks, Portrait, load_portrait, open_studio
+from streamfx.portrait.appearance import check_appearance
+from streamfx.portrait.border import without_border
+from streamfx.portrait.checks import Finding
+from streamfx.portrait.photo import Photo, load_photo
+from streamfx.topology import EYE_CORNERS, FACE_OVAL
+from streamfx.track.photo import PhotoAnalyser
+
+SIZE = (320, 240)
+MASK = (197, 122, 120, 118, 123, 93, 132, 58, 172, 136, 150, 149, 176, 148, 152, 377, 400, 378, 379, 365, 397,
+        288, 361, 323, 352, 347, 349, 351)  # fmt: skip
+"""Vertices around a mask, from the bridge of the nose over cheek and chin."""
+
+
+@pytest.fixture(scope="module")
+def analyser() -> Iterator[PhotoAnalyser]:
+    store = scenes.store()
+    with PhotoAnalyser(store.path("face_landmarker"), store.path("selfie_segmentation")) as analyser:
+        yield analyser
+
+
+@pytest.fixture(scope="module")
+def good() -> np.ndarray:
+    return load_photo(scenes.photo()).rgb
+
+
+@pytest.fixture(scope="module")
+def landmarks(analyser: PhotoAnalyser, good: np.ndarray) -> np.ndarray:
+    return analyser.faces(good)[0].landmarks
+
+
+def found(analyser: PhotoAnalyser, rgb: np.ndarray) -> list[Finding]:
+    face = analyser.faces(rgb)[0]
+    return check_appearance(rgb, face, synthetic.geometry().pose(face.landmarks), "me.jpg")
+
+
+def portrait(tmp_path: Path, rgb: np.ndarray, size: tuple[int, int] = SIZE) -> Portrait:
+    path = tmp_path / "me.png"
+    Image.fromarray(rgb).save(path)
+    return load_portrait(path, size, scenes.store())
+
+
+def shaded(rgb: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """f32 [H,W,1]: the light on a face, to shade with it what is painted over it."""
+    reach = 0.06 * float(np.ptp(points[list(FACE_OVAL), 1]))
+    light = cv2.GaussianBlur(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY).astype(np.float32), (0, 0), reach)
+    return np.clip(0.5 + 0.5 * light / np.median(light), 0.5, 1.4)[..., None]
+
+
+def masked(rgb: np.ndarray, points: np.ndarray, colour: tuple[int, int, int]) -> np.ndarray:
+    area = synthetic._filled(np.zeros(rgb.shape), points[list(MASK), :2], (1, 1, 1))
+    noise = np.random.default_rng(0).normal(0, 3, rgb.shape)
+    cloth = np.array(colour) * shaded(rgb, points) + noise
+    return np.clip(rgb * (1 - area) + cloth * area, 0, 255).astype(np.uint8)
+
+
+def with_sunglasses(rgb: np.ndarray, points: np.ndarray) -> np.ndarray:
+    out = rgb.copy()
+    for outer, inner in EYE_CORNERS:
+        middle, width = points[[outer, inner], :2].mean(0), np.linalg.norm(points[outer] - points[inner])
+        cv2.ellipse(out, (tuple(map(float, middle)), (1.75 * width, 1.35 * width), 0.0), (18, 18, 22), -1)
+    return out
+
+
+# -- light, sharpness, eyes, mouth ---------------------------------------------------------------------------
+
+WORSE: dict[str, tuple[Callable[[np.ndarray, np.ndarray], np.ndarray], str]] = {
+    "dark": (lambda rgb, _: (rgb * 0.25).astype(np.uint8), r"too dark: .* reaches \d+ of 255"),
+    "blurred": (lambda rgb, _: cv2.GaussianBlur(rgb, (0, 0), 3), r"blurred \(sharpness 0\.\d+"),
+    "grey": (lambda rgb, _: np.repeat(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)[..., None], 3, 2), "is grey"),
+    "sunglasses": (with_sunglasses, r"sunglasses hide the eyes \(there is \d+ % of"),
+    "blue mask": (lambda rgb, at: masked(rgb, at, (150, 190, 215)), "the mouth is covered"),
+    "white mask": (lambda rgb, at: masked(rgb, at, (225, 225, 222)), "the mouth is covered"),
+    "black mask": (lambda rgb, at: masked(rgb, at, (28, 28, 32)), "the mouth is covered"),
+}
+
+
+@pytest.mark.parametrize("how", WORSE)
+def test_what_will_show_is_said_with_its_figure(
+    analyser: PhotoAnalyser, good: np.ndarray, landmarks: np.ndarray, how: str
+):
+    make, words = WORSE[how]
+    findings = found(analyser, make(good, landmarks))
+    assert [f for f in findings if f.remedy and _says(f, words)], findings
+
+
+def _says(finding: Finding, words: str) -> bool:
+    return re.search(words, finding.cause) is not None
+
+
+def test_of_a_good_photo_nothing_is_said(tmp_path: Path, good: np.ndarray):
+    (only,) = portrait(tmp_path, good).findings
+    assert "108 px tall" in only.cause  # and so it is
+
+
+@pytest.mark.shared
+def test_of_good_portraits_nothing_is_said(analyser: PhotoAnalyser):
+    """All that were taken as portraits: skin, light, beards, glasses and paintings of every kind."""
+    folder = scenes.shared("portraits")
+    photos = sorted(p for p in folder.rglob("*") if p.suffix in {".jpg", ".png"} and "smile" not in p.name)
+    assert len(photos) >= 21
+    told = {path.name: found(analyser, load_photo(path).rgb) for path in photos}
+    assert {name: findings for name, findings in told.items() if findings} == {}
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize("number", ["0010", "0313"])
+def test_shut_eyes_are_said(analyser: PhotoAnalyser, number: str):
+    rgb = load_photo(scenes.shared(f"train_more/caltech_faces/image_{number}.jpg")).rgb
+    assert "the eyes are shut (open by" in found(analyser, rgb)[0].cause
+
+
+@pytest.mark.shared
+def test_a_hand_before_the_mouth_is_said(analyser: PhotoAnalyser):
+    clip = scenes.shared("driving/pexels_emotions.mp4")
+    for rgb in media.pictures_at(clip, 2.5, 4.2, 5.4):
+        assert any("the mouth is covered" in one.cause for one in found(analyser, rgb))
+
+
+@pytest.mark.shared
+def test_how_far_a_mouth_is_open_decides(analyser: PhotoAnalyser):
+    clip = scenes.shared("driving/lp_d18.mp4")
+    shut, wide, widest = media.pictures_at(clip, 0.0, 2.4, 4.5)
+    assert found(analyser, shut) == []
+    assert "wide open (2.4 cm)" in found(analyser, wide)[0].cause
+    with pytest.raises(PhotoUnsuitable, match=r"open by 3\.\d cm, and can be closed from up to 2\.6"):
+        found(analyser, widest)
+
+
+def test_a_covered_mouth_stays_covered(tmp_path: Path, good: np.ndarray, landmarks: np.ndarray):
+    made = portrait(tmp_path, masked(good, landmarks, (150, 190, 215)))
+    rig = made.rig
+    assert rig.mouth_hidden
+    assert not rig.opening.any()
+    speaking = synthetic.motion(jaw=1.0)
+    shown = Animator(rig).animate(speaking).rgb.astype(int)
+    x, y = np.rint(rig.landmarks[[13, 14], :2].mean(0)).astype(int)
+    patch = shown[y - 6 : y + 7, x - 8 : x + 9]
+    assert (patch[..., 2] > patch[..., 0] + 15).all(), "something else than blue cloth shows"
+    open_mouthed = Animator(replace(rig, mouth_hidden=False)).animate(speaking).rgb.astype(int)
+    inside = open_mouthed[y - 6 : y + 7, x - 8 : x + 9]
+    assert not (inside[..., 2] > inside[..., 0] + 15).all(), "the test could not fail"
+
+
+def test_the_mouth_of_a_grey_photo_is_grey(tmp_path: Path, good: np.ndarray):
+    grey = np.repeat(cv2.cvtColor(good, cv2.COLOR_RGB2GRAY)[..., None], 3, 2)
+    rig = portrait(tmp_path, grey).rig
+    networks = Networks(refine=Profile.LITE, mouth=Profile.LITE)
+    canvas = open_studio().canvas(rig, networks)
+    shown = Animator(rig, canvas=canvas).animate(synthetic.motion(jaw=1.5)).rgb.astype(int)
+    assert np.ptp(shown, axis=2).max() == 0
+    assert not portrait(tmp_path, good).rig.grey
+
+
+# -- standing upright, borders, size -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("turns", [1, 2, 3])
+def test_a_photo_that_lies_or_hangs_is_turned_and_that_is_said(tmp_path: Path, good: np.ndarray, turns: int):
+    upright = portrait(tmp_path, good)
+    turned = portrait(tmp_path, np.ascontiguousarray(np.rot90(good, turns)))
+    assert turned.rig.turned == (4 - turns) % 4
+    assert np.abs(turned.rig.landmarks - upright.rig.landmarks)[:, :2].max() < 3
+    finding, *others = turned.findings
+    assert others == list(upright.findings)
+    degrees = {1: "90 degrees to the right", 2: "180 degrees", 3: "90 degrees to the left"}[turns]
+    assert finding.cause == f"the face did not stand upright: the photo was turned by {degrees}"
+
+
+def test_leaning_heads_are_not_turned(tmp_path: Path, good: np.ndarray):
+    height, width = good.shape[:2]
+    lean = cv2.getRotationMatrix2D((width / 2, height / 4), 35, 1.0)
+    leaning = cv2.warpAffine(good, lean, (width, height), borderMode=cv2.BORDER_REFLECT)
+    assert portrait(tmp_path, leaning).rig.turned == 0
+
+
+def plain(rgb: np.ndarray) -> Photo:
+    return Photo(rgb, "0", "me.png")
+
+
+@pytest.mark.parametrize(
+    ("sides", "colour"),
+    [((20, 20, 20, 20), (255, 255, 255)), ((40, 40, 0, 0), (0, 0, 0)), ((0, 0, 60, 30), (200, 30, 40)),
+     ((16, 60, 16, 16), (240, 238, 225))],
+)  # fmt: skip
+def test_a_border_is_cut_off_and_said(good: np.ndarray, sides: tuple[int, ...], colour: tuple[int, int, int]):
+    framed = cv2.copyMakeBorder(good, *sides, cv2.BORDER_CONSTANT, value=colour)
+    cut = without_border(plain(framed))
+    height, width = good.shape[:2]
+    assert width - 8 <= cut.size[0] <= width
+    assert height - 8 <= cut.size[1] <= height
+    assert f"a plain border ({max(sides) + 2} px)" in cut.findings[0].cause
+
+
+def test_a_plain_wall_is_no_border(good: np.ndarray):
+    assert without_border(plain(good)).findings == ()
+    wall = np.full((400, 300, 3), 210, np.uint8)
+    cv2.ellipse(wall, (150, 220), (90, 130), 0, 0, 360, (150, 110, 90), -1)
+    assert without_border(plain(wall)).findings == ()
+    assert without_border(plain(np.full((100, 100, 3), 9, np.uint8))).findings == ()
+
+
+@pytest.mark.shared
+def test_no_good_portrait_has_a_border():
+    for path in scenes.shared("portraits").rglob("*.[jp][pn]g"):
+        assert without_border(load_photo(path)).findings == (), path
+
+
+def test_a_photo_too_small_for_the_size_is_said(tmp_path: Path, good: np.ndarray):
+    small = cv2.resize(good[:260, 90:350], None, fx=0.85, fy=0.85, interpolation=cv2.INTER_AREA)
+    findings = [str(one) for one in portrait(tmp_path, small, (1280, 720)).findings]
+    assert any("times for 1280x720 and will look soft" in one for one in findings), findings
