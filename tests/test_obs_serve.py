@@ -457,6 +457,7 @@ def test_a_session_that_is_there_is_used_as_it_is_and_outlives_the_source(studio
     before = config.read_text()
     config.write_text('[session]\ncamera = "none"\nmirror = true\nsource = "demo"\nportraits = ["turned"]\n')
     with serving(studio.obs):
+        studio.until_daemon(lambda one: one.settings.mirror)
         (begun,) = studio.client.list_sessions()
         for name in names:
             studio.obs.add(SOURCE, name)
