@@ -31,7 +31,6 @@ from streamfx.session.handed import HandedFiles
 from streamfx.session.portraits import ELSEWHERE, Portraits
 from streamfx.session.sessions import Sessions
 from streamfx.session.settings import Output
-from streamfx.worker.protocol import IDLE
 
 _LOCK: Final = "daemon.lock"
 
@@ -113,9 +112,6 @@ class Daemon:
             stack.callback(_log.info, "the daemon has ended")
             _make_private(options.runtime)
             stack.callback(os.close, _locked(options.runtime / _LOCK))
-            idle = options.runtime / IDLE
-            shutil.rmtree(idle, ignore_errors=True)  # of a daemon that was killed
-            stack.callback(shutil.rmtree, idle, ignore_errors=True)
             self.portraits = Portraits(_portraits_folder(options, stack), options.size)
             files = HandedFiles(socket_beside(options.control.socket or default_socket()))
             stack.callback(files.close)

@@ -11,6 +11,7 @@ import subprocess
 import tempfile
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from importlib import import_module
 from importlib.util import find_spec
 from typing import IO, Final
@@ -120,10 +121,11 @@ def _build(
 
 def _run(command: Sequence[str], tell: Tell) -> str:
     """Run it, and tell each line that it prints; what went wrong, or nothing."""
-    with tempfile.TemporaryFile() as said:
+    with ExitStack() as stack:
         try:
+            said = stack.enter_context(tempfile.TemporaryFile())
             child = start(command, stdout=PIPE, stderr=said)
-        except OSError as error:
+        except OSError as error:  # no program, or no folder for temporary files
             return f"{command[0]} cannot be run ({error.strerror}). {_BY_HAND}."
         code, late = _watched(child, tell)
         if late:

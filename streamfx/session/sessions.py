@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import shutil
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from streamfx.session.portraits import Portraits
 from streamfx.session.session import Session
 from streamfx.session.settings import CUDA, ID, SessionSettings, check
 from streamfx.session.sharing import CardProcess, is_possible
+from streamfx.worker.protocol import IDLE
 
 MOST: Final = 4
 """Each has a worker that takes one to two cores."""
@@ -50,6 +52,7 @@ class Sessions:
         self._sessions: dict[str, Session] = {}
         self._closed = False
         self._card: CardProcess | None = None
+        self._leave_no_idles()  # of a daemon that was killed
         portraits.users, portraits.added = self._users, self._adopt
 
     def create(self, settings: SessionSettings, id: str = "") -> Session:
@@ -116,6 +119,12 @@ class Sessions:
         for session in ended:
             session.close()
         self._free_card()
+        self._leave_no_idles()
+
+    def _leave_no_idles(self) -> None:
+        """Delete idle portraits that workers handed over and nobody took."""
+        if self._runtime is not None:
+            shutil.rmtree(self._runtime / IDLE, ignore_errors=True)
 
     def _start(self, session: Session) -> None:
         try:
