@@ -49,14 +49,16 @@ class FaceTrack:
     """One face, found in one picture."""
 
     landmarks: F32 = field(repr=False)
-    """f32 [478,3] px: x, y in the picture, z with the scale of x, negative = nearer."""
+    """f32 [478,3] px: x, y in the picture as turned, z with the scale of x, negative = nearer."""
     blendshapes: F32 = field(repr=False)
     """f32 [52] ARKit scores 0..1 in MediaPipe's order (index 0 is `_neutral`)."""
     confidence: float
     captured_ns: int
     epoch: int = 0
     person: int = 0
-    """Counts the people followed in turn; a neutral holds for one of them."""
+    """Number of the person followed, the same whenever they are recognised: a neutral holds for one."""
+    turn: int = 0
+    """Quarter turns, counter-clockwise, by which the picture was turned so that faces stand upright."""
 
 
 @dataclass(frozen=True, slots=True)

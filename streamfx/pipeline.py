@@ -8,10 +8,11 @@ picture. The two never share a picture: the driver's camera cannot reach the out
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
-from itertools import chain, islice
+from itertools import islice
 from pathlib import Path
 from time import perf_counter_ns
 from typing import Final
@@ -173,7 +174,7 @@ class FaceDriver:
             source: the pictures.
             store: the models.
             timer: takes the times of the stages.
-            lookahead: pictures of a file looked through for the neutral before the first motion.
+            lookahead: pictures of a file that are looked through ahead, for the neutral of whoever comes.
             depth: pictures tracked ahead in a thread of its own; 0 tracks in the caller's thread.
         """
         task = store.path("face_landmarker")
@@ -185,6 +186,8 @@ class FaceDriver:
         """Motions given, one per picture."""
         self.tracked = 0
         """Those in whose picture a face was followed."""
+        self.turned = 0
+        """Those in whose picture it was followed after the picture was turned upright."""
 
     def motions(self) -> Generator[Motion]:
         """One Motion per picture of the source. Close it before the source: a thread may be reading."""
@@ -210,14 +213,25 @@ class FaceDriver:
                 yield _Tracked(track, frame.captured_ns, frame.seq, frame.epoch)
 
     def _estimated(self, tracks: Iterator[_Tracked]) -> Iterator[Motion]:
-        first = list(islice(tracks, self._lookahead))
-        self._estimator.prime([one.track for one in first if one.track is not None])
-        for one in chain(first, tracks):
-            self.pictures += 1
-            self.tracked += one.track is not None
-            with self._timer.measure("motion"):
-                motion = self._estimator.update(one.track, one.captured_ns, one.seq, one.epoch)
-            yield motion
+        coming = deque(islice(tracks, self._lookahead))
+        self._estimator.prime([one.track for one in coming if one.track is not None])
+        for newest in tracks:
+            coming.append(newest)
+            yield self._motion(coming.popleft(), coming)
+        while coming:
+            yield self._motion(coming.popleft(), coming)
+
+    def _motion(self, one: _Tracked, coming: Iterable[_Tracked]) -> Motion:
+        track = one.track
+        self.pictures += 1
+        if track is not None:
+            self.tracked += 1
+            self.turned += track.turn != 0
+            if self._lookahead and not self._estimator.knows(track.person):
+                own = (some.track for some in (one, *coming) if some.track is not None)
+                self._estimator.prime([some for some in own if some.person == track.person])
+        with self._timer.measure("motion"):
+            return self._estimator.update(track, one.captured_ns, one.seq, one.epoch)
 
 
 def open_studio(device: Device = Device.CPU, tell: Callable[[str], None] = lambda _: None) -> Studio:

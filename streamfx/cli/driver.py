@@ -46,6 +46,8 @@ class Account:
     """Pictures of the source, or frames of the template."""
     tracked: int
     """Those in which a face was followed."""
+    turned: int
+    """Those whose picture was turned for it: faces stood on their heads or lay sideways."""
     statistics: SourceStatistics | None
     """Of the source; a template has none."""
 
@@ -179,7 +181,7 @@ class SourceDriver:
 
     def account(self) -> Account:
         """Of the pictures that became motions; the source's own counters include what was looked ahead."""
-        return Account(self._face.pictures, self._face.tracked, self._source.statistics)
+        return Account(self._face.pictures, self._face.tracked, self._face.turned, self._source.statistics)
 
     def sound(self) -> SoundReader | None:
         """That of a video; from cameras none is taken."""
@@ -211,7 +213,7 @@ class TemplateDriver:
 
     def account(self) -> Account:
         """Of the frames given, at the film's rate: in which a face was followed when they were recorded."""
-        return Account(self._pictures, self._tracked, None)
+        return Account(self._pictures, self._tracked, 0, None)
 
     def sound(self) -> None:
         """A template has none."""

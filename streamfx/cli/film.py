@@ -161,6 +161,8 @@ def driver_line(driver: Driver, made: Production) -> str:
     account = made.account
     followed = f"a face in {account.tracked} of {account.pictures} pictures ({account.share:.0%})"
     hint = "" if account.tracked else "; without a face the portrait rests"
+    if account.turned:
+        hint += f"; {account.turned} were turned: faces stood upside down or lay sideways"
     return f"driver: {driver.name}, {followed}{hint}"
 
 

@@ -22,9 +22,7 @@ NEAR: Final = 0.15
 class FaceChoice:
     """Remembers the face followed, f32 [4] boxes in px of the tracked picture."""
 
-    def __init__(self, person: int = 0) -> None:
-        self.person = person
-        """Counts the people followed in turn."""
+    def __init__(self) -> None:
         self._misses = 0
         self._box: F32 | None = None
         self._seen_ns = 0
@@ -43,12 +41,12 @@ class FaceChoice:
         gone_s = abs(now_ns - self._seen_ns) / 1e9
         return self._next(boxes) if gone_s >= PATIENCE_S else None
 
-    def chosen(self, box: F32) -> None:
-        """MediaPipe holds this face now: a new person where it is not the one before."""
-        if self._box is not None and covered(box, self._box) < SAME:
-            self.person += 1
+    def chosen(self, box: F32) -> bool:
+        """MediaPipe holds this face now; whether it is another than the one before."""
+        another = self._box is not None and covered(box, self._box) < SAME
         self._box = box
         self._larger_since_ns = None
+        return another
 
     def followed(self, box: F32, now_ns: int) -> None:
         """Where the face is in this picture."""

@@ -125,6 +125,11 @@ class Detector(_Task):
         corners = [(b.origin_x, b.origin_y, b.origin_x + b.width, b.origin_y + b.height) for b in boxes]
         return np.array(corners, np.float32).reshape(-1, 4)
 
+    def score(self, rgb: U8) -> float:
+        """Of the face that is surest to be one, 0..1; 0 without any."""
+        found = _run(lambda: self._task.detect(_picture(rgb))).detections
+        return max((float(one.categories[0].score) for one in found), default=0.0)
+
 
 class Segmenter(_Task):
     """Tells persons from background (selfie_segmentation.tflite)."""

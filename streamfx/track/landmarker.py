@@ -19,17 +19,23 @@ from streamfx.track.boxes import box_of, covered, grown
 from streamfx.track.choice import FaceChoice
 from streamfx.track.crop import fitted
 from streamfx.track.engine import Detector, Face, Landmarker
+from streamfx.track.people import People, look_of
 from streamfx.track.plausible import FaceGate
+from streamfx.track.upright import Upright
 
 LONGEST_PX: Final = 1280
 """Pictures are tracked at this long side at most. 640 saves no time and moves landmarks by .25-.38 px (at
 110 px between the eyes); above 1280, copying costs more than it gives, for the net sees 256 px of face."""
 LOOK_NS: Final = 250_000_000
 """Between looks for other faces while one is followed."""
+TURN_NS: Final = 1_000_000_000
+"""Between looks whether the pictures are upright while a face is followed."""
 SAME: Final = 0.5
 """Cover above which landmarks belong to the face chosen."""
 AROUND: Final = 1.8
 """How much of the picture about the chosen face stays when MediaPipe is led to it."""
+
+_NO_LOOK: Final = np.zeros((2, 1), np.float32)
 
 
 class FaceTracker:
@@ -49,11 +55,13 @@ class FaceTracker:
         self._gate = FaceGate(task_path)
         self._detector = Detector(task_path)
         self._landmarker: Landmarker | None = None
-        self._choice = FaceChoice()
+        self._choice, self._people = FaceChoice(), People()
+        self._upright = Upright(self._detector)
+        self._landmarks: F32 | None = None
         self._begin(0)
 
     def track(self, frame: Frame) -> FaceTrack | None:
-        """The followed face in the next picture, in its px; None where it is not to be seen.
+        """The followed face in the next picture, in px of the picture as turned; None where it is not seen.
 
         Raises:
             ModelError: MediaPipe failed twice in a row.
@@ -61,16 +69,30 @@ class FaceTracker:
         if frame.epoch != self._epoch:
             self._begin(frame.epoch)
         small, factors = fitted(frame.rgb, LONGEST_PX)
-        face = self._found(small, frame.captured_ns)
+        self._stand_up(small, frame.captured_ns)
+        turned = self._upright.of(small)
+        factors = factors[[1, 0, 1]] if self._upright.turn % 2 else factors
+        face, look = self._seen(turned, frame.captured_ns)
         confidence = 0.0 if face is None else self._gate.confidence(face.landmarks * factors)
         if face is None or confidence == 0.0:
             self._choice.lost(frame.captured_ns)
+            self._people.away()
             self._locked = False
+            self._landmarks = None
             return None
         self._choice.followed(box_of(face.landmarks), frame.captured_ns)
-        landmarks = face.landmarks * factors
-        person = self._choice.person
-        return FaceTrack(landmarks, face.blendshapes, confidence, frame.captured_ns, frame.epoch, person)
+        self._landmarks = face.landmarks
+        if not self._people.see(look, frame.captured_ns):
+            return None
+        return FaceTrack(
+            face.landmarks * factors,
+            face.blendshapes,
+            confidence,
+            frame.captured_ns,
+            frame.epoch,
+            self._people.person,
+            self._upright.turn,
+        )
 
     def close(self) -> None:
         """Free MediaPipe's graphs."""
@@ -86,9 +108,11 @@ class FaceTracker:
         self.close()
 
     def _begin(self, epoch: int) -> None:
-        """Forget all that was followed."""
+        """Forget all that was followed, but not who was seen."""
         self._epoch = epoch
-        self._choice = FaceChoice(self._choice.person)
+        self._choice = FaceChoice()
+        self._people.away()
+        self._upright.begin()
         self._drop()
 
     def _drop(self) -> None:
@@ -97,12 +121,38 @@ class FaceTracker:
             self._landmarker.close()
         self._landmarker = None
         self._locked = self._crowd = False
+        self._landmarks = None
         self._looked_ns: int | None = None
+        self._turned_ns: int | None = None
         self._last_ms = self._first_ns = 0
 
-    def _found(self, rgb: U8, captured_ns: int) -> Face | None:
+    def _stand_up(self, rgb: U8, captured_ns: int) -> None:
+        """Now and then, see whether faces stand upright in the pictures as they are turned."""
+        every_ns = TURN_NS if self._locked else LOOK_NS
+        if self._turned_ns is not None and abs(captured_ns - self._turned_ns) < every_ns:
+            return
+        self._turned_ns = captured_ns
+        if self._upright.look(rgb, self._landmarks):
+            self._choice = FaceChoice()
+            self._drop()
+            self._turned_ns = captured_ns
+
+    def _seen(self, rgb: U8, captured_ns: int) -> tuple[Face | None, F32]:
+        """The face in a picture, and its look; after what may be a cut, by landmarks that start anew."""
+        face = self._found(rgb, captured_ns)
+        look = _NO_LOOK if face is None else look_of(rgb, face.landmarks)
+        if face is None or not self._people.may_be_cut(look, captured_ns):
+            return face, look
+        self._looked_ns = None
+        face = self._found(rgb, captured_ns, anew=True)
+        return face, _NO_LOOK if face is None else look_of(rgb, face.landmarks)
+
+    def _found(self, rgb: U8, captured_ns: int, *, anew: bool = False) -> Face | None:
         """The face in a picture, with one more try on a new graph if MediaPipe's failed."""
         try:
+            if anew:  # MediaPipe would take some pictures to move from one face to another
+                self._blank(rgb, captured_ns)
+                self._locked = False
             return self._followed(rgb, captured_ns)
         except ModelError:
             self._drop()
@@ -135,7 +185,8 @@ class FaceTracker:
         if not faces or covered(box_of(faces[0].landmarks), box) < SAME:
             return None
         self._locked = True
-        self._choice.chosen(box)
+        if self._choice.chosen(box):
+            self._people.another()
         return faces[0]
 
     def _is_same(self, face: Face) -> bool:

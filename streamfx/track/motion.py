@@ -6,7 +6,6 @@ person's neutral, and compared there (design section a: S = R^T (L - t) / s, E =
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
@@ -19,6 +18,7 @@ from streamfx.track.closure import gaze, iris_offset, lid_closure, lid_openings,
 from streamfx.track.continuity import Continuity
 from streamfx.track.live_neutral import LiveNeutral
 from streamfx.track.neutral import Neutral, Sample, speed_of
+from streamfx.track.people import PEOPLE
 from streamfx.track.smoothing import OneEuro
 
 EXPRESSION_FILTER: Final = (5.0, 30.0)
@@ -39,17 +39,20 @@ class MotionEstimator:
     """
 
     def __init__(self, face_model_vertices: F32, rms: Real | None = None) -> None:
-        model = np.asarray(face_model_vertices, np.float64)
+        self._model = np.asarray(face_model_vertices, np.float64)
         right, left = INTEROCULAR
-        self._eye_distance_cm = float(np.linalg.norm(model[right] - model[left]))
+        self._eye_distance_cm = float(np.linalg.norm(self._model[right] - self._model[left]))
         self._weights = vertex_weights(rms)
-        self._neutral = LiveNeutral(model, self._weights)
+        self._neutrals: dict[int, LiveNeutral] = {}
+        """By person, seen last at the end."""
+        self._neutral = self._of(0)
         self._continuity = Continuity()
         self._expression = OneEuro(*EXPRESSION_FILTER)
         self._head = OneEuro(*HEAD_FILTER)
         self._gaze = OneEuro(*GAZE_FILTER)
         self._epoch: int | None = None
-        self._person: int | None = None
+        self._turn: int | None = None
+        self._person = 0
         self._before: tuple[F64, int] | None = None
 
     def calibrate(self) -> None:
@@ -57,16 +60,16 @@ class MotionEstimator:
         self._neutral.calibrate()
 
     def prime(self, tracks: Sequence[FaceTrack]) -> None:
-        """Take the neutral of a whole clip before its first picture: a film then has no drifting start.
+        """Take each person's neutral of a whole clip before its first picture: no drifting start.
 
         The tracks of a known rest frame alone make that frame the neutral.
         """
-        if not tracks:
-            return
-        person = Counter(track.person for track in tracks).most_common(1)[0][0]
-        own = [track for track in tracks if track.person == person]
-        self._neutral.prime(own)
-        self._person, self._epoch = person, own[0].epoch
+        for person in dict.fromkeys(track.person for track in tracks):
+            self._of(person).prime([track for track in tracks if track.person == person])
+
+    def knows(self, person: int) -> bool:
+        """Whether this person was followed or primed before."""
+        return person in self._neutrals
 
     def update(self, track: FaceTrack | None, captured_ns: int, seq: int, epoch: int = 0) -> Motion:
         """The motion of the next picture.
@@ -84,17 +87,24 @@ class MotionEstimator:
         return self._continuity.tracked(self._motion(neutral, pose, face, step_s, captured_ns, seq, epoch))
 
     def _follow(self, track: FaceTrack | None, captured_ns: int, epoch: int) -> None:
-        """Begin anew what a change of source or of person makes void."""
-        if self._epoch is not None and epoch != self._epoch:
-            self._neutral.moved()
+        """Begin anew what a change of source, of turn or of person makes void."""
+        turn = self._turn if track is None else track.turn
+        if self._epoch not in (None, epoch) or self._turn not in (None, turn):
+            for neutral in self._neutrals.values():
+                neutral.moved()
             self._start_filters(captured_ns)
-        self._epoch = epoch
-        if track is None:
-            return
-        if self._person is not None and track.person != self._person:
-            self._neutral.forget()
+        self._epoch, self._turn = epoch, turn
+        if track is not None and track.person != self._person:
+            self._person, self._neutral = track.person, self._of(track.person)
             self._start_filters(captured_ns)
-        self._person = track.person
+
+    def _of(self, person: int) -> LiveNeutral:
+        """The neutral of a person, seen last from now on."""
+        neutral = self._neutrals.pop(person, None) or LiveNeutral(self._model, self._weights)
+        self._neutrals[person] = neutral
+        if len(self._neutrals) > PEOPLE:
+            del self._neutrals[next(iter(self._neutrals))]
+        return neutral
 
     def _start_filters(self, captured_ns: int) -> None:
         """Forget the past of the signals, and hide the step that this makes."""
