@@ -3,7 +3,8 @@
     camera -> face -> motion -> warped photo -> refined face -> mouth -> blended frame
 
 A driver yields Motions (numbers, no pixel); an Animator turns each Motion and one Rig into a Rendered
-picture. The two never share a picture: the driver's camera cannot reach the output.
+picture. The two never share a picture: the driver's camera cannot reach the output. A film's sound goes its
+own way beside it, on the same clock: source/sound decodes it, sink/sound encodes it.
 """
 
 from __future__ import annotations
