@@ -16,6 +16,7 @@ from pathlib import Path
 
 import cv2
 import pytest
+from control_stage import staged
 from live_stage import children_of, runs, until
 from scenes import photo, store
 
@@ -290,3 +291,19 @@ def test_without_a_terminal_nothing_is_taken_for_a_key(environment: dict[str, st
     assert "\x1b" not in said
     assert "ended" in said
     assert not runs(program.pid)
+
+
+def test_keys_steer_a_session_of_a_daemon(tmp_path: Path):
+    with staged(tmp_path) as stage, Client.connect(stage.server.socket) as client:
+        session = stage.session()
+        steering = keys.ClientSteering(client, session.id)
+        for key in "mbf+":
+            assert keys.press(key, steering).said
+        now = session.settings
+        assert (now.mirror, now.background.kind, now.framing.kind) == (
+            True,
+            BackgroundKind.BLUR,
+            FramingKind.PHOTO,
+        )
+        assert now.gains == Gains(1.1, 1.1, 1.1)
+        assert keys.press("x", steering).said.startswith("calibrated")

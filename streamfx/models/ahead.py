@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from concurrent.futures import Future
-from threading import Thread
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -14,24 +13,23 @@ _begun: dict[str, Future[Network]] = {}
 """By name; whoever takes one has it for itself."""
 
 
-def compile_ahead(names: Iterable[str]) -> None:
-    """Begin to compile shipped networks; returns at once."""
-    for name in names:
-        _begun[name] = Future()
-        Thread(target=_compile, args=(name, _begun[name]), name="streamfx-compiler", daemon=True).start()
+def compile_ahead(names: Sequence[str]) -> None:
+    """Begin to compile shipped networks, each in a thread; returns at once."""
+    if names:
+        compilers = ThreadPoolExecutor(len(names), "streamfx-compiler")
+        _begun.update({name: compilers.submit(_compiled, name) for name in names})
+        compilers.shutdown(wait=False)
+
+
+def await_networks() -> None:
+    """Wait until all that were begun are compiled, or could not be: whoever takes one is told."""
+    wait(list(_begun.values()))
 
 
 def take_network(name: str) -> Network:
     """A network that was begun, waited for; otherwise one that is compiled now. Raises as Network."""
     begun = _begun.pop(name, None)
     return begun.result() if begun is not None else _compiled(name)
-
-
-def _compile(name: str, done: Future[Network]) -> None:
-    try:
-        done.set_result(_compiled(name))
-    except BaseException as error:  # noqa: BLE001 - raised again where the network is taken
-        done.set_exception(error)
 
 
 def _compiled(name: str) -> Network:

@@ -16,6 +16,7 @@ from typing import Final
 from streamfx.errors import DeviceExhausted, DeviceLost, OutputError, StreamfxError
 from streamfx.frames import Motion, Rendered, Rig
 from streamfx.framings import Framing, FramingKind
+from streamfx.models.ahead import await_networks
 from streamfx.models.store import Store
 from streamfx.models.weights import Profile
 from streamfx.pipeline import Animator, Networks, check_canvas, load_portrait, open_studio, rehearsal
@@ -118,6 +119,8 @@ class Cast:
         return None
 
     def _run(self) -> None:
+        with self._patience:  # on a busy machine they keep this process from all else for seconds
+            await_networks()
         while True:
             try:
                 self._load(self._wanted.take(_POLL_S))
