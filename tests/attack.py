@@ -185,7 +185,7 @@ class Stand:
             assert code is grpc.StatusCode.OK, code
             ask = session_service_pb2.GetSessionRequest(session_id="session-1").SerializeToString()
             call = channel.unary_unary(_SESSIONS + "GetSession")
-            for _ in range(300):
+            for _ in range(900):  # a busy machine takes its time
                 answer = session_service_pb2.GetSessionResponse.FromString(await call(ask))
                 status = answer.session.status
                 if status.portrait_id == "one" and not status.readying:
