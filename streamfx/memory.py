@@ -92,8 +92,7 @@ def keep_little() -> None:
 def give_back() -> None:
     """Free what nothing refers to, and give back what lies free between blocks that are in use.
 
-    Takes some milliseconds. The traceback of a refused photo refers to it, and to itself: collected late, it kept
-    20 MB.
+    Takes some milliseconds. The traceback of a refused photo refers to it, and to itself: it kept 20 MB.
     """
     gc.collect()
     libc = _glibc()
