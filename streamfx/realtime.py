@@ -72,6 +72,12 @@ class Latest(Generic[T]):
                     raise Stalled
             return self._values.pop()
 
+    @property
+    def waiting(self) -> bool:
+        """Whether a value is there to be taken."""
+        with self._changed:
+            return bool(self._values)
+
     def close(self, failure: BaseException | None = None) -> None:
         """No more values; the reader takes what is left and then gets `failure` (or `Closed`)."""
         with self._changed:

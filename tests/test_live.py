@@ -33,6 +33,7 @@ from streamfx.errors import (
     SettingRefused,
 )
 from streamfx.frames import Quality, Rendered
+from streamfx.framings import Framing, FramingKind
 from streamfx.session import process, supervisor
 from streamfx.session.motion import MotionNumbers
 from streamfx.session.portraits import Portraits
@@ -272,11 +273,13 @@ def test_a_session_is_changed_hundreds_of_times_while_it_runs(
             "badge": chance.choice(("", "on air")),
             "gains": Gains(*(chance.uniform(0, 1.5) for _ in range(3))),
             "background": chance.choices(backgrounds, (20, 1, 1, 1, 1))[0],
+            "framing": chance.choices([Framing(), Framing(FramingKind.CLOSE, 1.1)], (20, 1))[0],
             "refine": chance.choice(("lite", "off")),
         }
         session.update(replace(session.settings, **change))
         time.sleep(chance.uniform(0, 0.15))
-    calm = {"paused": False, "hidden": False, "background": Background(), "selected": "astro"}
+    calm = {"paused": False, "hidden": False, "background": Background(), "framing": Framing(),
+            "selected": "astro"}  # fmt: skip
     session.update(replace(session.settings, **calm))
     until(lambda: is_live(session))
     assert session.status().counters.restarts == 0

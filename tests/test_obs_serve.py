@@ -22,6 +22,7 @@ from scenes import photo, store
 
 from streamfx.client import Client, Session
 from streamfx.client.errors import DaemonUnreachable
+from streamfx.framings import Framing, FramingKind
 from streamfx.session.settings import BackgroundKind, Gains
 from streamfx.session.status import SourceState, State
 from streamfx.sink.ring import RingReader
@@ -172,6 +173,14 @@ PROPERTIES: list[tuple[dict[str, object], Callable[[Session], object]]] = [
     ),
     ({"background_colour": 0xFF00FF00}, lambda one: one.settings.background.colour == "#00ff00"),
     ({"background": "keep"}, lambda one: one.settings.background.kind is BackgroundKind.KEEP),
+    (
+        {"framing": "close", "framing_zoom": 1.5, "framing_y": -0.25},
+        lambda one: one.settings.framing == Framing(FramingKind.CLOSE, 1.5, y=-0.25),
+    ),
+    (
+        {"framing": "auto", "framing_zoom": 1.0, "framing_y": 0.0},
+        lambda one: one.settings.framing == Framing(),
+    ),
     ({"mirror": True}, lambda one: one.settings.mirror),
     ({"mirror": False}, lambda one: not one.settings.mirror),
     ({"gain_expression": 1.25}, lambda one: one.settings.gains.expression == 1.25),

@@ -141,6 +141,8 @@ class Cast:
         kept = {one.file.id for one in wanted}
         self._ready = {name: entry for name, entry in self._ready.items() if name in kept}
         for one in sorted(wanted, key=lambda one: one.file.id != orders.selected):
+            if self._wanted.waiting:
+                return  # what is loaded goes on being shown; the newer orders say what to load next
             entry = self._ready.get(one.file.id)
             if entry is None or entry.wanted != one:
                 with self._patience:

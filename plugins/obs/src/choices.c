@@ -22,7 +22,16 @@ static const char *const BACKGROUNDS[] = {
 };
 enum { BACKGROUND_COUNT = sizeof(BACKGROUNDS) / sizeof(*BACKGROUNDS) };
 
-static const double SAME_GAIN = 1e-6;
+/// By the daemon's numbers; kinds that this plugin does not know are shown as "auto".
+static const char *const FRAMINGS[] = {
+    [STREAMFX__V1__FRAMING_KIND__FRAMING_KIND_AUTO] = "auto",
+    [STREAMFX__V1__FRAMING_KIND__FRAMING_KIND_PHOTO] = "photo",
+    [STREAMFX__V1__FRAMING_KIND__FRAMING_KIND_CLOSE] = "close",
+    [STREAMFX__V1__FRAMING_KIND__FRAMING_KIND_WIDE] = "wide",
+};
+enum { FRAMING_COUNT = sizeof(FRAMINGS) / sizeof(*FRAMINGS) };
+
+static const double SAME = 1e-6; // of gains, and of a framing's numbers
 
 enum choice choice_of_gain(enum sfx_gain gain)
 {
@@ -49,6 +58,10 @@ void choices_default(obs_data_t *settings)
     obs_data_set_default_string(settings, SET_BACKGROUND, "keep");
     obs_data_set_default_int(settings, SET_COLOUR, 0xff40b100); // #00b140
     obs_data_set_default_string(settings, SET_IMAGE, "");
+    obs_data_set_default_string(settings, SET_FRAMING, "auto");
+    obs_data_set_default_double(settings, SET_FRAMING_ZOOM, 1.0);
+    obs_data_set_default_double(settings, SET_FRAMING_X, 0.0);
+    obs_data_set_default_double(settings, SET_FRAMING_Y, 0.0);
     obs_data_set_default_bool(settings, SET_MIRROR, false);
     obs_data_set_default_bool(settings, SET_HIDDEN, false);
     for (int gain = 0; gain < GAINS; gain++)
@@ -65,6 +78,14 @@ static Streamfx__V1__BackgroundKind background_named(const char *name)
     return STREAMFX__V1__BACKGROUND_KIND__BACKGROUND_KIND_KEEP;
 }
 
+static Streamfx__V1__FramingKind framing_named(const char *name)
+{
+    for (int kind = 1; kind < FRAMING_COUNT; kind++)
+        if (strcmp(FRAMINGS[kind], name) == 0)
+            return (Streamfx__V1__FramingKind)kind;
+    return STREAMFX__V1__FRAMING_KIND__FRAMING_KIND_AUTO;
+}
+
 static unsigned given_in(obs_data_t *settings)
 {
     const struct {
@@ -74,6 +95,10 @@ static unsigned given_in(obs_data_t *settings)
         {SET_PORTRAIT, CHOICE_PORTRAIT},
         {SET_DRIVER, CHOICE_DRIVER},
         {SET_BACKGROUND, CHOICE_BACKGROUND},
+        {SET_FRAMING, CHOICE_FRAMING},
+        {SET_FRAMING_ZOOM, CHOICE_FRAMING},
+        {SET_FRAMING_X, CHOICE_FRAMING},
+        {SET_FRAMING_Y, CHOICE_FRAMING},
         {SET_MIRROR, CHOICE_MIRROR},
         {SET_HIDDEN, CHOICE_HIDDEN},
         {SET_GAIN_HEAD, CHOICE_GAIN_HEAD},
@@ -106,6 +131,10 @@ void choices_read(struct choices *choices, obs_data_t *settings, const char *fee
     choices->background = background_named(obs_data_get_string(settings, SET_BACKGROUND));
     choices->colour = swapped((uint32_t)obs_data_get_int(settings, SET_COLOUR));
     copy(choices->image, TEXT_ROOM, obs_data_get_string(settings, SET_IMAGE));
+    choices->framing.kind = framing_named(obs_data_get_string(settings, SET_FRAMING));
+    choices->framing.zoom = obs_data_get_double(settings, SET_FRAMING_ZOOM);
+    choices->framing.x = obs_data_get_double(settings, SET_FRAMING_X);
+    choices->framing.y = obs_data_get_double(settings, SET_FRAMING_Y);
     choices->mirror = obs_data_get_bool(settings, SET_MIRROR);
     choices->hidden = obs_data_get_bool(settings, SET_HIDDEN);
     for (int gain = 0; gain < GAINS; gain++)
@@ -157,6 +186,14 @@ static void write_background(const struct choices *choices, obs_data_t *settings
         put_string(settings, SET_IMAGE, choices->image);
 }
 
+static void write_framing(const struct sfx_framing *framing, obs_data_t *settings)
+{
+    obs_data_set_string(settings, SET_FRAMING, FRAMINGS[framing->kind]);
+    obs_data_set_double(settings, SET_FRAMING_ZOOM, framing->zoom);
+    obs_data_set_double(settings, SET_FRAMING_X, framing->x);
+    obs_data_set_double(settings, SET_FRAMING_Y, framing->y);
+}
+
 bool choices_write(const struct choices *choices, obs_data_t *settings, const char *feed)
 {
     struct choices before;
@@ -170,6 +207,8 @@ bool choices_write(const struct choices *choices, obs_data_t *settings, const ch
         put_string(settings, SET_DRIVER, by_obs ? DRIVER_OBS : choices->driver);
     if (changed & CHOICE_BACKGROUND)
         write_background(choices, settings);
+    if (changed & CHOICE_FRAMING)
+        write_framing(&choices->framing, settings);
     if (changed & CHOICE_MIRROR)
         put_bool(settings, SET_MIRROR, choices->mirror);
     if (changed & CHOICE_HIDDEN)
@@ -182,6 +221,19 @@ bool choices_write(const struct choices *choices, obs_data_t *settings, const ch
     if (changed & CHOICE_MOUTH)
         put_string(settings, SET_MOUTH, choices->mouth);
     return changed != 0;
+}
+
+/// A daemon that knows no framings has the default one.
+static struct sfx_framing framing_of(const Streamfx__V1__Framing *told)
+{
+    struct sfx_framing framing = {STREAMFX__V1__FRAMING_KIND__FRAMING_KIND_AUTO, 1.0, 0.0, 0.0};
+    if (!told)
+        return framing;
+    const int kind = told->kind;
+    if (kind > 0 && kind < FRAMING_COUNT)
+        framing.kind = told->kind;
+    framing.zoom = told->zoom, framing.x = told->x, framing.y = told->y;
+    return framing;
 }
 
 void choices_of_session(struct choices *choices, const Streamfx__V1__Session *session)
@@ -200,6 +252,7 @@ void choices_of_session(struct choices *choices, const Streamfx__V1__Session *se
     if (settings->background->colour && settings->background->colour[0] == '#')
         choices->colour = (uint32_t)strtoul(settings->background->colour + 1, NULL, 16) & 0xffffff;
     copy(choices->image, TEXT_ROOM, settings->background->image);
+    choices->framing = framing_of(settings->framing);
     choices->mirror = settings->mirror;
     choices->hidden = settings->hidden;
     choices->gains[SFX_GAIN_HEAD] = settings->gains->head;
@@ -220,19 +273,29 @@ static bool same_background(const struct choices *one, const struct choices *oth
     return true;
 }
 
+static bool same_number(double one, double other)
+{
+    return !(one - other > SAME) && !(other - one > SAME);
+}
+
+static bool same_framing(const struct sfx_framing *one, const struct sfx_framing *other)
+{
+    return one->kind == other->kind && same_number(one->zoom, other->zoom) && same_number(one->x, other->x) &&
+           same_number(one->y, other->y);
+}
+
 unsigned choices_compare(const struct choices *one, const struct choices *other, unsigned among)
 {
     unsigned changed = 0;
     changed |= strcmp(one->portrait, other->portrait) ? CHOICE_PORTRAIT : 0;
     changed |= strcmp(one->driver, other->driver) ? CHOICE_DRIVER : 0;
     changed |= same_background(one, other) ? 0 : CHOICE_BACKGROUND;
+    changed |= same_framing(&one->framing, &other->framing) ? 0 : CHOICE_FRAMING;
     changed |= one->mirror != other->mirror ? CHOICE_MIRROR : 0;
     changed |= one->hidden != other->hidden ? CHOICE_HIDDEN : 0;
-    for (int gain = 0; gain < GAINS; gain++) {
-        const double apart = one->gains[gain] - other->gains[gain];
-        if (apart > SAME_GAIN || apart < -SAME_GAIN)
+    for (int gain = 0; gain < GAINS; gain++)
+        if (!same_number(one->gains[gain], other->gains[gain]))
             changed |= choice_of_gain((enum sfx_gain)gain);
-    }
     changed |= strcmp(one->refine, other->refine) ? CHOICE_REFINE : 0;
     changed |= strcmp(one->mouth, other->mouth) ? CHOICE_MOUTH : 0;
     return changed & among;
@@ -249,6 +312,8 @@ void choices_take(struct choices *choices, const struct choices *from, unsigned 
         choices->colour = from->colour;
         memcpy(choices->image, from->image, sizeof(choices->image));
     }
+    if (which & CHOICE_FRAMING)
+        choices->framing = from->framing;
     if (which & CHOICE_MIRROR)
         choices->mirror = from->mirror;
     if (which & CHOICE_HIDDEN)

@@ -19,6 +19,10 @@
 #define SET_BACKGROUND "background"
 #define SET_COLOUR "background_colour"
 #define SET_IMAGE "background_image"
+#define SET_FRAMING "framing"
+#define SET_FRAMING_ZOOM "framing_zoom"
+#define SET_FRAMING_X "framing_x"
+#define SET_FRAMING_Y "framing_y"
 #define SET_MIRROR "mirror"
 #define SET_HIDDEN "hidden"
 #define SET_GAIN_HEAD "gain_head"
@@ -41,7 +45,8 @@ enum choice {
     CHOICE_GAIN_GAZE = 1 << 7,
     CHOICE_REFINE = 1 << 8,
     CHOICE_MOUTH = 1 << 9,
-    CHOICE_ALL = (1 << 10) - 1,
+    CHOICE_FRAMING = 1 << 10,
+    CHOICE_ALL = (1 << 11) - 1,
 };
 
 enum { ID_ROOM = 41, TEXT_ROOM = 1100, WORD_ROOM = 24, GAINS = 3 };
@@ -53,6 +58,7 @@ struct choices {
     Streamfx__V1__BackgroundKind background;
     uint32_t colour;       ///< 0xRRGGBB
     char image[TEXT_ROOM]; ///< a path
+    struct sfx_framing framing;
     bool mirror;
     bool hidden;
     double gains[GAINS]; ///< by enum sfx_gain

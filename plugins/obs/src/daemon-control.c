@@ -369,6 +369,20 @@ uint64_t sfx_control_set_background(struct sfx_control *control, const char *ses
     return sfx_control_update(control, session, &settings, &path, 1);
 }
 
+uint64_t sfx_control_set_framing(
+    struct sfx_control *control, const char *session, const struct sfx_framing *wanted)
+{
+    Streamfx__V1__Framing framing = STREAMFX__V1__FRAMING__INIT;
+    Streamfx__V1__SessionSettings settings = STREAMFX__V1__SESSION_SETTINGS__INIT;
+    const char *path = "framing";
+    framing.kind = wanted->kind;
+    framing.zoom = wanted->zoom, framing.has_zoom_case = STREAMFX__V1__FRAMING__HAS_ZOOM_ZOOM;
+    framing.x = wanted->x, framing.has_x_case = STREAMFX__V1__FRAMING__HAS_X_X;
+    framing.y = wanted->y, framing.has_y_case = STREAMFX__V1__FRAMING__HAS_Y_Y;
+    settings.framing = &framing;
+    return sfx_control_update(control, session, &settings, &path, 1);
+}
+
 uint64_t sfx_control_set_portraits(struct sfx_control *control, const char *session,
     const char *const *portraits, size_t count, const char *selected)
 {

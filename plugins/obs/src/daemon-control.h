@@ -99,6 +99,14 @@ enum sfx_flag {
 };
 enum sfx_word { SFX_WORD_SOURCE, SFX_WORD_REFINE, SFX_WORD_MOUTH, SFX_WORD_DEVICE, SFX_WORD_BADGE };
 
+/// How much of the photo is shown, and where, as the API has it.
+struct sfx_framing {
+    Streamfx__V1__FramingKind kind;
+    double zoom, x, y;
+};
+
+uint64_t sfx_control_set_framing(
+    struct sfx_control *control, const char *session, const struct sfx_framing *framing);
 uint64_t sfx_control_set_gain(
     struct sfx_control *control, const char *session, enum sfx_gain gain, double value);
 uint64_t sfx_control_set_flag(

@@ -253,6 +253,26 @@ static void add_backgrounds(obs_properties_t *properties)
         properties, SET_IMAGE, T("BackgroundImage"), OBS_PATH_FILE, "(*.jpg *.jpeg *.png *.webp)", NULL);
 }
 
+static void add_framing(obs_properties_t *properties)
+{
+    static const struct {
+        const char *text, *value;
+    } KINDS[] = {
+        {"Framing.Auto", "auto"},
+        {"Framing.Photo", "photo"},
+        {"Framing.Close", "close"},
+        {"Framing.Wide", "wide"},
+    };
+    obs_property_t *list = obs_properties_add_list(
+        properties, SET_FRAMING, T("Framing"), OBS_COMBO_TYPE_LIST, OBS_COMBO_FORMAT_STRING);
+    for (size_t i = 0; i < sizeof(KINDS) / sizeof(*KINDS); i++)
+        obs_property_list_add_string(list, T(KINDS[i].text), KINDS[i].value);
+    obs_property_set_long_description(list, T("Framing.Description"));
+    obs_properties_add_float_slider(properties, SET_FRAMING_ZOOM, T("Framing.Zoom"), 0.5, 3.0, 0.05);
+    obs_properties_add_float_slider(properties, SET_FRAMING_X, T("Framing.X"), -0.5, 0.5, 0.01);
+    obs_properties_add_float_slider(properties, SET_FRAMING_Y, T("Framing.Y"), -0.5, 0.5, 0.01);
+}
+
 // --- how it follows
 
 static bool on_calibrate(obs_properties_t *properties, obs_property_t *property, void *data)
@@ -358,6 +378,7 @@ obs_properties_t *properties_of(obs_source_t *source, struct steering *steering)
     // the visit's end.
     add_driving_sources(properties, settings);
     add_backgrounds(properties);
+    add_framing(properties);
     obs_properties_add_bool(properties, SET_MIRROR, T("Mirror"));
     obs_property_t *hidden = obs_properties_add_bool(properties, SET_HIDDEN, T("Hidden"));
     obs_property_set_long_description(hidden, T("Hidden.Description"));

@@ -176,6 +176,8 @@ static void ask_for(struct steering *steering, const struct choices *wanted)
         expect(steering, sfx_control_set_word(control, session, SFX_WORD_SOURCE, wanted->driver));
     if (changed & CHOICE_BACKGROUND)
         expect(steering, ask_background(steering, wanted));
+    if (changed & CHOICE_FRAMING)
+        expect(steering, sfx_control_set_framing(control, session, &wanted->framing));
     if (changed & CHOICE_MIRROR)
         expect(steering, sfx_control_set_flag(control, session, SFX_FLAG_MIRROR, wanted->mirror));
     for (int gain = 0; gain < GAINS; gain++)
