@@ -13,7 +13,7 @@ from pathlib import Path
 import bad_files as make
 from PIL import Image
 
-GOOD = "-o film.mp4"
+GOOD = "-o film.mp4 --yes"
 LONG_NAME = "n" * 300 + ".jpg"
 
 
@@ -70,8 +70,8 @@ def other(line: str, code: int, *words: str, prepare: Callable[[Path], None] | N
 
 DEVICES = (
     usage("--device gpu", "invalid choice: 'gpu'"),
-    other("render me.png motion.sfxm -o film.mp4 --device cuda", 1, "CUDA", "or render on the CPU"),
-    other("bench --device cuda", 1, "CUDA", "or render on the CPU"),
+    other("render me.png motion.sfxm -o film.mp4 --yes --device cuda", 1, "or render on the CPU"),
+    other("bench --device cuda", 1, "or render on the CPU"),
 )
 
 PHOTOS = (

@@ -26,6 +26,7 @@ from scenes import MOTION, photo, store
 from streamfx.__main__ import main
 
 OLD_FILM = b"an older film, which must survive"
+SMALL = ("--size", "320x240")
 SHORT = ("--duration", "0.1", "--size", "320x240")
 pytestmark = pytest.mark.timeout(60)
 
@@ -107,7 +108,7 @@ def test_the_table_is_as_long_as_promised_and_names_no_case_twice():
 
 def first_picture(work: Path, portrait: str) -> np.ndarray:
     """The first picture of the film that a photo makes."""
-    assert main(["render", portrait, "motion.sfxm", "-o", "film.mp4", *SHORT]) == 0
+    assert main(["render", portrait, "motion.sfxm", "-o", "film.mp4", "--yes", *SHORT]) == 0
     return media.read_video(work / "film.mp4")[0].astype(float)
 
 
@@ -125,7 +126,7 @@ def test_odd_photos_are_read_as_they_look(oddity: Oddity, folder: Path, capfd: p
 
 def test_a_second_small_face_is_no_failure_but_is_told(folder: Path, capfd: pytest.CaptureFixture[str]):
     small_second_face(folder / "two.png", Image.open("me.png").convert("RGB"))
-    assert main(["render", "two.png", "motion.sfxm", "-o", "film.mp4", *SHORT]) == 0
+    assert main(["render", "two.png", "motion.sfxm", "-o", "film.mp4", "--yes", *SHORT]) == 0
     out, err = capfd.readouterr()
     assert err == ""
     assert "warning: 2 faces were found; the largest is animated" in out
@@ -142,7 +143,7 @@ def test_what_a_driver_still_has_is_rendered(
     make: Callable[[Path], None], name: str, least: int, folder: Path, capfd: pytest.CaptureFixture[str]
 ):
     make(folder / name)
-    assert main(["render", "me.png", name, "-o", "film.mp4", "--size", "320x240"]) == 0
+    assert main(["render", "me.png", name, "-o", "film.mp4", "--yes", "--allow-no-face", *SMALL]) == 0
     assert len(media.read_video(folder / "film.mp4")) >= least
     assert capfd.readouterr().err == ""
 
@@ -153,7 +154,7 @@ def test_what_a_driver_still_has_is_rendered(
 def render_without_models(folder: Path, monkeypatch: pytest.MonkeyPatch, root: Path) -> int:
     monkeypatch.setenv("STREAMFX_MODELS_DIR", str(root))
     monkeypatch.setenv("STREAMFX_OFFLINE", "1")
-    return main(["render", "me.png", "motion.sfxm", "-o", "film.mp4"])
+    return main(["render", "me.png", "motion.sfxm", "-o", "film.mp4", "--yes"])
 
 
 def test_missing_models_are_named_with_the_command_that_fetches_them(
@@ -222,7 +223,13 @@ def test_no_permission(locked: str, mode: int, words: tuple[str, ...], capfd: py
         (work / locked).chmod(mode)
         capfd.readouterr()
         code = main(
-            ["render", *(f"{work}/{name}" for name in ("me.png", "motion.sfxm")), "-o", f"{work}/film.mp4"]
+            [
+                "render",
+                *(f"{work}/{name}" for name in ("me.png", "motion.sfxm")),
+                "-o",
+                f"{work}/film.mp4",
+                "--yes",
+            ]
         )
         assert_one_clear_line(capfd.readouterr().err, words)
         (work / locked).chmod(0o755)
@@ -258,7 +265,7 @@ def test_a_full_disk_and_a_read_only_one(
 ):
     with disk(tmp_path / "disk", options) as at:
         film = at / "film.mp4"
-        code = main(["render", "me.png", "motion.sfxm", "-o", str(film), "--duration", "3"])
+        code = main(["render", "me.png", "motion.sfxm", "-o", str(film), "--yes", "--duration", "3"])
         assert_one_clear_line(capfd.readouterr().err, (str(film), *words))
         assert code == 1
         assert film.read_bytes() == OLD_FILM
@@ -269,7 +276,7 @@ def test_no_folder_for_temporary_files_is_needed(folder: Path, monkeypatch: pyte
     """As in a container whose file systems are all read-only but one."""
     monkeypatch.setattr(tempfile, "tempdir", "/nowhere")
     monkeypatch.setenv("XDG_CACHE_HOME", "/proc/nowhere")
-    assert main(["render", "me.png", "motion.sfxm", "-o", "film.mp4", *SHORT]) == 0
+    assert main(["render", "me.png", "motion.sfxm", "-o", "film.mp4", "--yes", *SHORT]) == 0
     assert len(media.read_video(folder / "film.mp4")) == 3
 
 
@@ -286,7 +293,7 @@ def shell(line: str, work: Path, **more: object) -> subprocess.CompletedProcess[
 
 
 PACKAGE = str(Path(sys.modules["streamfx"].__file__).parents[1])
-RENDER = f"$STREAMFX render me.png motion.sfxm -o film.mp4 {' '.join(SHORT)}"
+RENDER = f"$STREAMFX render me.png motion.sfxm -o film.mp4 --yes {' '.join(SHORT)}"
 
 
 @pytest.mark.parametrize(
@@ -296,7 +303,7 @@ RENDER = f"$STREAMFX render me.png motion.sfxm -o film.mp4 {' '.join(SHORT)}"
 )
 def test_a_file_beyond_the_size_limit(folder: Path, command: str):
     before = contents(folder)
-    done = shell(command.format("$STREAMFX render me.png motion.sfxm -o film.mp4 --duration 3"), folder)
+    done = shell(command.format("$STREAMFX render me.png motion.sfxm -o film.mp4 --yes --duration 3"), folder)
     assert_one_clear_line(done.stderr, ("film.mp4 cannot be written", "size limit"))
     assert (done.returncode, done.stdout) == (1, "")
     assert contents(folder) == before
@@ -348,7 +355,7 @@ def test_a_render_told_to_stop_leaves_nothing(folder: Path, number: signal.Signa
 def stopped(folder: Path, moment: str, number: signal.Signals) -> tuple[int, str, str]:
     """Exit code, output and messages of a render that gets a signal; its folder must be unchanged."""
     before = contents(folder)
-    arguments = ["me.png", "motion.sfxm", "-o", "film.mp4", "--size", "1280x720", "--fps", "240"]
+    arguments = ["me.png", "motion.sfxm", "-o", "film.mp4", "--yes", "--size", "1280x720", "--fps", "240"]
     # What is opened in the moment of the signal is closed by its destructor: that is no leak.
     strict = ["-W", "error", "-W", "ignore::ResourceWarning"]
     command = [sys.executable, *strict, "-m", "streamfx", "render", *arguments]

@@ -44,6 +44,7 @@ LINUX_ONLY = {
     f"streamfx/{name}.py"
     for name in (
         "handed",
+        "lab/live_start",
         "sink/v4l2",
         "sink/loopback",
         "sink/loopback_camera",

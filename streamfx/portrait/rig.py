@@ -118,17 +118,16 @@ def solve_rig(
     opening = shown_opening(shape, face) * np.float32(not hidden)
     textures = _textures(photo.rgb, person, landmarks, placement)
     layers = textures.layers
-    covers = [layers.photo, layers.layer]
-    if mean_gap(shape) > _OPEN_MOUTH and not hidden:
-        covers = [without_mouth(texture, landmarks, pad) for texture in covers]
+    opened = mean_gap(shape) > _OPEN_MOUTH and not hidden
+    whole, alone = _covers(layers, landmarks, pad) if opened else (layers.photo, layers.layer)
     own = [one.teeth for one in references if one.teeth is not None]
     mesh = build_mesh(landmarks[:FACE_VERTICES, :2], geometry.triangles, size, pad)
     skin = solve_skin(mesh, textures.person, landmarks, pad, textures.cut)
     return Rig(
         size=size,
         pad=pad,
-        photo=covers[0],
-        layer=covers[1],
+        photo=whole,
+        layer=alone,
         plate=np.ascontiguousarray(layers.plate[pad : pad + size[1], pad : pad + size[0]]),
         landmarks=landmarks,
         shape=shape,
@@ -143,9 +142,7 @@ def solve_rig(
         head_weight=skin.head,
         body_weight=skin.body,
         stage=textures.stage,
-        room=head_room(
-            landmarks, textures.stage, np.argwhere(textures.cut)[:, ::-1].astype(np.float32) - pad
-        ),
+        room=_room(landmarks, textures, pad),
         oval_weight=skin.oval,
         lip_spread=spread_lips(geometry.triangles),
         smile=geometry.shown_smile(face),
@@ -158,6 +155,17 @@ def solve_rig(
         turned=photo.turned,
         digest=rig_digest(photo, size, [one.photo for one in references], framing),
     )
+
+
+def _covers(layers: Layers, landmarks: F32, pad: int) -> tuple[U8, U8]:
+    """Photo and person without the inside of the open mouth, over which the lips are to close."""
+    return without_mouth(layers.photo, landmarks, pad), without_mouth(layers.layer, landmarks, pad)
+
+
+def _room(landmarks: F32, textures: _Textures, pad: int) -> F32:
+    """How far the head may travel: f32 [4] px, by what the photo cuts off."""
+    cut = np.argwhere(textures.cut)[:, ::-1].astype(np.float32) - pad
+    return head_room(landmarks, textures.stage, cut)
 
 
 def _mouth(

@@ -52,14 +52,14 @@ def look_of(rgb: U8, landmarks: F32) -> F32:
 
 def _square(rgb: U8, middle: F32, side: float) -> F32:
     height, width = rgb.shape[:2]
-    every = max(1, int(side / (4 * SIDE)))  # pixels enough; averaging more of them only takes time
+    every = max(1, int(side / (2 * SIDE)))  # pixels enough; averaging more of them only takes time
     count = max(2, round(side / every))
     columns, rows = (
         np.clip(np.arange(count) * every + round(float(at) - side / 2), 0, most - 1)
         for at, most in zip(middle, (width, height), strict=True)
     )
-    grey = cv2.cvtColor(rgb[np.ix_(rows, columns)], cv2.COLOR_RGB2GRAY)
-    small = cv2.resize(grey, (SIDE, SIDE), interpolation=cv2.INTER_AREA).astype(np.float32).ravel()
+    green = rgb[rows[:, None], columns, 1]  # most of what is seen as brightness, in a third of the time
+    small = cv2.resize(green, (SIDE, SIDE), interpolation=cv2.INTER_AREA).astype(np.float32).ravel()
     small -= small.mean()
     out: F32 = small / max(float(np.linalg.norm(small)), 1e-6)
     return out
