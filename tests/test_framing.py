@@ -1,0 +1,157 @@
+"""How photos are framed: they stand on the frame's lower edge, fill it where they can, and end cleanly."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import synthetic
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from streamfx.frames import Motion, Rig
+from streamfx.framings import AS_IT_FITS, SHIFTS, ZOOMS, Framing, FramingKind
+from streamfx.models.face_basis import load_face_basis
+from streamfx.portrait.deform import deform
+from streamfx.portrait.framing import frame_portrait
+from streamfx.portrait.rig import solve_rig
+from streamfx.render.base import Mode
+from streamfx.render.cpu import CpuRenderer
+
+FRAME = (320, 240)
+DOWN = replace(
+    Motion.rest(),
+    translation=np.array([0, 9, 0], np.float32),
+    rotation=np.array([0.3, 0, 0.4], np.float32),
+    presence=1.0,
+    held=False,
+)
+ASIDE = replace(DOWN, translation=np.array([15, 0, 0], np.float32))
+
+
+_BUSY = (
+    np.kron(np.indices((60, 60)).sum(0) % 2, np.ones((20, 20)))[..., None].repeat(3, 2).astype(np.uint8) * 160
+)
+
+
+def rig(size: tuple[int, int], height: float, framing: Framing = AS_IT_FITS, wall: bool = False) -> Rig:
+    """A painted portrait before a busy pattern; `wall`: before a plain wall, with nobody at its sides."""
+    photo, face, person = synthetic.portrait(size, height=height)
+    rgb = np.where(person[..., None] > 0.5, photo.rgb, _BUSY[: size[1], : size[0]])
+    if wall:
+        person[:, : size[0] // 8] = person[:, -size[0] // 8 :] = 0
+        rgb = np.where(person[..., None] > 0.5, photo.rgb, np.uint8(190))
+    photo = replace(photo, rgb=rgb, sha256=f"{wall} {size} {height}")
+    return solve_rig(photo, face, person, synthetic.geometry(), FRAME, (), framing)
+
+
+def drawn(portrait: Rig, motion: Motion, mode: Mode = Mode.LAYER) -> tuple[np.ndarray, np.ndarray | None]:
+    """RGB, and alpha in cut-out mode."""
+    renderer = CpuRenderer(portrait, load_face_basis().sigma, mode)
+    picture = renderer.finished(renderer.warp(deform(portrait, motion)))
+    return picture.rgb, picture.alpha
+
+
+@settings(deadline=None, max_examples=80, derandomize=True)
+@given(
+    st.tuples(st.integers(100, 1500), st.integers(100, 1500)),
+    st.tuples(st.floats(0.15, 0.8), st.floats(0.3, 0.7), st.floats(0.3, 0.6)),
+    st.sampled_from([(640, 480), (1280, 720), (480, 640)]),
+    st.builds(
+        Framing, st.sampled_from(FramingKind), st.floats(*ZOOMS), st.floats(*SHIFTS), st.floats(*SHIFTS)
+    ),
+)
+def test_the_photo_stands_on_the_frames_edge_and_the_face_is_in_it(photo, face, size, framing):
+    (width, height), (share, x, y) = photo, face
+    tall = share * min(width, height)
+    angles = np.linspace(0, 2 * np.pi, 36)
+    circle = np.column_stack([0.75 * np.cos(angles), np.sin(angles)])
+    oval = (np.array([x * width, y * height]) + tall / 2 * circle).astype(np.float32)
+    person = np.zeros((height, width), np.float32)
+    person[round(y * height - tall) if y * height > tall else 0 :, :] = 1
+    placement = frame_portrait(photo, oval, person, size, framing)
+    shown = placement.points(oval)
+    half = placement.scale / 2 + 0.5  # a pixel's centre lies half a pixel inside its edge
+    assert (shown.min(0) >= -half).all()
+    assert (shown.max(0) <= np.array(size) + half).all()
+    end = placement.points(np.array([[0, height - 0.5]], np.float32))
+    assert end[0, 1] >= size[1] - 1.5, "the torso ends above the frame's edge"
+    if framing == AS_IT_FITS and min(height, width * size[1] / size[0]) * 0.72 > tall:
+        first, last = placement.points(np.array([[-0.5, -0.5], [width - 0.5, height - 0.5]], np.float32))
+        assert (first <= 0.5).all(), "a photo that can fill the frame does not"
+        assert (last >= np.array(size) - 1.5).all()
+
+
+def test_a_person_that_ends_within_the_photo_stands_on_the_edge_too():
+    photo, face, person = synthetic.portrait((400, 400), height=0.4)
+    person[330:] = 0
+    oval = face.landmarks[list(synthetic.FACE_OVAL), :2]
+    placement = frame_portrait(photo.size, oval, person, FRAME)
+    assert placement.points(np.array([[0, 330]], np.float32))[0, 1] >= FRAME[1] - 1
+
+
+def test_kinds_and_numbers_change_what_is_seen():
+    face = {}
+    for kind in FramingKind:
+        portrait = rig((480, 640), 0.3, Framing(kind))
+        oval = portrait.landmarks[list(synthetic.FACE_OVAL), :2]
+        face[kind] = float(np.ptp(oval[:, 1])) / FRAME[1]
+    assert face[FramingKind.CLOSE] == pytest.approx(0.62, abs=0.01)
+    tall = np.ptp(synthetic.portrait((480, 640), height=0.3)[1].landmarks[list(synthetic.FACE_OVAL), 1])
+    assert face[FramingKind.PHOTO] == pytest.approx(tall / 640, abs=0.01)
+    assert face[FramingKind.PHOTO] < face[FramingKind.WIDE] < face[FramingKind.CLOSE]
+    plain, moved = (
+        rig((480, 640), 0.3, framing) for framing in (Framing(), Framing(zoom=1.2, x=0.1, y=0.05))
+    )
+    assert moved.scale == pytest.approx(1.2 * plain.scale, rel=1e-3)
+    off = (moved.landmarks - plain.landmarks)[list(synthetic.FACE_OVAL), :2]
+    assert (off.min(0) + off.max(0)) / 2 == pytest.approx([32, 12], abs=1.5)
+    assert plain.digest != moved.digest
+
+
+def test_a_tight_upright_photo_stands_before_its_backdrop_with_clean_edges():
+    portrait = rig((300, 400), 0.62)
+    left, top, right, bottom = portrait.stage.tolist()
+    assert (top, bottom) == (0, FRAME[1])
+    assert left > 30
+    assert right < FRAME[0] - 30
+    rest, _ = drawn(portrait, Motion.rest())
+    pad = portrait.pad
+    photo = portrait.photo[pad : pad + FRAME[1], pad : pad + FRAME[0]]
+    solid = portrait.layer[pad : pad + FRAME[1], pad : pad + FRAME[0], 3] == 255
+    solid[: round(float(portrait.landmarks[152, 1]))] = False  # eyes are drawn anew
+    assert np.abs(rest.astype(int) - photo)[solid].max() <= 2, "at rest nothing changes"
+    middle = (left + right) // 2
+    assert portrait.layer[pad + FRAME[1] - 1, pad + middle, 3] == 255, "the torso fades at the edge"
+    for motion in (DOWN, ASIDE):
+        moved, _ = drawn(portrait, motion)
+        assert (moved[:, :left] == portrait.plate[:, :left]).all(), "the person left the photo"
+        assert (moved[:, right:] == portrait.plate[:, right:]).all()
+        assert np.abs(moved[-1, middle].astype(int) - rest[-1, middle]).max() < 40, "the torso came off"
+    backdrop = portrait.plate[:, :left].astype(np.float32)
+    assert np.abs(np.diff(backdrop, axis=0)).max() < 8, "the backdrop is not blurred"
+
+
+def test_a_plain_wall_goes_on():
+    portrait = rig((300, 400), 0.62, wall=True)
+    assert portrait.stage.tolist() == [0, 0, *FRAME]
+    assert np.abs(portrait.plate[:, :30].astype(int) - 190).max() < 12
+    assert np.abs(portrait.plate[:, -30:].astype(int) - 190).max() < 12
+
+
+def test_hair_that_the_photo_cuts_is_never_seen_cut():
+    photo, face, person = synthetic.portrait((640, 480), height=0.5)
+    top = int(face.landmarks[:, 1].min()) - 12
+    cut = replace(photo, rgb=np.ascontiguousarray(photo.rgb[top:]), sha256="cut")
+    lower = replace(face, landmarks=face.landmarks - np.array([0, top, 0], np.float32))
+    portrait = solve_rig(cut, lower, person[top:], synthetic.geometry(), FRAME)
+    centre = round(float(portrait.landmarks[list(synthetic.FACE_OVAL), 0].mean()))
+    low = replace(DOWN, rotation=np.zeros(3, np.float32))
+    assert deform(portrait, low).vertices[10, 1] > portrait.landmarks[10, 1] + 8, "the head goes down"
+    alpha = drawn(portrait, low, Mode.CUTOUT)[1]
+    assert alpha is not None
+    widths = (alpha > 127).sum(1).astype(int)
+    first = int(np.flatnonzero(widths)[0])
+    assert alpha[first + 4 :, centre].min() > 250, "the cap has a seam"
+    assert widths[first] < 0.6 * widths[first + 12], "hair ends in a line, not in a cap"
