@@ -21,7 +21,6 @@ from streamfx.portrait.masks import polygon
 from streamfx.portrait.mesh import Mesh, build_mesh
 from streamfx.portrait.mouth import mouth_layer, without_mouth
 from streamfx.portrait.opened import mean_gap, shown_opening, smile_score
-from streamfx.portrait.own_teeth import OwnTeeth
 from streamfx.portrait.photo import Photo
 from streamfx.portrait.reference import Reference
 from streamfx.portrait.skin import solve_skin, spread_lids, spread_lips
@@ -120,7 +119,6 @@ def solve_rig(
     layers = textures.layers
     opened = mean_gap(shape) > _OPEN_MOUTH and not hidden
     whole, alone = _covers(layers, landmarks, pad) if opened else (layers.photo, layers.layer)
-    own = [one.teeth for one in references if one.teeth is not None]
     mesh = build_mesh(landmarks[:FACE_VERTICES, :2], geometry.triangles, size, pad)
     skin = solve_skin(mesh, textures.person, landmarks, pad, textures.cut)
     return Rig(
@@ -149,7 +147,7 @@ def solve_rig(
         opening=opening,
         lid_spread=spread_lids(geometry.triangles),
         eyes=(eye_layer(layers.photo, landmarks, pad, 0), eye_layer(layers.photo, landmarks, pad, 1)),
-        mouth=_mouth(layers.photo, landmarks, shape[:FACE_VERTICES] - opening, opening, pose, pad, own),
+        mouth=_mouth(layers.photo, landmarks, shape, opening, pose, pad, references),
         mouth_hidden=hidden,
         grey=is_grey(photo.rgb),
         turned=photo.turned,
@@ -169,11 +167,19 @@ def _room(landmarks: F32, textures: _Textures, pad: int) -> F32:
 
 
 def _mouth(
-    texture: U8, landmarks: F32, closed: F32, opening: F32, pose: Pose, pad: int, own: Sequence[OwnTeeth]
+    texture: U8,
+    landmarks: F32,
+    shape: F32,
+    opening: F32,
+    pose: Pose,
+    pad: int,
+    references: Sequence[Reference],
 ) -> MouthLayer:
     """The mouth's layer; landmarks and pose are of the frame, which lies `pad` px inside the texture."""
+    closed = shape[:FACE_VERTICES] - opening
     shift = np.array([pad, pad, 0], np.float32)
     moved = replace(pose, translation=pose.translation + shift)
+    own = [one.teeth for one in references if one.teeth is not None]
     return mouth_layer(texture, landmarks + shift, closed, moved, own, jaw_drop(closed, opening))
 
 
