@@ -16,6 +16,7 @@ from __future__ import annotations
 import os
 import re
 import socket
+import struct
 import sys
 from collections.abc import Sequence
 from io import FileIO
@@ -75,6 +76,14 @@ def path_for_people(path: Path) -> str:
     return text if len(text) <= LONGEST_PATH else f"/…{text[2 - LONGEST_PATH :]}"
 
 
+def _connect(connection: socket.socket, place: Path | str) -> None:
+    """Connect, and wait where many do: with Python's timeout a full queue would be an error at once."""
+    wait = struct.pack("ll", round(_WAIT_S), 0)
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, wait)
+    connection.connect(str(place))
+    connection.settimeout(_WAIT_S)
+
+
 class Offering:
     """The side of a program that hands files over, as a context manager. Offers stand until `close`."""
 
@@ -86,8 +95,7 @@ class Offering:
         """
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         try:
-            self._socket.settimeout(_WAIT_S)
-            self._socket.connect(str(place))
+            _connect(self._socket, place)
             if not is_own_user(self._socket):
                 raise PermissionError(f"{place} is another user's")
         except OSError:
@@ -163,8 +171,7 @@ def fetch(path: str | Path) -> int:
     if _place is None or token is None:
         raise FileNotFoundError(f"{named(str(path))} was not handed over")
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as connection:
-        connection.settimeout(_WAIT_S)
-        connection.connect(str(_place))
+        _connect(connection, str(_place))
         connection.send(FETCH + token.encode())
         told, descriptors, _, _ = socket.recv_fds(connection, LONGEST, 1, socket.MSG_CMSG_CLOEXEC)
     if told != GIVEN or len(descriptors) != 1:
