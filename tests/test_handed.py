@@ -89,7 +89,7 @@ def test_it_is_had_for_as_long_as_it_is_offered_or_held(files: HandedFiles, plac
     files.hold("one", [])
     handed.open_handed(kept).close()
     files.hold("two", ["none"])
-    assert opened() == before
+    until(lambda: opened() == before)
     with pytest.raises(OSError, match="taken back"):
         handed.fetch(kept)
 
@@ -161,10 +161,14 @@ def test_nonsense_costs_nothing(files: HandedFiles, place: Path, film: Path):
     until(lambda: opened() == before)
 
 
-STRANGER = """
+BECOME = """
 import os, socket, sys
+os.chdir(sys.argv[1])  # whatever lies above is not theirs to enter
+os.setgroups([]), os.setgid(65534), os.setuid(65534)
+"""
+STRANGER = """
 with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as other:
-    other.connect(sys.argv[1])
+    other.connect("files")
     with open("/etc/passwd", "rb") as file:
         try:
             socket.send_fds(other, [b"SFXFILE 1 offer /etc/passwd"], [file.fileno()])
@@ -173,10 +177,9 @@ with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as other:
     print(other.recv(4096).decode())
 """
 LISTENER = """
-import os, socket, sys
 listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-listener.bind(sys.argv[1])
-os.chmod(sys.argv[1], 0o666)
+listener.bind("files")
+os.chmod("files", 0o666)
 listener.listen()
 print("on", flush=True)
 print(len(socket.recv_fds(listener.accept()[0], 4096, 4)[1]))
@@ -187,18 +190,21 @@ print(len(socket.recv_fds(listener.accept()[0], 4096, 4)[1]))
 def test_another_user_is_refused_and_trusted_with_nothing(files: HandedFiles, place: Path, film: Path):
     place.parent.chmod(0o755)
     place.chmod(0o666)  # as if the folder's rights were no help
+    strangers = [sys.executable, "-I", "-c"]
     done = subprocess.run(
-        ["/usr/bin/python3", "-c", STRANGER, str(place)], user=65534, group=65534, cwd="/",
-        capture_output=True, text=True, check=False, timeout=60,
-    )  # fmt: skip
+        [*strangers, BECOME + STRANGER, str(place.parent)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
     assert "its own user only" in done.stdout, done
     with tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o777)
         theirs = Path(folder) / "files"
         with subprocess.Popen(
-            ["/usr/bin/python3", "-c", LISTENER, str(theirs)], user=65534, group=65534, cwd="/",
-            stdout=subprocess.PIPE, text=True,
-        ) as stranger:  # fmt: skip
+            [*strangers, BECOME + LISTENER, folder], stdout=subprocess.PIPE, text=True
+        ) as stranger:
             assert stranger.stdout is not None
             assert stranger.stdout.readline() == "on\n"
             with pytest.raises(PermissionError, match="another user's"):

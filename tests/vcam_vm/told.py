@@ -77,7 +77,7 @@ def without_the_module() -> Figures:
     unload()
     error = refused(lambda: open_camera("auto", SIZE, FPS))
     load()
-    assert "not loaded" in error.cause, error
+    assert error.cause == "No virtual camera: there is neither v4l2loopback nor PipeWire", error
     assert "modprobe v4l2loopback video_nr=10 exclusive_caps=1 card_label=streamfx" in error.remedy, error
     camera = open_camera("auto", SIZE, FPS)
     assert (camera.name, camera.device) == ("streamfx", DEVICE)
