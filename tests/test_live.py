@@ -164,6 +164,7 @@ def test_a_publisher_that_dies_or_hangs_is_replaced_and_goes_on_in_the_same_ring
     until(lambda: is_live(session))
     worker, published = session.status().worker_pid, 0
     for _ in range(TIMES):
+        until(lambda: session._publishing.stands_by, 20, "another publisher on standby")
         pid = session._publishing.pid
         os.kill(pid, number)
         until(lambda pid=pid: session._publishing.pid not in (0, pid), 10, "a new publisher")
@@ -175,6 +176,8 @@ def test_a_publisher_that_dies_or_hangs_is_replaced_and_goes_on_in_the_same_ring
     assert session.status().counters.restarts == TIMES
     assert session.status().worker_pid == worker, "the worker is left alone"
     assert session.status().trouble == ""
+    noticed_ms = 0 if number is signal.SIGKILL else 600
+    assert watcher.seen.worst_gap_ms < noticed_ms + LONGEST_GAP_MS
     _report(f"publisher {number.name} x{TIMES}", watcher)
 
 

@@ -244,7 +244,7 @@ def _fetcher() -> _Fetcher | None:
 
 
 def _module(name: str) -> ModuleSpec | None:
-    """Where a module is. Not by `importlib.util`: setuptools listens there, and may warn when pip is named."""
+    """Where a module is. Not by importlib.util: setuptools listens there, and may warn when pip is named."""
     return PathFinder.find_spec(name)
 
 

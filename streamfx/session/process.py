@@ -27,6 +27,9 @@ _QUEUED: Final = 64
 _LEAVE_S: Final = 1.5
 """For it to leave when told; then it is killed."""
 _REAP_S: Final = 5.0
+_MOST_A_LOOK_NS: Final = 250_000_000
+"""Of the time between two looks, so much counts as silence at most: where they lie further apart, the daemon
+itself was stopped or had no processor, and so may the process have been."""
 
 
 class ChildProcess:
@@ -37,7 +40,7 @@ class ChildProcess:
         command: Sequence[str],
         begin: Callable[..., Message],
         rings: Sequence[SharedRing],
-        hear: Callable[[Message], None],
+        hear: Callable[[Message | None], None],
     ) -> None:
         """Start it.
 
@@ -45,15 +48,18 @@ class ChildProcess:
             command: what to run.
             begin: makes its first order of the numbers that its rings have in it.
             rings: that it inherits; it writes the last one, whose beats show that it moves.
-            hear: called with its reports, by a thread of this object.
+            hear: called with its reports, and with None when none will come, by a thread of this object.
 
         Raises:
             WorkerFailed: the system lets no process be had.
         """
         self._hear = hear
         self._written = rings[-1]
+        self.phase = ""
+        """What it said last that it does."""
         self._patience_ns = round(STARTING_S * 1e9)
-        self._beats, self._moved_ns = self._written.beats, monotonic_ns()
+        self._beats, self._silent_ns, self._looked_ns = self._written.beats, 0, monotonic_ns()
+        self._mute = False
         try:
             self._process, numbers = start_with(command, *(ring.descriptor for ring in rings))
         except OSError as error:
@@ -87,18 +93,35 @@ class ChildProcess:
         self.tell(Drive(), payload)
         return True
 
-    def trouble(self, now_ns: int) -> str:
-        """Why it must be replaced; empty while it works."""
+    def trouble(self, now_ns: int, hasty_s: float | None = None) -> str:
+        """Why it must be replaced; empty while it works. One thread looks.
+
+        Args:
+            now_ns: of the monotonic clock.
+            hasty_s: how long it may show no progress, where that is less than what it asked for.
+        """
+        if ended := self.ended():
+            return ended
+        beats = self._written.beats
+        if beats != self._beats:
+            self._beats, self._silent_ns = beats, 0
+        else:
+            self._silent_ns += min(now_ns - self._looked_ns, _MOST_A_LOOK_NS)
+        self._looked_ns = now_ns
+        patience_ns = self._patience_ns if hasty_s is None else min(self._patience_ns, round(hasty_s * 1e9))
+        if self._silent_ns > patience_ns:
+            return f"showed no progress for {self._silent_ns / 1e9:.1f} s"
+        return ""
+
+    def ended(self) -> str:
+        """How it ended; empty while it runs."""
+        if self._mute:  # about to be gone: nothing else closes its end of the pipe
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(_LEAVE_S)
         code = self._process.poll()
         if code is not None:
             return f"ended by signal {-code}" if code < 0 else f"ended with code {code}"
-        beats = self._written.beats
-        if beats != self._beats:
-            self._beats, self._moved_ns = beats, now_ns
-        silent_ns = now_ns - self._moved_ns
-        if silent_ns > self._patience_ns:
-            return f"showed no progress for {silent_ns / 1e9:.1f} s"
-        return ""
+        return "closed its pipe" if self._mute else ""
 
     def end(self, *, gently: bool) -> None:
         """Make it leave, and wait until it is gone. May be called twice."""
@@ -127,9 +150,11 @@ class ChildProcess:
             while (received := self._channel.receive()) is not None:
                 message = received[0]
                 if isinstance(message, Phase):
-                    self._patience_ns = round(message.patience_s * 1e9)
-                    self._moved_ns = monotonic_ns()
+                    self.phase = message.name
+                    self._patience_ns, self._silent_ns = round(message.patience_s * 1e9), 0
                 else:
                     self._hear(message)
         except WorkerFailed:
             self._process.kill()
+        self._mute = True
+        self._hear(None)

@@ -1,7 +1,8 @@
 """What a session publishes, as the daemon sees it: a process that keeps the cadence, and the rings it uses.
 
 The process has the virtual camera and the clock, and nothing else: whatever the daemon does, and whatever its
-clients do to it, costs no tick. Should it die it is replaced, and its readers go on in the same ring.
+clients do to it, costs no tick. Another one stands by: should the first die or hang, that one goes on in the
+same ring.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import threading
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -56,7 +58,13 @@ class Publishing:
         self._has_opened, self._lock = threading.Event(), threading.Lock()
         self._show = Show()
         self._supervisor = Supervisor(
-            "publisher", self._start_one, self._show, self._hear, self._forget, gives_up=False
+            "publisher",
+            partial(self._start_one, standby=False),
+            self._show,
+            self._hear,
+            self._forget,
+            standby=partial(self._start_one, standby=True),
+            gives_up=False,
         )
 
     def start(self) -> None:
@@ -126,6 +134,11 @@ class Publishing:
         return self._supervisor.trouble
 
     @property
+    def stands_by(self) -> bool:
+        """Whether another publisher is ready to take over."""
+        return self._supervisor.stands_by
+
+    @property
     def pid(self) -> int:
         """Of the process; 0 while there is none."""
         return self._supervisor.pid
@@ -135,13 +148,14 @@ class Publishing:
         now, before = self._report, self._before
         return replace(now, **{name: getattr(now, name) + getattr(before, name) for name in _SUMS})
 
-    def _start_one(self, hear: Callable[[Message], None]) -> ChildProcess:
+    def _start_one(self, hear: Callable[[Message | None], None], *, standby: bool) -> ChildProcess:
         form = self._form
 
         def begin(worker: int, previews: int, ring: int) -> BeginPublishing:
             return BeginPublishing(
                 form.width, form.height, form.fps, worker, ring, previews, self._camera,
                 required=not self._has_opened.is_set(), cut_out=self._cut_out, priority=self._priority,
+                standby=standby,
             )  # fmt: skip
 
         return ChildProcess(process.PUBLISHER, begin, (self.worker, self._shown, self.ring), hear)

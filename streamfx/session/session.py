@@ -245,7 +245,7 @@ class Session:
     def _ring_readers(self) -> int:
         return self._handover.readers if self._handover is not None else 0
 
-    def _start_worker(self, hear: Callable[[Message], None]) -> ChildProcess:
+    def _start_worker(self, hear: Callable[[Message | None], None]) -> ChildProcess:
         form, networks = self._form, self._orders(self._settings).networks()
 
         def begin(ring: int) -> Begin:

@@ -10,7 +10,6 @@ import cv2
 import numpy as np
 
 from streamfx.frames import U8, Rendered
-from streamfx.sink.text import drawn
 
 _TEXT_HEIGHT: Final = 0.045
 """Of the picture's height."""
@@ -60,6 +59,8 @@ def _with_badge(plane: U8, text: str) -> U8:
 @lru_cache(_BADGES_KEPT)
 def _label(text: str, height: int, width: int) -> U8:
     """u8 [h,w,4], at most `width` wide: the text on a dark strip."""
+    from streamfx.sink.text import drawn  # imported with the first badge: the camera does not wait for it
+
     pad = max(2, height // 3)
     letters, _ = drawn(text, height, width - 2 * pad)
     ink = np.pad(letters, pad)[..., None].astype(np.float32) / 255

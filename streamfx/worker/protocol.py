@@ -11,6 +11,8 @@ from typing import Any, ClassVar, Final
 
 PACKET: Final = struct.Struct("<IB")
 """Before each packet of a preview's encoder: its bytes; 1 if it is a key picture."""
+PUBLISHING, STANDBY = "publishing", "standby"
+"""Phases of a publisher: it publishes, or it is ready to."""
 IDLE: Final = "idle"
 """Folder, in the daemon's own, in which idle portraits are handed over."""
 Json = dict[str, Any]
@@ -100,6 +102,15 @@ class BeginPublishing:
     """Whether to begin with a silhouette without background."""
     priority: str
     """Of the thread that publishes (streamfx/priority.py)."""
+    standby: bool = False
+    """Whether to stand ready, and to open the camera and publish only when told to take over."""
+
+
+@dataclass(frozen=True, slots=True)
+class TakeOver:
+    """The publisher before is gone: the one on standby publishes from now on."""
+
+    KIND: ClassVar[str] = "take over"
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,14 +242,14 @@ class Failed:
 
 Message = (
     Begin | Orders | Calibrate | Drive | Stop | Phase | Loaded | Refused | SourceReport | Failed
-    | BeginPublishing | Show | Published
+    | BeginPublishing | TakeOver | Show | Published
 )  # fmt: skip
 
 _KINDS: Final[dict[str, type]] = {
     kind.KIND: kind
     for kind in (
         Begin, Orders, Calibrate, Drive, Stop, Phase, Loaded, Refused, SourceReport, Failed,
-        BeginPublishing, Show, Published,
+        BeginPublishing, TakeOver, Show, Published,
     )
 }  # fmt: skip
 

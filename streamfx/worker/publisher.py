@@ -30,7 +30,17 @@ from streamfx.sink.ring import RingForm, RingReader, RingWriter
 from streamfx.worker.__main__ import take_stdout
 from streamfx.worker.channel import Channel
 from streamfx.worker.guard import die_with_parent
-from streamfx.worker.protocol import BeginPublishing, Failed, Phase, Published, Show, Stop
+from streamfx.worker.protocol import (
+    PUBLISHING,
+    STANDBY,
+    BeginPublishing,
+    Failed,
+    Phase,
+    Published,
+    Show,
+    Stop,
+    TakeOver,
+)
 
 _PATIENCE_S: Final = 2.0
 """Longest without a tick, before the daemon puts another publisher in its place."""
@@ -55,7 +65,8 @@ def main() -> int:
     begin = first[0]
     try:
         opening = partial(open_camera, begin.camera, (begin.width, begin.height), begin.fps)
-        camera = _opened(opening, required=begin.required) if begin.camera else None
+        opens_now = begin.camera and not begin.standby
+        camera = _opened(opening, required=begin.required) if opens_now else None
     except StreamfxError as error:
         channel.send(Failed(error.cause, error.remedy, type(error).__name__))
         _wait_for_the_end(channel)
@@ -104,7 +115,7 @@ def _publish(
             daemon=True,
         )
         try:
-            _obey(publisher, channel, reporter, nobody)
+            _obey(publisher, channel, reporter, nobody, standby=begin.standby)
         finally:
             publisher.stop()
             stopping.set()
@@ -120,31 +131,41 @@ class _Granted:
         self.granted = priority.take(self._wanted)
 
 
-def _obey(publisher: Publisher, channel: Channel, reporter: threading.Thread, nobody: IdlePortrait) -> None:
+def _obey(
+    publisher: Publisher,
+    channel: Channel,
+    reporter: threading.Thread,
+    nobody: IdlePortrait,
+    *,
+    standby: bool,
+) -> None:
     """Show what the daemon says, until it says stop or is gone. The first picture is of its first orders."""
     number = 0
     while (received := channel.receive()) is not None and not isinstance(received[0], Stop):
-        show = received[0]
-        if not isinstance(show, Show):
-            continue
-        if show.idle_number != number:
-            portrait = (
-                idle.load(Path(show.idle), (nobody.rest.shape[1], nobody.rest.shape[0]))
-                if show.idle
-                else nobody
+        order = received[0]
+        if isinstance(order, Show):
+            if order.idle_number != number:
+                portrait = (
+                    idle.load(Path(order.idle), (nobody.rest.shape[1], nobody.rest.shape[0]))
+                    if order.idle
+                    else nobody
+                )
+                if portrait is not None:
+                    publisher.rest_as(portrait, cut=order.cut)
+            number = order.idle_number
+            publisher.view = View(
+                Look(order.mirror, order.badge),
+                Look(order.mirror_preview, order.badge),
+                previewed=order.previewed,
+                resting=order.resting,
             )
-            if portrait is not None:
-                publisher.rest_as(portrait, cut=show.cut)
-        number = show.idle_number
-        publisher.view = View(
-            Look(show.mirror, show.badge),
-            Look(show.mirror_preview, show.badge),
-            previewed=show.previewed,
-            resting=show.resting,
-        )
-        if reporter.ident is None:
+            if standby:
+                channel.send(Phase(STANDBY, _PATIENCE_S))
+        elif isinstance(order, TakeOver):
+            standby = False
+        if not standby and reporter.ident is None:
             publisher.start()
-            channel.send(Phase("publishing", _PATIENCE_S))
+            channel.send(Phase(PUBLISHING, _PATIENCE_S))
             reporter.start()
 
 

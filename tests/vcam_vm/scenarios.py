@@ -35,8 +35,10 @@ from probes import (
 from stage import DEVICE, FPS, SIZE, Opener, Reader, Sender, Serving, load, wait_until
 from told import TOLD, Figures
 
+from streamfx import children
 from streamfx.checks import State
 from streamfx.doctor import camera as doctor_camera
+from streamfx.session import process
 from streamfx.sink import v4l2
 from streamfx.sink.loopback import Loopback, find_loopbacks
 from streamfx.sink.loopback_camera import LoopbackCamera, open_device
@@ -148,8 +150,13 @@ def sigkill_many_times() -> Figures:
 
 
 def daemon_killed_under_a_reader() -> Figures:
-    """The whole daemon is killed, and started again as systemd does; the program that reads goes on."""
-    waits = []
+    """The whole daemon is killed, and started again as systemd does; the program that reads goes on.
+
+    The daemon is forked, its publisher is not: what Python needs to start here, emulated, is left out of account.
+    """
+    waits, start = [], time.monotonic()
+    children.run(process.PUBLISHER)  # without orders it leaves as soon as it has imported what it needs
+    python_s = time.monotonic() - start
     with Reader(patient=True) as reader, TemporaryDirectory(prefix="sfx-") as folder:
         for _ in range(5):
             seen, start = reader.log.count, time.monotonic()
@@ -160,8 +167,8 @@ def daemon_killed_under_a_reader() -> Figures:
                 daemon.kill()
                 time.sleep(0.2)  # what was on its way
         assert reader.alive
-    assert max(waits[1:]) < 2, waits
-    return {"first_picture_s": [round(wait, 2) for wait in waits]}
+    assert max(waits[1:]) < 2 + 1.5 * python_s, (waits, python_s)
+    return {"first_picture_s": [round(wait, 2) for wait in waits], "python_s": round(python_s, 2)}
 
 
 def stalled_reader() -> Figures:
