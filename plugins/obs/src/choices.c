@@ -33,6 +33,17 @@ enum { FRAMING_COUNT = sizeof(FRAMINGS) / sizeof(*FRAMINGS) };
 
 static const double SAME = 1e-6; // of gains, and of a framing's numbers
 
+/// What the API allows, and properties.c offers; what is told may be any number, or none.
+static double within(double told, double least, double most, double otherwise)
+{
+    return told >= least && told <= most ? told : otherwise;
+}
+
+static double gain_of(double told)
+{
+    return within(told, 0.0, 1.5, 1.0);
+}
+
 enum choice choice_of_gain(enum sfx_gain gain)
 {
     return (enum choice)(CHOICE_GAIN_HEAD << gain);
@@ -116,21 +127,16 @@ static unsigned given_in(obs_data_t *settings)
     return given;
 }
 
-static void copy(char *to, size_t room, const char *from)
-{
-    snprintf(to, room, "%s", from ? from : "");
-}
-
 void choices_read(struct choices *choices, obs_data_t *settings, const char *feed)
 {
     memset(choices, 0, sizeof(*choices)); // texts are compared as they are, and copied whole
     const char *driver = obs_data_get_string(settings, SET_DRIVER);
     choices->given = given_in(settings);
-    copy(choices->portrait, ID_ROOM, obs_data_get_string(settings, SET_PORTRAIT));
-    copy(choices->driver, TEXT_ROOM, strcmp(driver, DRIVER_OBS) == 0 ? feed : driver);
+    sfx_copy_text(choices->portrait, ID_ROOM, obs_data_get_string(settings, SET_PORTRAIT));
+    sfx_copy_text(choices->driver, TEXT_ROOM, strcmp(driver, DRIVER_OBS) == 0 ? feed : driver);
     choices->background = background_named(obs_data_get_string(settings, SET_BACKGROUND));
     choices->colour = swapped((uint32_t)obs_data_get_int(settings, SET_COLOUR));
-    copy(choices->image, TEXT_ROOM, obs_data_get_string(settings, SET_IMAGE));
+    sfx_copy_text(choices->image, TEXT_ROOM, obs_data_get_string(settings, SET_IMAGE));
     choices->framing.kind = framing_named(obs_data_get_string(settings, SET_FRAMING));
     choices->framing.zoom = obs_data_get_double(settings, SET_FRAMING_ZOOM);
     choices->framing.x = obs_data_get_double(settings, SET_FRAMING_X);
@@ -139,8 +145,8 @@ void choices_read(struct choices *choices, obs_data_t *settings, const char *fee
     choices->hidden = obs_data_get_bool(settings, SET_HIDDEN);
     for (int gain = 0; gain < GAINS; gain++)
         choices->gains[gain] = obs_data_get_double(settings, GAIN_KEYS[gain]);
-    copy(choices->refine, WORD_ROOM, obs_data_get_string(settings, SET_REFINE));
-    copy(choices->mouth, WORD_ROOM, obs_data_get_string(settings, SET_MOUTH));
+    sfx_copy_text(choices->refine, WORD_ROOM, obs_data_get_string(settings, SET_REFINE));
+    sfx_copy_text(choices->mouth, WORD_ROOM, obs_data_get_string(settings, SET_MOUTH));
 }
 
 /// What the user chose is theirs and kept with the scene; what they did not is the session's, shown as if it
@@ -188,10 +194,10 @@ static void write_background(const struct choices *choices, obs_data_t *settings
 
 static void write_framing(const struct sfx_framing *framing, obs_data_t *settings)
 {
-    obs_data_set_string(settings, SET_FRAMING, FRAMINGS[framing->kind]);
-    obs_data_set_double(settings, SET_FRAMING_ZOOM, framing->zoom);
-    obs_data_set_double(settings, SET_FRAMING_X, framing->x);
-    obs_data_set_double(settings, SET_FRAMING_Y, framing->y);
+    put_string(settings, SET_FRAMING, FRAMINGS[framing->kind]);
+    put_double(settings, SET_FRAMING_ZOOM, framing->zoom);
+    put_double(settings, SET_FRAMING_X, framing->x);
+    put_double(settings, SET_FRAMING_Y, framing->y);
 }
 
 bool choices_write(const struct choices *choices, obs_data_t *settings, const char *feed)
@@ -232,7 +238,9 @@ static struct sfx_framing framing_of(const Streamfx__V1__Framing *told)
     const int kind = told->kind;
     if (kind > 0 && kind < FRAMING_COUNT)
         framing.kind = told->kind;
-    framing.zoom = told->zoom, framing.x = told->x, framing.y = told->y;
+    framing.zoom = within(told->zoom, 0.5, 3.0, 1.0);
+    framing.x = within(told->x, -0.5, 0.5, 0.0);
+    framing.y = within(told->y, -0.5, 0.5, 0.0);
     return framing;
 }
 
@@ -243,23 +251,23 @@ void choices_of_session(struct choices *choices, const Streamfx__V1__Session *se
     const bool names_one = settings->selected && *settings->selected;
     const char *first = settings->n_portraits ? settings->portraits[0] : "";
     const int kind = settings->background->kind;
-    copy(choices->portrait, ID_ROOM, names_one ? settings->selected : first);
+    sfx_copy_text(choices->portrait, ID_ROOM, names_one ? settings->selected : first);
     choices->given = *choices->portrait ? CHOICE_ALL : CHOICE_ALL & ~CHOICE_PORTRAIT;
-    copy(choices->driver, TEXT_ROOM, settings->source);
+    sfx_copy_text(choices->driver, TEXT_ROOM, settings->source);
     choices->background = kind > 0 && kind < BACKGROUND_COUNT
                               ? settings->background->kind
                               : STREAMFX__V1__BACKGROUND_KIND__BACKGROUND_KIND_KEEP;
     if (settings->background->colour && settings->background->colour[0] == '#')
         choices->colour = (uint32_t)strtoul(settings->background->colour + 1, NULL, 16) & 0xffffff;
-    copy(choices->image, TEXT_ROOM, settings->background->image);
+    sfx_copy_text(choices->image, TEXT_ROOM, settings->background->image);
     choices->framing = framing_of(settings->framing);
     choices->mirror = settings->mirror;
     choices->hidden = settings->hidden;
-    choices->gains[SFX_GAIN_HEAD] = settings->gains->head;
-    choices->gains[SFX_GAIN_EXPRESSION] = settings->gains->expression;
-    choices->gains[SFX_GAIN_GAZE] = settings->gains->gaze;
-    copy(choices->refine, WORD_ROOM, settings->refine);
-    copy(choices->mouth, WORD_ROOM, settings->mouth);
+    choices->gains[SFX_GAIN_HEAD] = gain_of(settings->gains->head);
+    choices->gains[SFX_GAIN_EXPRESSION] = gain_of(settings->gains->expression);
+    choices->gains[SFX_GAIN_GAZE] = gain_of(settings->gains->gaze);
+    sfx_copy_text(choices->refine, WORD_ROOM, settings->refine);
+    sfx_copy_text(choices->mouth, WORD_ROOM, settings->mouth);
 }
 
 static bool same_background(const struct choices *one, const struct choices *other)

@@ -49,7 +49,7 @@ enum choice {
     CHOICE_ALL = (1 << 11) - 1,
 };
 
-enum { ID_ROOM = 41, TEXT_ROOM = 1100, WORD_ROOM = 24, GAINS = 3 };
+enum { ID_ROOM = 41, TEXT_ROOM = 4 * 1024 + 1, WORD_ROOM = 24, GAINS = 3 }; // a path has 1024 characters
 
 struct choices {
     unsigned given;         ///< of enum choice: those that somebody made; the others hold defaults

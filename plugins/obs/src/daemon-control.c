@@ -13,6 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "daemon-answers.h"
 #include "daemon-files.h"
 #include "daemon-start.h"
 #include "health.pb-c.h"
@@ -20,7 +21,6 @@
 #define QUEUE 64
 #define MOST_BYTES (1024 * 1024) // of a response
 #define MOST_PAGES 50            // of portraits: 10,000 of them
-#define PAGE 200
 #define START_MS 60000
 #define MOST_PHOTO_BYTES 20000000
 #define PHOTO_MS 120000
@@ -167,7 +167,7 @@ uint64_t sfx_control_start(struct sfx_control *control)
 uint64_t sfx_control_list_portraits(struct sfx_control *control)
 {
     Streamfx__V1__ListPortraitsRequest message = STREAMFX__V1__LIST_PORTRAITS_REQUEST__INIT;
-    message.page_size = PAGE;
+    message.page_size = SFX_MOST_LISTED;
     return ask(control, SFX_PORTRAITS, PORTRAITS "ListPortraits", "", "", false, &message.base);
 }
 
@@ -198,7 +198,7 @@ uint64_t sfx_control_list_devices(struct sfx_control *control)
 uint64_t sfx_control_list_sessions(struct sfx_control *control)
 {
     Streamfx__V1__ListSessionsRequest message = STREAMFX__V1__LIST_SESSIONS_REQUEST__INIT;
-    message.page_size = PAGE;
+    message.page_size = SFX_MOST_LISTED;
     return ask(control, SFX_SESSIONS, SESSIONS "ListSessions", "", "", false, &message.base);
 }
 
@@ -441,65 +441,6 @@ uint64_t sfx_control_select_step(struct sfx_control *control, const char *sessio
 
 // --- answers
 
-// Make every text in a message printable: the daemon's is, but what answers may be something else.
-static void tidy(const ProtobufCMessage *message)
-{
-    const ProtobufCMessageDescriptor *descriptor = message->descriptor;
-    const char *base = (const char *)message;
-    for (unsigned i = 0; i < descriptor->n_fields; i++) {
-        const ProtobufCFieldDescriptor *field = &descriptor->fields[i];
-        bool text = field->type == PROTOBUF_C_TYPE_STRING;
-        if (!text && field->type != PROTOBUF_C_TYPE_MESSAGE)
-            continue;
-        bool oneof = field->flags & PROTOBUF_C_FIELD_FLAG_ONEOF;
-        if (oneof && *(const uint32_t *)(const void *)(base + field->quantifier_offset) != field->id)
-            continue;
-        bool many = field->label == PROTOBUF_C_LABEL_REPEATED;
-        void *const *one = (void *const *)(const void *)(base + field->offset);
-        size_t count = many ? *(const size_t *)(const void *)(base + field->quantifier_offset) : 1;
-        for (void *const *each = many ? *one : one; count > 0; count--, each++) {
-            if (text && *each && *each != field->default_value && **(char *const *)each)
-                sfx_make_printable(*each);
-            else if (!text && *each)
-                tidy(*each);
-        }
-    }
-}
-
-static void fail(struct sfx_answer *answer, enum sfx_code code, const char *why)
-{
-    sfx_answer_release(answer);
-    answer->code = code;
-    snprintf(answer->message, sizeof answer->message, "%s", why);
-}
-
-// The message of an answer; NULL if the call failed, or the answer then, since it is no such message.
-static void *unpacked(struct sfx_answer *answer, const ProtobufCMessageDescriptor *descriptor)
-{
-    if (answer->code != SFX_OK)
-        return NULL;
-    ProtobufCMessage *message = protobuf_c_message_unpack(descriptor, NULL, answer->size, answer->data);
-    if (message)
-        tidy(message);
-    else
-        fail(answer, SFX_INTERNAL, "The daemon's answer cannot be read: it may be of another version");
-    return message;
-}
-
-static void release(void *message)
-{
-    protobuf_c_message_free_unpacked(message, NULL);
-}
-
-// Whether a session holds what sfx_result promises.
-static bool is_whole(const Streamfx__V1__Session *session)
-{
-    const Streamfx__V1__SessionSettings *settings = session ? session->settings : NULL;
-    const Streamfx__V1__SessionStatus *status = session ? session->status : NULL;
-    return settings && settings->output && settings->gains && settings->background && status &&
-           status->source && status->camera;
-}
-
 static void call(struct sfx_control *control, const char *method, const uint8_t *data, size_t size,
     struct sfx_answer *answer)
 {
@@ -571,7 +512,7 @@ static void call_with_files(
     if (files >= 0)
         close(files);
     free(packed);
-    release(message);
+    sfx_release(message);
 }
 
 // --- the worker
@@ -594,6 +535,7 @@ static void ensure(struct sfx_control *control, const struct request *request, s
 {
     Streamfx__V1__GetSessionRequest get = STREAMFX__V1__GET_SESSION_REQUEST__INIT;
     Streamfx__V1__ListSessionsRequest list = STREAMFX__V1__LIST_SESSIONS_REQUEST__INIT;
+    size_t room = SFX_ROOM;
     uint8_t named[LONGEST_ID + 8], first[16];
     get.session_id = (char *)request->subject;
     list.page_size = 1;
@@ -604,23 +546,23 @@ static void ensure(struct sfx_control *control, const struct request *request, s
         if (*request->subject) {
             call(control, SESSIONS "GetSession", named, named_size, answer);
             Streamfx__V1__GetSessionResponse *got =
-                unpacked(answer, &streamfx__v1__get_session_response__descriptor);
+                sfx_unpack(answer, &streamfx__v1__get_session_response__descriptor, &room);
             *holder = got, *session = got ? got->session : NULL;
         } else {
             call(control, SESSIONS "ListSessions", first, first_size, answer);
             Streamfx__V1__ListSessionsResponse *got =
-                unpacked(answer, &streamfx__v1__list_sessions_response__descriptor);
+                sfx_unpack(answer, &streamfx__v1__list_sessions_response__descriptor, &room);
             *holder = got, *session = got && got->n_sessions ? got->sessions[0] : NULL;
         }
         bool none =
             answer->code == SFX_NOT_FOUND || (answer->code == SFX_OK && !*request->subject && !*session);
         if (!none)
             return;
-        release(*holder);
+        sfx_release(*holder);
         sfx_answer_release(answer);
         call_with_files(control, request, answer);
         Streamfx__V1__CreateSessionResponse *made =
-            unpacked(answer, &streamfx__v1__create_session_response__descriptor);
+            sfx_unpack(answer, &streamfx__v1__create_session_response__descriptor, &room);
         *holder = made, *session = made ? made->session : NULL, *begun = made != NULL;
         if (answer->code != SFX_ALREADY_EXISTS)
             return;
@@ -632,6 +574,7 @@ static void tell_session(
     struct sfx_control *control, const struct request *request, struct sfx_answer *answer)
 {
     struct sfx_result result = {0};
+    size_t room = SFX_ROOM;
     Streamfx__V1__Session *session = NULL;
     void *holder = NULL;
     if (strcmp(request->method, SESSIONS "CreateSession") == 0) {
@@ -640,31 +583,35 @@ static void tell_session(
         call_with_files(control, request, answer);
         // The responses of all methods that give a session have the same form: it is their field 1.
         Streamfx__V1__GetSessionResponse *got =
-            unpacked(answer, &streamfx__v1__get_session_response__descriptor);
+            sfx_unpack(answer, &streamfx__v1__get_session_response__descriptor, &room);
         holder = got, session = got ? got->session : NULL;
     }
-    if (answer->code == SFX_OK && !is_whole(session))
-        fail(answer, SFX_INTERNAL, "The daemon's answer is no whole session: it may be of another version");
+    if (answer->code == SFX_OK && !sfx_is_session(session))
+        sfx_fail(
+            answer, SFX_INTERNAL, "The daemon's answer is no whole session: it may be of another version");
     result.session = answer->code == SFX_OK ? session : NULL;
     tell(control, request, answer, &result);
-    release(holder);
+    sfx_release(holder);
 }
 
 static void tell_sessions(
     struct sfx_control *control, const struct request *request, struct sfx_answer *answer)
 {
     struct sfx_result result = {0};
+    size_t room = SFX_ROOM;
     call(control, request->method, request->data, request->size, answer);
     Streamfx__V1__ListSessionsResponse *got =
-        unpacked(answer, &streamfx__v1__list_sessions_response__descriptor);
+        sfx_unpack(answer, &streamfx__v1__list_sessions_response__descriptor, &room);
+    if (got && got->n_sessions > SFX_MOST_LISTED)
+        sfx_fail(answer, SFX_RESOURCE_EXHAUSTED, "The daemon's sessions are more than there is room for");
     for (size_t i = 0; got && i < got->n_sessions && answer->code == SFX_OK; i++)
-        if (!is_whole(got->sessions[i]))
-            fail(answer, SFX_INTERNAL,
+        if (!sfx_is_session(got->sessions[i]))
+            sfx_fail(answer, SFX_INTERNAL,
                 "The daemon's answer holds no whole session: it may be of another version");
     if (got && answer->code == SFX_OK)
         result.sessions = got->sessions, result.count = got->n_sessions;
     tell(control, request, answer, &result);
-    release(got);
+    sfx_release(got);
 }
 
 // Portraits of all pages so far.
@@ -674,12 +621,20 @@ struct album {
     Streamfx__V1__Portrait **all;
 };
 
+static bool has_portraits(const Streamfx__V1__ListPortraitsResponse *page)
+{
+    for (size_t i = 0; i < page->n_portraits; i++)
+        if (!sfx_is_portrait(page->portraits[i]))
+            return false;
+    return true;
+}
+
 static bool add_page(struct album *album, Streamfx__V1__ListPortraitsResponse *page)
 {
     album->pages[album->count++] = page;
     size_t more = album->portraits + page->n_portraits;
     Streamfx__V1__Portrait **grown = NULL;
-    if (page->n_portraits <= PAGE)
+    if (page->n_portraits <= SFX_MOST_LISTED)
         grown = realloc(album->all, (more + 1) * sizeof *grown);
     if (!grown)
         return false;
@@ -694,23 +649,30 @@ static void tell_portraits(
     struct sfx_control *control, const struct request *request, struct sfx_answer *answer)
 {
     struct sfx_result result = {0};
+    size_t room = SFX_ROOM;
     struct album album = {0};
     call(control, request->method, request->data, request->size, answer);
     for (Streamfx__V1__ListPortraitsResponse *page;
-         (page = unpacked(answer, &streamfx__v1__list_portraits_response__descriptor));) {
+         (page = sfx_unpack(answer, &streamfx__v1__list_portraits_response__descriptor, &room));) {
         if (!add_page(&album, page)) {
-            fail(answer, SFX_RESOURCE_EXHAUSTED, "The daemon's portraits are more than there is room for");
+            sfx_fail(
+                answer, SFX_RESOURCE_EXHAUSTED, "The daemon's portraits are more than there is room for");
+            break;
+        }
+        if (!has_portraits(page)) {
+            sfx_fail(answer, SFX_INTERNAL,
+                "The daemon's answer holds no whole portrait: it may be of another version");
             break;
         }
         Streamfx__V1__ListPortraitsRequest next = STREAMFX__V1__LIST_PORTRAITS_REQUEST__INIT;
         uint8_t data[512];
-        next.page_size = PAGE;
+        next.page_size = SFX_MOST_LISTED;
         next.page_token = page->next_page_token;
         if (!*next.page_token || album.count == MOST_PAGES)
             break;
         size_t size = streamfx__v1__list_portraits_request__get_packed_size(&next);
         if (size > sizeof data) {
-            fail(answer, SFX_INTERNAL, "The daemon's answer cannot be read: its page token is too long");
+            sfx_fail(answer, SFX_INTERNAL, "The daemon's answer cannot be read: its page token is too long");
             break;
         }
         streamfx__v1__list_portraits_request__pack(&next, data);
@@ -721,7 +683,7 @@ static void tell_portraits(
         result.portraits = album.all, result.count = album.portraits;
     tell(control, request, answer, &result);
     for (size_t i = 0; i < album.count; i++)
-        release(album.pages[i]);
+        sfx_release(album.pages[i]);
     free(album.all);
 }
 
@@ -732,16 +694,16 @@ static uint8_t *read_photo(const char *path, size_t *size, struct sfx_answer *an
     uint8_t *bytes = NULL;
     const int file = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
     if (file < 0 || fstat(file, &facts) != 0 || !S_ISREG(facts.st_mode)) {
-        fail(answer, SFX_NOT_FOUND,
+        sfx_fail(answer, SFX_NOT_FOUND,
             "The photo cannot be read: there is no such file, or it is not yours to read");
     } else if (facts.st_size > MOST_PHOTO_BYTES) {
-        fail(answer, SFX_INVALID_ARGUMENT, "The photo has more than 20 MB: make it smaller");
+        sfx_fail(answer, SFX_INVALID_ARGUMENT, "The photo has more than 20 MB: make it smaller");
     } else if ((bytes = malloc((size_t)facts.st_size + 1))) {
         ssize_t got = 1;
         for (*size = 0; got > 0 && *size<(size_t)facts.st_size; *size += got> 0 ? (size_t)got : 0)
             got = read(file, bytes + *size, (size_t)facts.st_size - *size);
     } else {
-        fail(answer, SFX_RESOURCE_EXHAUSTED, "The photo cannot be read: memory is out");
+        sfx_fail(answer, SFX_RESOURCE_EXHAUSTED, "The photo cannot be read: memory is out");
     }
     if (file >= 0)
         close(file);
@@ -763,6 +725,7 @@ static void tell_portrait(struct sfx_control *control, struct request *request, 
 {
     const char *path = (const char *)request->data;
     struct sfx_result result = {0};
+    size_t room = SFX_ROOM;
     Streamfx__V1__CreatePortraitResponse *made = NULL;
     char name[LONGEST_NAME + 1];
     size_t size = 0;
@@ -780,58 +743,67 @@ static void tell_portrait(struct sfx_control *control, struct request *request, 
         if (packed)
             sfx_grpc_call(control->grpc, request->method, packed, length, PHOTO_MS, MOST_BYTES, answer);
         else
-            fail(answer, SFX_RESOURCE_EXHAUSTED, "The photo cannot be sent: memory is out");
+            sfx_fail(answer, SFX_RESOURCE_EXHAUSTED, "The photo cannot be sent: memory is out");
         free(packed);
-        made = unpacked(answer, &streamfx__v1__create_portrait_response__descriptor);
+        made = sfx_unpack(answer, &streamfx__v1__create_portrait_response__descriptor, &room);
     }
     free(bytes);
-    if (made && made->portrait)
+    if (made && sfx_is_portrait(made->portrait))
         snprintf(request->subject, sizeof request->subject, "%s", made->portrait->id);
+    else if (made)
+        sfx_fail(
+            answer, SFX_INTERNAL, "The daemon's answer is no whole portrait: it may be of another version");
     tell(control, request, answer, &result);
-    release(made);
+    sfx_release(made);
 }
 
 static void tell_thumbnail(
     struct sfx_control *control, const struct request *request, struct sfx_answer *answer)
 {
     struct sfx_result result = {0};
+    size_t room = SFX_ROOM;
     call(control, request->method, request->data, request->size, answer);
     Streamfx__V1__GetPortraitThumbnailResponse *got =
-        unpacked(answer, &streamfx__v1__get_portrait_thumbnail_response__descriptor);
+        sfx_unpack(answer, &streamfx__v1__get_portrait_thumbnail_response__descriptor, &room);
     if (got)
         result.jpeg = got->jpeg.data, result.jpeg_size = got->jpeg.len;
     tell(control, request, answer, &result);
-    release(got);
+    sfx_release(got);
 }
 
 static void tell_devices(
     struct sfx_control *control, const struct request *request, struct sfx_answer *answer)
 {
     struct sfx_result result = {0};
+    size_t room = SFX_ROOM;
     call(control, request->method, request->data, request->size, answer);
     Streamfx__V1__ListDevicesResponse *got =
-        unpacked(answer, &streamfx__v1__list_devices_response__descriptor);
-    if (got)
+        sfx_unpack(answer, &streamfx__v1__list_devices_response__descriptor, &room);
+    if (got && got->n_devices > SFX_MOST_LISTED)
+        sfx_fail(answer, SFX_RESOURCE_EXHAUSTED, "The daemon's cameras are more than there is room for");
+    else if (got)
         result.devices = got->devices, result.count = got->n_devices;
     tell(control, request, answer, &result);
-    release(got);
+    sfx_release(got);
 }
 
 static void check_presence(
     struct sfx_control *control, const struct request *request, struct sfx_answer *answer)
 {
+    size_t room = SFX_ROOM;
     call(control, request->method, request->data, request->size, answer);
     Grpc__Health__V1__HealthCheckResponse *got =
-        unpacked(answer, &grpc__health__v1__health_check_response__descriptor);
+        sfx_unpack(answer, &grpc__health__v1__health_check_response__descriptor, &room);
     if (got && got->status != GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__SERVING_STATUS__SERVING)
-        fail(answer, SFX_UNAVAILABLE, "The daemon is ending");
-    release(got);
+        sfx_fail(answer, SFX_UNAVAILABLE, "The daemon is ending");
+    sfx_release(got);
 }
 
 static void start(struct sfx_control *control, struct sfx_answer *answer)
 {
     if (control->options.endpoint.address) {
-        fail(answer, SFX_FAILED_PRECONDITION, "The daemon is of another machine: it is to be started there");
+        sfx_fail(
+            answer, SFX_FAILED_PRECONDITION, "The daemon is of another machine: it is to be started there");
         return;
     }
     switch (sfx_daemon_start(control->program, control->socket, START_MS, &control->stop, answer->message,

@@ -30,8 +30,10 @@ struct sfx_result {
     const char *message; // why it failed, one line; empty else
     const char *subject; // identifier of the portrait or session that was named; else empty
     // Only with SFX_OK, according to the kind; else NULL or 0. Of a session, `settings` with `output`,
-    // `gains` and `background`, and `status` with `source` and `camera`, are never NULL; `status->latency`
-    // may be. All text is printable UTF-8.
+    // `gains` and `background`, and `status` with `source` and `camera`, are never NULL; `status->latency`,
+    // `settings->framing` and texts of settings that were not told may be. Identifiers are 1 to 40 of a-z,
+    // 0-9 and "-" (that of a portrait that is shown or selected may be empty). All text is printable UTF-8,
+    // and may be long; numbers are what came.
     size_t count;
     Streamfx__V1__Portrait *const *portraits;
     Streamfx__V1__Session *const *sessions;

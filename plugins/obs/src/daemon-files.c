@@ -14,6 +14,8 @@
 #define LONGEST 4096 // of a packet
 #define PATIENCE_S 2
 
+#define TOKEN 22 // characters
+
 static const char OFFER[] = "SFXFILE 1 offer ", TAKEN[] = "handed:";
 
 static int is_own_user(int connection)
@@ -80,6 +82,15 @@ static int send_file(int connection, const char *path, int file)
     return sendmsg(connection, &message, MSG_NOSIGNAL) >= 0;
 }
 
+// Whether an answer stands for the file that was offered: "handed:", a token, and the path as it was named.
+static int is_taken(const char *answer, const char *path)
+{
+    static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-";
+    const size_t start = sizeof TAKEN - 1;
+    return strncmp(answer, TAKEN, start) == 0 && strspn(answer + start, letters) == TOKEN &&
+           strcmp(answer + start + TOKEN, path) == 0;
+}
+
 char *sfx_files_offer(int connection, const char *path)
 {
     char answer[LONGEST + 1];
@@ -90,5 +101,5 @@ char *sfx_files_offer(int connection, const char *path)
     close(file);
     const ssize_t length = sent ? recv(connection, answer, LONGEST, 0) : -1;
     answer[length > 0 ? length : 0] = 0;
-    return strncmp(answer, TAKEN, sizeof TAKEN - 1) == 0 ? strdup(answer) : NULL;
+    return is_taken(answer, path) ? strdup(answer) : NULL;
 }

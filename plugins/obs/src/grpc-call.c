@@ -70,6 +70,24 @@ void sfx_make_printable(char *text)
     }
 }
 
+size_t sfx_text_within(const char *text, size_t most)
+{
+    size_t length = strnlen(text, most + 1);
+    if (length <= most)
+        return length;
+    for (length = most; length > 0 && (text[length] & 0xc0) == 0x80;)
+        length--;
+    return length;
+}
+
+void sfx_copy_text(char *to, size_t room, const char *from)
+{
+    const size_t length = from ? sfx_text_within(from, room - 1) : 0;
+    if (length)
+        memcpy(to, from, length);
+    to[length] = 0;
+}
+
 static void set(struct sfx_answer *answer, enum sfx_code code, const char *what, const char *why)
 {
     answer->code = code;

@@ -69,3 +69,9 @@ bool sfx_default_socket(char *path, size_t size);
 
 // Make text of any bytes one line of printable UTF-8, in place.
 void sfx_make_printable(char *text);
+
+// How many bytes of UTF-8 text are whole characters, of the first `most`.
+size_t sfx_text_within(const char *text, size_t most);
+
+// Copy text, NULL for none, as far as whole characters of it fit.
+void sfx_copy_text(char *to, size_t room, const char *from);

@@ -154,13 +154,11 @@ static void add_portraits(obs_properties_t *properties, const struct steering_vi
     for (size_t i = 0; i < view->shelf.portrait_count; i++) {
         const struct portrait *portrait = &view->shelf.portraits[i];
         const size_t key = key_of(view, portrait->id);
-        struct dstr name = {0};
-        if (key)
-            dstr_printf(&name, "%zu  %s", key, portrait->name);
-        else
-            dstr_copy(&name, portrait->name);
-        obs_property_list_add_string(list, name.array, portrait->id);
-        dstr_free(&name);
+        const char *name = *portrait->name ? portrait->name : portrait->id;
+        struct dstr numbered = {0};
+        dstr_printf(&numbered, "%zu  %s", key, name);
+        obs_property_list_add_string(list, key ? numbered.array : name, portrait->id);
+        dstr_free(&numbered);
     }
     if (!view->shelf.portrait_count)
         obs_property_list_add_string(list, T("Portrait.None"), "");
@@ -209,8 +207,10 @@ static void add_drivers(obs_properties_t *properties, const struct steering_view
     obs_property_t *list = obs_properties_add_list(
         properties, SET_DRIVER, T("Driver"), OBS_COMBO_TYPE_LIST, OBS_COMBO_FORMAT_STRING);
     obs_property_list_add_string(list, T("Driver.Auto"), "auto");
-    for (size_t i = 0; i < view->shelf.camera_count; i++)
-        obs_property_list_add_string(list, view->shelf.cameras[i].name, view->shelf.cameras[i].spec);
+    for (size_t i = 0; i < view->shelf.camera_count; i++) {
+        const struct camera *camera = &view->shelf.cameras[i];
+        obs_property_list_add_string(list, *camera->name ? camera->name : camera->spec, camera->spec);
+    }
     obs_property_list_add_string(list, T("Driver.Obs"), DRIVER_OBS);
     obs_property_list_add_string(list, T("Driver.Demo"), "demo");
     obs_property_list_add_string(list, T("Driver.None"), "none");

@@ -7,6 +7,11 @@
 #include <util/bmem.h>
 
 static const char OUR_FEEDS[] = "feed:obs-", JPEG_URI[] = "data:image/jpeg;base64,";
+enum {
+    LONGEST_NAME = 4 * 80,  // bytes: names have 80 characters, and lists must not be of books
+    MOST_JPEG = 256 * 1024, // bytes of a thumbnail
+    LARGEST_SIDE = 512,     // px of a thumbnail
+};
 
 static void free_portraits(struct shelf *shelf)
 {
@@ -49,24 +54,39 @@ const struct portrait *shelf_find(const struct shelf *shelf, const char *portrai
     return find(shelf, portrait);
 }
 
+/// As much of a name as is shown.
+static char *name_of(const char *told)
+{
+    return bstrdup_n(told, sfx_text_within(told, LONGEST_NAME));
+}
+
+static bool is_name(const char *name, const char *told)
+{
+    const size_t length = sfx_text_within(told, LONGEST_NAME);
+    return strlen(name) == length && memcmp(name, told, length) == 0;
+}
+
 bool shelf_set_portraits(struct shelf *shelf, Streamfx__V1__Portrait *const *portraits, size_t count)
 {
     bool other = count != shelf->portrait_count;
     for (size_t i = 0; i < count && !other; i++)
         other = strcmp(shelf->portraits[i].id, portraits[i]->id) != 0 ||
-                strcmp(shelf->portraits[i].name, portraits[i]->display_name) != 0;
+                !is_name(shelf->portraits[i].name, portraits[i]->display_name);
     if (!other)
         return false;
     struct shelf taken = {0};
     taken.portraits = bzalloc((count + 1) * sizeof(*taken.portraits));
     taken.portrait_count = count;
     for (size_t i = 0; i < count; i++) {
-        struct portrait *portrait = &taken.portraits[i], *known = find(shelf, portraits[i]->id);
-        snprintf(portrait->id, ID_ROOM, "%s", portraits[i]->id);
-        portrait->name = bstrdup(portraits[i]->display_name);
-        portrait->thumbnail = known ? known->thumbnail : NULL;
-        if (known)
-            known->thumbnail = NULL; // it has moved
+        struct portrait *portrait = &taken.portraits[i];
+        sfx_copy_text(portrait->id, ID_ROOM, portraits[i]->id);
+        portrait->name = name_of(portraits[i]->display_name);
+    }
+    for (size_t i = 0; i < shelf->portrait_count; i++) { // few have one, of thousands
+        char **thumbnail = &shelf->portraits[i].thumbnail;
+        struct portrait *portrait = *thumbnail ? find(&taken, shelf->portraits[i].id) : NULL;
+        if (portrait && !portrait->thumbnail)
+            portrait->thumbnail = *thumbnail, *thumbnail = NULL;
     }
     free_portraits(shelf);
     shelf->portraits = taken.portraits;
@@ -74,11 +94,11 @@ bool shelf_set_portraits(struct shelf *shelf, Streamfx__V1__Portrait *const *por
     return true;
 }
 
-/// Feeds of ours are chosen as sources of OBS.
+/// Feeds of ours are chosen as sources of OBS; what cannot be asked for cannot be chosen.
 static bool can_drive(const Streamfx__V1__Device *device)
 {
-    return device->kind == STREAMFX__V1__DEVICE_KIND__DEVICE_KIND_DRIVING &&
-           strncmp(device->spec, OUR_FEEDS, sizeof(OUR_FEEDS) - 1) != 0;
+    return device->kind == STREAMFX__V1__DEVICE_KIND__DEVICE_KIND_DRIVING && *device->spec &&
+           strncmp(device->spec, OUR_FEEDS, sizeof(OUR_FEEDS) - 1) != 0 && strlen(device->spec) < TEXT_ROOM;
 }
 
 bool shelf_set_cameras(struct shelf *shelf, Streamfx__V1__Device *const *devices, size_t count)
@@ -89,7 +109,7 @@ bool shelf_set_cameras(struct shelf *shelf, Streamfx__V1__Device *const *devices
         if (!can_drive(devices[i]))
             continue;
         other |= kept >= shelf->camera_count || strcmp(shelf->cameras[kept].spec, devices[i]->spec) != 0 ||
-                 strcmp(shelf->cameras[kept].name, devices[i]->display_name) != 0;
+                 !is_name(shelf->cameras[kept].name, devices[i]->display_name);
         kept++;
     }
     if (!other && kept == shelf->camera_count)
@@ -101,7 +121,7 @@ bool shelf_set_cameras(struct shelf *shelf, Streamfx__V1__Device *const *devices
             continue;
         struct camera *camera = &shelf->cameras[shelf->camera_count++];
         camera->spec = bstrdup(devices[i]->spec);
-        camera->name = bstrdup(devices[i]->display_name);
+        camera->name = name_of(devices[i]->display_name);
     }
     return true;
 }
@@ -122,10 +142,28 @@ static void encode_base64(const uint8_t *data, size_t size, char *text)
     *text = 0;
 }
 
+/// Whether it is a JPEG of a thumbnail's size: its first frame header says so (ITU T.81, B.2.2). OBS's
+/// windows draw whatever they are given, of any format and size.
+static bool is_thumbnail(const uint8_t *jpeg, size_t size)
+{
+    if (size < 4 || size > MOST_JPEG || jpeg[0] != 0xff || jpeg[1] != 0xd8)
+        return false;
+    for (size_t at = 2; at + 9 <= size && jpeg[at] == 0xff;) {
+        const uint8_t marker = jpeg[at + 1];
+        const bool frame =
+            marker >= 0xc0 && marker <= 0xcf && marker != 0xc4 && marker != 0xc8 && marker != 0xcc;
+        const int height = jpeg[at + 5] << 8 | jpeg[at + 6], width = jpeg[at + 7] << 8 | jpeg[at + 8];
+        if (frame)
+            return height > 0 && height <= LARGEST_SIDE && width > 0 && width <= LARGEST_SIDE;
+        at += 2 + ((size_t)jpeg[at + 2] << 8 | jpeg[at + 3]);
+    }
+    return false;
+}
+
 bool shelf_set_thumbnail(struct shelf *shelf, const char *portrait, const uint8_t *jpeg, size_t size)
 {
     struct portrait *known = find(shelf, portrait);
-    if (!known || !size)
+    if (!known || !is_thumbnail(jpeg, size))
         return false;
     bfree(known->thumbnail);
     known->thumbnail = bmalloc(sizeof(JPEG_URI) + (size + 2) / 3 * 4);

@@ -12,7 +12,7 @@
 #include "portrait-source.h"
 
 static const float LOOK_S = 1.0f;
-static const uint64_t START_AGAIN_NS = 20000000000;
+static const uint64_t START_AGAIN_NS = 20000000000, REFRESH_NS = 1000000000;
 enum { WATCH_MS = 1000, MOST_PENDING = 64, PATH_ROOM = 512, PHOTO_ROOM = 4097, MOST_THUMBNAILS = 24 };
 
 struct steering {
@@ -26,7 +26,7 @@ struct steering {
         *control; ///< used under the mutex only; ended outside of it, since its thread takes it
     char folder[PATH_ROOM], program[PATH_ROOM], session[ID_ROOM]; ///< the aim
     bool start;
-    uint64_t started_ns;
+    uint64_t started_ns, refreshed_ns;
 
     struct steering_view view;
     struct choices wished; ///< by OBS's settings, as last seen
@@ -321,15 +321,21 @@ static void take_portraits(struct steering *steering, const struct sfx_result *r
         ensure(steering);
 }
 
+/// What can be told to a person.
+static double shown(double told)
+{
+    return told >= 0 && told < 1e6 ? told : 0;
+}
+
 static void copy_report(struct report *report, const Streamfx__V1__SessionStatus *status)
 {
     report->state = status->state;
-    report->fps = status->fps;
-    report->p50_ms = status->latency ? status->latency->p50_ms : 0;
-    report->p95_ms = status->latency ? status->latency->p95_ms : 0;
-    snprintf(report->portrait, sizeof(report->portrait), "%s", status->portrait_id);
-    snprintf(report->trouble, sizeof(report->trouble), "%s", status->trouble);
-    snprintf(report->source_trouble, sizeof(report->source_trouble), "%s", status->source->trouble);
+    report->fps = shown(status->fps);
+    report->p50_ms = status->latency ? shown(status->latency->p50_ms) : 0;
+    report->p95_ms = status->latency ? shown(status->latency->p95_ms) : 0;
+    sfx_copy_text(report->portrait, sizeof(report->portrait), status->portrait_id);
+    sfx_copy_text(report->trouble, sizeof(report->trouble), status->trouble);
+    sfx_copy_text(report->source_trouble, sizeof(report->source_trouble), status->source->trouble);
 }
 
 static void copy_session(struct steering *steering, const Streamfx__V1__Session *session)
@@ -594,9 +600,14 @@ void steering_visit(struct steering *steering, steering_visitor *visit, void *da
 
 void steering_refresh(struct steering *steering)
 {
+    const uint64_t now = os_gettime_ns();
     pthread_mutex_lock(&steering->mutex);
-    if (steering->view.present)
+    // What comes is shown by making the properties anew, which asks again: lists that are never the same must
+    // not keep OBS's thread of windows at it.
+    if (steering->view.present && now - steering->refreshed_ns >= REFRESH_NS) {
+        steering->refreshed_ns = now;
         ask_lists(steering);
+    }
     pthread_mutex_unlock(&steering->mutex);
 }
 
