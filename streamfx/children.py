@@ -10,10 +10,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from time import monotonic
 from typing import IO, Any, Final
 
+from streamfx.errors import GivenUp
 from streamfx.importing import installed_path
 
 PIPE: Final = subprocess.PIPE
@@ -21,6 +24,8 @@ NOWHERE: Final = subprocess.DEVNULL
 JOINED: Final = subprocess.STDOUT
 _ARENAS: Final = {"MALLOC_ARENA_MAX": "2"}
 """For glibc: with arenas for all of its threads a worker grew by 7 MB in four minutes, with two by 2."""
+_LOOK_S: Final = 0.05
+"""How often a program that runs looks whether it was given up."""
 _PATHS: Final = ("STREAMFX_MODELS_DIR", "NUMBA_CACHE_DIR")
 """Variables that a person may set relative to the current folder."""
 _RUN: Final = (
@@ -76,10 +81,11 @@ def start(
 def run(
     command: Sequence[str],
     *,
-    given: bytes = b"",
+    given: bytes | None = b"",
     limit_s: float | None = None,
     stderr: int | None = None,
     variables: Mapping[str, str] | None = None,
+    given_up: threading.Event | None = None,
 ) -> tuple[int, bytes, bytes]:
     """Run a program to its end; its exit code, and what it wrote to standard output and, if PIPE, error.
 
@@ -88,23 +94,38 @@ def run(
         given: its standard input.
         limit_s: after which it is killed.
         stderr, variables: as `start`.
+        given_up: set by others, it ends the program.
 
     Raises:
         OSError: it cannot be started.
         TimeoutError: it took too long.
+        GivenUp: nobody waits for it any more.
     """
+    end = None if limit_s is None else monotonic() + limit_s
     with start(command, stdin=PIPE, stdout=PIPE, stderr=stderr, variables=variables) as process:
         try:
-            out, said = process.communicate(given, limit_s)
-        except subprocess.TimeoutExpired as error:
-            raise TimeoutError(f"{command[0]} took longer than {limit_s:.0f} s") from error
+            while True:
+                left = None if end is None else end - monotonic()
+                step = left if given_up is None else min(_LOOK_S, _LOOK_S if left is None else left)
+                try:
+                    out, said = process.communicate(given, step)
+                except subprocess.TimeoutExpired as error:
+                    if given_up is not None and given_up.is_set():
+                        raise GivenUp(f"{command[0]} was ended: nobody waits for it any more") from error
+                    if end is not None and monotonic() >= end:
+                        raise TimeoutError(f"{command[0]} took longer than {limit_s:.0f} s") from error
+                    given = None  # it is sent, or being sent
+                else:
+                    return process.returncode, out, said or b""
         finally:
             process.kill()  # whatever came between; no effect on one that has ended
-    return process.returncode, out, said or b""
 
 
 def start_with(command: Sequence[str], *descriptors: int) -> tuple[subprocess.Popen[bytes], list[int]]:
     """Start a program that inherits descriptors; its standard input and output are pipes.
+
+    A terminal's signals do not reach it. It belongs to this session until it has something to do
+    (`priority.for_itself`).
 
     Returns:
         The process, and the numbers that `inherited` takes in it.
@@ -126,7 +147,7 @@ def start_with(command: Sequence[str], *descriptors: int) -> tuple[subprocess.Po
             creationflags=subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW,
         )
         return started, handles
-    process = start(command, stdin=PIPE, stdout=PIPE, pass_fds=descriptors, start_new_session=True)
+    process = start(command, stdin=PIPE, stdout=PIPE, pass_fds=descriptors, process_group=0)
     return process, list(descriptors)
 
 

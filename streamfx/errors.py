@@ -225,6 +225,10 @@ class WorkerFailed(StreamfxError):
     """The worker could not be started, or broke off."""
 
 
+class GivenUp(StreamfxError):
+    """Whoever asked for it has left: it was broken off."""
+
+
 class RingUnreadable(StreamfxError):
     """Shared memory that is foreign, damaged or of another version."""
 

@@ -22,6 +22,7 @@ NORMAL, HIGH, REALTIME = "normal", "high", "realtime"
 CHOICES: Final = (NORMAL, HIGH, REALTIME)
 
 _NICE: Final = -10
+_BACK: Final = 4
 _LEVEL: Final = 10
 """Of real time, 1 to 99: below sound servers (20), above everything that is not real time."""
 _STRETCH_US: Final = (100_000, 200_000)
@@ -49,6 +50,28 @@ def take(wanted: str) -> str:
             _log.warning("the priority %r is not granted: %s", wanted, why)
             return NORMAL
     return wanted
+
+
+def for_itself() -> None:
+    """Give this process, a group of its own, a session of its own.
+
+    Linux shares the processors out among sessions (sched_autogroup) before it does among threads. While
+    children start they belong to the daemon's and take from its share; one that is at work has its own, and
+    no crowd makes it late: beside ten busy sessions on two cores a tick came up to 124 ms late, beside one
+    session of six busy processes 11.
+    """
+    if sys.platform == "win32" or os.getsid(0) == os.getpid():
+        return
+    with suppress(OSError):  # it goes without
+        os.setpgid(0, os.getpgid(os.getppid()))  # who leads a group cannot leave for a session
+        os.setsid()
+
+
+def step_back() -> None:
+    """Let whatever else is busy go first, for this process's life."""
+    if sys.platform != "win32":
+        with suppress(OSError):
+            os.nice(_BACK)
 
 
 def fall_back() -> None:

@@ -71,7 +71,7 @@ class FakePortraits:
         self.adding = threading.Event()
         self._lock = threading.Lock()
 
-    def add(self, photo, *, name="", id="", references=()):
+    def add(self, photo, *, name="", id="", references=(), given_up=None):
         self.adding.set()
         data = photo if isinstance(photo, bytes) else photo.read_bytes()
         time.sleep(self.delay_s)

@@ -123,7 +123,7 @@ def _leaves(kind: type[StreamfxError]) -> list[type[StreamfxError]]:
 
 
 def test_every_error_has_its_code():
-    inside = {"RingUnreadable", "Interrupted"}
+    inside = {"RingUnreadable", "Interrupted", "GivenUp"}
     for leaf in _leaves(StreamfxError):
         if leaf.__module__ != errors.__name__ and not issubclass(leaf, SettingRefused):
             continue

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
-from live_stage import until
+from live_stage import children_of, until
 from scenes import photo, store
 
-from streamfx.errors import PhotoUnreadable, PhotoUnsuitable, ResourceMissing, SettingRefused
+from streamfx.errors import GivenUp, PhotoUnreadable, PhotoUnsuitable, ResourceMissing, SettingRefused
 from streamfx.session.portraits import Portraits
 from streamfx.session.sessions import Sessions
 from streamfx.session.settings import Output, SessionSettings
@@ -61,6 +64,20 @@ def test_what_is_no_portrait_is_refused_and_leaves_nothing(tmp_path: Path):
             portraits.add(data, name="broken")
     with pytest.raises(SettingRefused):
         portraits.add(photo(), id="Not An Id")
+    assert list((tmp_path / "own").iterdir()) == []
+
+
+def test_a_photo_that_was_given_up_keeps_nobody_waiting_and_leaves_nothing(tmp_path: Path):
+    """Neither the one that is looked at, nor another that waits for its turn."""
+    portraits, given_up = Portraits(tmp_path / "own", SIZE), threading.Event()
+    with ThreadPoolExecutor() as pool:
+        adding = [pool.submit(portraits.add, photo(), given_up=given_up) for _ in range(2)]
+        until(lambda: len(children_of(os.getpid())) == 1)
+        given_up.set()
+        for one in adding:
+            with pytest.raises(GivenUp):
+                one.result()
+    assert children_of(os.getpid()) == []
     assert list((tmp_path / "own").iterdir()) == []
 
 

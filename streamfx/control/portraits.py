@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -58,10 +59,11 @@ class PortraitService:
             remedy = f"give at most {MOST_REFERENCES}"
             raise SettingRefused("references", f"there are {len(request.references)}", remedy)
         photo, references = request.photo, list(request.references)
-        add = partial(self._add, photo, references, name, id)
+        given_up = threading.Event()
+        add = partial(self._add, photo, references, name, id, given_up)
         del request, photo, references  # the photo's bytes are kept by nobody but who adds it
         async with self._one_by_one:
-            info = await self._work.do(add, undo=self._forget)
+            info = await self._work.do(add, undo=self._forget, given_up=given_up)
         return portrait_service_pb2.CreatePortraitResponse(portrait=message_of(info))
 
     async def get_portrait(
@@ -110,11 +112,16 @@ class PortraitService:
         return portrait_service_pb2.GetPortraitThumbnailResponse(jpeg=jpeg)
 
     def _add(
-        self, photo: portrait_pb2.Photo, references: list[portrait_pb2.Photo], name: str, id: str
+        self,
+        photo: portrait_pb2.Photo,
+        references: list[portrait_pb2.Photo],
+        name: str,
+        id: str,
+        given_up: threading.Event,
     ) -> PortraitInfo:
         content = self._photo("photo", photo)
         others = [self._photo(f"references[{n}]", one) for n, one in enumerate(references)]
-        return self._portraits.add(content, name=name, id=id, references=others)
+        return self._portraits.add(content, name=name, id=id, references=others, given_up=given_up)
 
     def _photo(self, field: str, photo: portrait_pb2.Photo) -> bytes:
         """Its bytes: a file is read here, from the descriptor that was checked."""

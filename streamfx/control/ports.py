@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -76,7 +77,13 @@ class Portraits(Protocol):
     """As session.portraits.Portraits. Thread-safe."""
 
     def add(
-        self, photo: bytes | Path, *, name: str = "", id: str = "", references: Sequence[bytes | Path] = ()
+        self,
+        photo: bytes | Path,
+        *,
+        name: str = "",
+        id: str = "",
+        references: Sequence[bytes | Path] = (),
+        given_up: threading.Event | None = None,
     ) -> PortraitInfo: ...
     def get(self, id: str) -> PortraitInfo: ...
     def list(self) -> Sequence[PortraitInfo]: ...

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Final, TypeVar
+
+from streamfx.errors import GivenUp
 
 T = TypeVar("T")
 
@@ -21,16 +24,23 @@ class Work:
     def __init__(self, threads: int = THREADS, name: str = "streamfx-control") -> None:
         self._pool = ThreadPoolExecutor(threads, name)
 
-    async def do(self, call: Callable[[], T], undo: Callable[[T], object] | None = None) -> T:
+    async def do(
+        self,
+        call: Callable[[], T],
+        undo: Callable[[T], object] | None = None,
+        given_up: threading.Event | None = None,
+    ) -> T:
         """The result of a blocking call.
 
-        Where the caller is cancelled, a call that has not begun is dropped; one that has is let through to
-        its end, and then `undo` is given its result, in the same thread.
+        Where the caller is cancelled, a call that has not begun is dropped. One that has is told so by
+        `given_up`, or let through to its end; then `undo` is given its result, in the same thread.
         """
         future = self._pool.submit(call)
         try:
             return await asyncio.wrap_future(future)
         except asyncio.CancelledError:
+            if given_up is not None:
+                given_up.set()
             future.add_done_callback(lambda done: _settle(done, undo))
             raise
 
@@ -52,6 +62,8 @@ class Work:
 def _settle(done: Future[T], undo: Callable[[T], object] | None) -> None:
     """What a caller who left would have had to hear, goes to the log."""
     if done.cancelled():
+        return
+    if isinstance(done.exception(), GivenUp):
         return
     if done.exception() is not None:
         _log.info("a call whose caller had left failed", exc_info=done.exception())

@@ -28,7 +28,7 @@ class Encoder:
             WorkerFailed: no process can be started.
         """
         try:
-            self._process = start(_COMMAND, stdin=PIPE, stdout=PIPE, start_new_session=True)
+            self._process = start(_COMMAND, stdin=PIPE, stdout=PIPE, process_group=0)
         except OSError as error:
             raise WorkerFailed(f"No encoder can be started: {error.strerror}", "Close programs") from error
         self._size = size

@@ -7,8 +7,8 @@ import re
 import secrets
 import shutil
 import threading
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from pathlib import Path
@@ -17,6 +17,7 @@ from typing import Any, Final
 from streamfx import errors, kept
 from streamfx.children import own, run
 from streamfx.errors import (
+    GivenUp,
     LimitReached,
     OutputError,
     PhotoUnreadable,
@@ -38,6 +39,8 @@ MAX_BYTES: Final = 20 * 2**20
 LONGEST_NAME: Final = 80
 ELSEWHERE: Final = "Make room or permit writing there, or set XDG_DATA_HOME to another folder"
 _PREPARE_S: Final = 60.0
+_TURN_S: Final = 0.05
+"""How often one that waits for its turn looks whether it was given up."""
 _FACTS, _PHOTO, _THUMBNAIL = "portrait.json", "photo", "thumbnail.jpg"
 _KIND: Final = "portrait"
 
@@ -101,16 +104,19 @@ class Portraits:
         name: str = "",
         id: str = "",
         references: Sequence[bytes | Path] = (),
+        given_up: threading.Event | None = None,
     ) -> PortraitInfo:
-        """Check a photo and keep it. Takes some seconds.
+        """Check a photo and keep it. Takes some seconds; others wait for their turn meanwhile.
 
         Args:
             photo: its bytes, or a file that the caller may read.
             name: for people; by default the file's.
             id: by default made from the name.
             references: other photos of the person.
+            given_up: set by others, it ends this at once, and nothing is kept.
 
         Raises:
+            GivenUp: it was set.
             PhotoError, RigUnsolvable: it cannot be animated.
             ResourceExists, LimitReached, SettingRefused, OutputError: it cannot be kept so.
         """
@@ -120,11 +126,13 @@ class Portraits:
             raise SettingRefused(
                 "references", f"there are {len(references)}", f"Give at most {MOST_REFERENCES}"
             )
-        with self._adding:
+        given_up = given_up or threading.Event()
+        with self._turn(given_up):
             id = self._free_id(id, name)
             place = self._folder / f".{secrets.token_hex(8)}"
             try:
-                info = self._prepared(place, photo, references, PortraitInfo(id, name, (0, 0), "", 0, (), 0))
+                draft = PortraitInfo(id, name, (0, 0), "", 0, (), 0)
+                info = self._prepared(place, photo, references, draft, given_up)
                 place.rename(self._folder / id)
             except OSError as error:
                 cause = f"The portrait cannot be kept in {self._folder}: {error.strerror}"
@@ -243,8 +251,24 @@ class Portraits:
             )
         return id
 
+    @contextmanager
+    def _turn(self, given_up: threading.Event) -> Iterator[None]:
+        """One photo at a time is added, during the block."""
+        while not self._adding.acquire(timeout=_TURN_S):
+            if given_up.is_set():
+                raise GivenUp("The photo was not looked at: nobody waits for it any more")
+        try:
+            yield
+        finally:
+            self._adding.release()
+
     def _prepared(
-        self, place: Path, photo: bytes | Path, references: Sequence[bytes | Path], draft: PortraitInfo
+        self,
+        place: Path,
+        photo: bytes | Path,
+        references: Sequence[bytes | Path],
+        draft: PortraitInfo,
+        given_up: threading.Event,
     ) -> PortraitInfo:
         """Copy the photos to `place` and have them looked at."""
         place.mkdir(mode=0o700)
@@ -258,7 +282,7 @@ class Portraits:
             str(place / _THUMBNAIL),
             str(place / _idle_name(self._size, cut_out=False)),
         )
-        outcome = _looked_at(task)
+        outcome = _looked_at(task, given_up)
         if outcome.error:
             raise _as_error(outcome, draft.name)
         now = (place / _PHOTO).stat().st_mtime_ns
@@ -293,10 +317,10 @@ def _references(folder: Path, count: int) -> list[str]:
     return [str(folder / f"reference-{number}") for number in range(1, count + 1)]
 
 
-def _looked_at(task: Task) -> Outcome:
-    line = json.dumps(asdict(task)) + "\n"
+def _looked_at(task: Task, given_up: threading.Event) -> Outcome:
+    line = (json.dumps(asdict(task)) + "\n").encode()
     try:
-        code, said, _ = run(own("streamfx.worker.prepare"), given=line.encode(), limit_s=_PREPARE_S)
+        code, said, _ = run(own("streamfx.worker.prepare"), given=line, limit_s=_PREPARE_S, given_up=given_up)
     except TimeoutError as error:
         cause = f"The photo took longer than {_PREPARE_S:.0f} s"
         raise PhotoUnreadable(cause, "Use a smaller or simpler one") from error

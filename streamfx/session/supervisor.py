@@ -16,7 +16,7 @@ from streamfx.worker.protocol import STANDBY, Failed, Message, TakeOver
 _LOOK_S: Final = 0.1
 _HASTY_S: Final = 0.4
 """Longest silence of a process beside which another stands ready: to replace it costs little."""
-_CALM_NS: Final = 300_000_000
+_CALM_NS: Final = 2_000_000_000
 """A process has worked for so long before another is started to stand by."""
 MOST_FAILURES = 5
 _WITHIN_NS: Final = 60_000_000_000

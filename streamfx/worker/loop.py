@@ -12,7 +12,7 @@ from queue import Empty, SimpleQueue
 from time import monotonic_ns
 from typing import Any, Final
 
-from streamfx import config
+from streamfx import config, priority
 from streamfx.errors import WorkerFailed
 from streamfx.frames import Motion
 from streamfx.handed import named
@@ -83,6 +83,8 @@ class Worker:
         picture = self._cast.animate(orders.selected, motion, gains, networks=self._ladder.full)
         if picture is None:
             return
+        if not self._rendered_ns:
+            priority.for_itself()
         self._ring.write(picture)
         self._rendered_ns = start_ns
         self._ladder.note((picture.rendered_ns - start_ns) / 1e9, start_ns)

@@ -12,6 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from streamfx import priority
 from streamfx.worker.guard import die_with_parent
 from streamfx.worker.protocol import Outcome, Task
 
@@ -26,6 +27,7 @@ _QUALITY: Final = 85
 def main() -> int:
     """Read the task, do it, tell."""
     die_with_parent()
+    priority.step_back()
     writer = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # libraries that print must not print between
     task = Task(**json.loads(sys.stdin.readline()))

@@ -164,6 +164,7 @@ def _obey(
         elif isinstance(order, TakeOver):
             standby = False
         if not standby and reporter.ident is None:
+            priority.for_itself()
             publisher.start()
             channel.send(Phase(PUBLISHING, _PATIENCE_S))
             reporter.start()
