@@ -5,10 +5,11 @@ Imported by source/ (decoding) and sink/film.py (encoding) only.
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from io import BytesIO
+from io import BytesIO, FileIO
 from pathlib import Path
 from typing import Final, Literal, NoReturn
 
@@ -70,7 +71,7 @@ def demuxer(
             raise SourceUnreadable(f"The video {path} is empty (0 bytes)", "Copy or download it again")
         try:
             container = av.open(
-                file,
+                _Answering(file, file.name),
                 "r",
                 container_options={"format_whitelist": ",".join(CONTAINERS), "protocol_whitelist": "file"},
                 metadata_errors="replace",
@@ -84,11 +85,31 @@ def demuxer(
             yield container
 
 
+class _Answering:
+    """An open file as FFmpeg wants it: a seek to where no file has a place, as damaged ones ask for, fails.
+
+    Where it raises instead, PyAV prints the traceback.
+    """
+
+    def __init__(self, file: FileIO | BytesIO, name: object) -> None:
+        self.name = str(name)
+        """Its ending helps to recognise the container."""
+        self.read, self.tell, self._seek = file.read, file.tell, file.seek
+
+    def seek(self, offset: int, whence: int) -> int:
+        """The new place; below zero the reason why there is none."""
+        try:
+            return self._seek(offset, whence)
+        except (OSError, ValueError):
+            return -errno.EINVAL
+
+
 def codec_of(packets: bytes, kind: Literal["video", "audio"]) -> str | None:
     """FFmpeg's name of the decoder for these packets of a stream without global headers; None if unknown."""
     options = {"format_whitelist": ",".join(ELEMENTARY), "protocol_whitelist": ""}
+    file = _Answering(BytesIO(packets), "packets")
     try:
-        with av.open(BytesIO(packets), "r", container_options=options, io_open=_refuse) as container:
+        with av.open(file, "r", container_options=options, io_open=_refuse) as container:
             stream = container.streams[0]
             codec: CodecContext | None = stream.codec_context  # None is missing in annotations
             return codec.name if codec is not None and stream.type == kind else None

@@ -1,10 +1,11 @@
-"""How people write colours and sizes: one reading for the command line, the settings file and the API."""
+"""How people write colours, sizes and paths: one reading for command line, settings file and API."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Final
 
 from streamfx.errors import UsageError
@@ -20,6 +21,7 @@ LINES: Final = {
 }
 """Sizes by their lines, 16:9, as players name them: (width, height) px."""
 
+_LONGEST: Final = 60
 _SIZE: Final = re.compile(r"([0-9]{1,5})\s*[x×]\s*([0-9]{1,5})", re.IGNORECASE)
 _WRITE_SIZE: Final = "Write it as 640x480, or as 720p"
 _WRITE_COLOUR: Final = "Write it as #00b140, or by its CSS name, as green"
@@ -38,6 +40,26 @@ def frame_size(text: str) -> tuple[int, int]:
         return LINES[plain]
     known = f"; known are {', '.join(LINES)}" if plain.removesuffix("p").isdecimal() else ""
     raise UsageError(f"{text[:40]!r} is no size", _WRITE_SIZE + known)
+
+
+def shown(text: str) -> str:
+    """What a person wrote, inside a message of one line."""
+    short = text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
+    return short if short.isprintable() else repr(short)
+
+
+def path_of(text: str) -> Path:
+    """The path, from `~` too, whatever lies there.
+
+    Raises:
+        UsageError: it names the home of no account, or holds what no path can.
+    """
+    try:
+        path = Path(text).expanduser()
+        path.resolve()
+    except (OSError, ValueError, RuntimeError) as error:  # a NUL; a loop of links; no such account
+        raise UsageError(f"{text[:40]!r} is no path: {error}", "Write the whole path") from error
+    return path
 
 
 def colour(text: str) -> str:

@@ -120,14 +120,15 @@ def _options(arguments: argparse.Namespace, config: DaemonConfig) -> DaemonOptio
     """The options of the command line over those of the file."""
     from streamfx.control.options import ControlOptions
     from streamfx.daemon import DaemonOptions
+    from streamfx.notation import path_of
 
     table = config.control
 
     def chosen(given: Path | None, kept: str) -> Path | None:
-        path = given or (Path(kept).expanduser() if kept else None)
+        path = given or (path_of(kept) if kept else None)
         return path.absolute() if path else None  # wherever the folder goes in which we were started
 
-    roots = arguments.root or [Path(root).expanduser() for root in config.files.roots]
+    roots = arguments.root or [path_of(root) for root in config.files.roots]
     control = ControlOptions(
         socket=chosen(arguments.socket, table.socket),
         listen=arguments.listen or table.listen,

@@ -25,6 +25,7 @@ from streamfx.files import (
     write_failure,
 )
 from streamfx.handed import Offering
+from streamfx.notation import path_of
 from streamfx.session.settings import BackgroundKind, SessionSettings, names_file
 
 LARGEST_PHOTO: Final = 20_000_000
@@ -61,7 +62,7 @@ class OwnFiles:
         """
         if isinstance(photo, bytes) or (isinstance(photo, str) and not self._is_local):
             return photo
-        return read_bytes(Path(photo).expanduser(), LARGEST_PHOTO, PHOTO)
+        return read_bytes(path_of(str(photo)), LARGEST_PHOTO, PHOTO)
 
     def settings(
         self, settings: SessionSettings, fields: Sequence[str] = (), before: SessionSettings | None = None
@@ -101,7 +102,7 @@ class OwnFiles:
         """
         if not self._is_local:
             return str(path)
-        film = Path(path).expanduser().absolute()
+        film = path_of(str(path)).absolute()
         if not str(film).isprintable():
             raise UsageError("The film's path is not printable", "Choose another name or folder")
         check_writable(film)
@@ -117,8 +118,9 @@ class OwnFiles:
             os.close(folder)
 
     def _file(self, path: Path, what: Subject) -> str:
-        with open_regular(path.expanduser(), what) as file:
-            return self._handed(file.fileno(), path.expanduser())
+        path = path_of(str(path))
+        with open_regular(path, what) as file:
+            return self._handed(file.fileno(), path)
 
     def _handed(self, descriptor: int, path: Path) -> str:
         """What stands for the file; its absolute path where the daemon takes none."""

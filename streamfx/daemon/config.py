@@ -58,7 +58,7 @@ from streamfx.errors import SettingRefused, UsageError
 from streamfx.feeds import is_feed
 from streamfx.files import ANY_FILE, read_bytes
 from streamfx.framings import Framing, FramingKind
-from streamfx.notation import frame_size
+from streamfx.notation import frame_size, path_of, shown
 from streamfx.priority import CHOICES, NORMAL
 from streamfx.session.settings import (
     AUTO,
@@ -74,6 +74,7 @@ from streamfx.session.settings import (
 
 _MOST_BYTES: Final = 1 << 20
 _MOST_SESSIONS: Final = 64
+_LONGEST_REASON: Final = 160
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,8 +183,9 @@ def load_config(path: Path) -> DaemonConfig:
     """
     try:
         return parse_config(read_bytes(path, _MOST_BYTES, ANY_FILE).decode())
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise UsageError(f"{path} is no TOML: {error}", "Correct it") from error
+    except (ValueError, RecursionError) as error:  # bytes, syntax; numbers and nesting beyond Python's limits
+        cause = f"{path} is no TOML that can be read: {str(error)[:_LONGEST_REASON]}"
+        raise UsageError(cause, "Correct it") from error
     except SettingRefused as error:
         raise UsageError(f"{path}: {error.cause}", error.remedy) from error
 
@@ -217,7 +219,7 @@ def parse_config(text: str) -> DaemonConfig:
         raise SettingRefused("limits.sessions", "out of range", f"Use 1 to {_MOST_SESSIONS}")
     if config.limits.priority not in CHOICES:
         raise SettingRefused(
-            "limits.priority", f"it is {config.limits.priority!r}", f"Use {', '.join(CHOICES)}"
+            "limits.priority", f"it is {shown(repr(config.limits.priority))}", f"Use {', '.join(CHOICES)}"
         )
     return config
 
@@ -229,15 +231,22 @@ def framing_kind(text: str) -> FramingKind:
         SettingRefused: there is none.
     """
     if text not in list(FramingKind):
-        raise SettingRefused("framing", f"it is {text!r}", f"Use {', '.join(FramingKind)}")
+        raise SettingRefused("framing", f"it is {shown(repr(text))}", f"Use {', '.join(FramingKind)}")
     return FramingKind(text)
 
 
 def source(text: str) -> str:
-    """What drives, a file by its resolved path: who opens it follows no link."""
+    """What drives, a file by its resolved path: who opens it follows no link.
+
+    Raises:
+        SettingRefused: it cannot be a path.
+    """
     if text in (AUTO, NOTHING, REMOTE, DEMO) or camera_device(text) is not None or is_feed(text):
         return text
-    return str(Path(text).expanduser().resolve())
+    try:
+        return str(path_of(text).resolve())
+    except UsageError as error:
+        raise SettingRefused("source", error.cause, error.remedy) from error
 
 
 def _size(text: str) -> tuple[int, int]:
@@ -268,18 +277,26 @@ def _known(table: Mapping[str, Any], kind: type, place: str) -> Mapping[str, Any
     names = [f.name for f in fields(kind)]
     for key in table:
         if key not in names:
-            raise SettingRefused(f"{place}{key}", "there is no such key", f"Known are {', '.join(names)}")
+            known = f"Known are {', '.join(names)}"
+            raise SettingRefused(f"{place}{shown(key)}", "there is no such key", known)
     return table
 
 
 def _value(name: str, value: object, kind: str) -> object:
     """A value as its field holds it."""
     if kind == "float" and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
+        return _finite(name, value)
     if kind == "tuple[str, ...]":
         if isinstance(value, list) and all(isinstance(one, str) for one in value):
             return tuple(value)
         raise SettingRefused(name, "it is no list of texts", 'Write it as ["one", "two"]')
     if type(value).__name__ != kind:
-        raise SettingRefused(name, f"it is {value!r}", f"It must be of type {kind}")
+        raise SettingRefused(name, f"it is {shown(repr(value))}", f"It must be of type {kind}")
     return value
+
+
+def _finite(name: str, value: int) -> float:
+    try:
+        return float(value)
+    except OverflowError as error:
+        raise SettingRefused(name, "out of range", "Use a smaller number") from error

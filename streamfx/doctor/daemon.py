@@ -15,6 +15,7 @@ from streamfx.checks import Check, State
 from streamfx.control.address import Pointer, default_socket, read_pointer
 from streamfx.daemon.config import usual_config
 from streamfx.errors import CameraUnavailable
+from streamfx.notation import path_of
 from streamfx.priority import NORMAL, trouble
 
 _CONNECT_S: Final = 1.0
@@ -29,7 +30,7 @@ def examine_daemon(*, fix: bool = False) -> list[Check]:
     """
     settings = usual_config()
     kept = settings.control.socket
-    path = Path(kept).expanduser() if kept else default_socket()
+    path = path_of(kept) if kept else default_socket()
     listening = check_socket(path, fix=fix)
     ports = [("listen", settings.control.listen), ("metrics", settings.metrics.address)]
     runs = listening.finding.startswith("a daemon")

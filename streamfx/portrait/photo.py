@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import io
+import logging
 import re
 import struct
 import warnings
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
@@ -29,6 +32,13 @@ WORKING_PIXELS: Final = 12_000_000
 
 _FORMATS: Final = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "AVIF", "JPEG2000", "PPM")
 """Pillow's rarer formats are refused: that is where its decompression bombs were found."""
+
+# What is wrong with a file is raised; Pillow, and the libtiff in it, would write it to standard error, too.
+logging.getLogger("PIL").setLevel(logging.CRITICAL)
+with suppress(AttributeError, OSError):  # Windows' Pillow does not export it
+    _libtiff = ctypes.CDLL(Image.core.__file__)  # type: ignore[attr-defined]  # missing in Pillow's types
+    _libtiff.TIFFSetErrorHandler(None)
+    _libtiff.TIFFSetWarningHandler(None)
 
 _UPRIGHT: Final = "Save it upright, if that was wrong"
 _AS_JPEG: Final = "Export it as JPEG with the camera's or any photo program"
@@ -118,7 +128,9 @@ def _decode(data: bytes, name: str) -> tuple[U8, tuple[Finding, ...]]:
         raise _foreign(data, name) from error
     except Image.DecompressionBombError as error:
         raise _too_large(name, f"it has {_megapixels(error)} megapixels") from error
-    except (OSError, ValueError, SyntaxError, EOFError, MemoryError, IndexError, struct.error) as error:
+    except PhotoUnreadable:
+        raise
+    except Exception as error:  # Pillow's readers raise anything at a damaged file
         raise PhotoUnreadable(
             f"{name} is damaged or cut short: {_short(error)}", "Copy or export the photo again"
         ) from error
@@ -294,4 +306,5 @@ def _primaries(white_red_green_blue: tuple[float, ...] | None) -> Chromaticities
 
 
 def _short(error: BaseException) -> str:
-    return (str(error) or type(error).__name__).split("\n")[0][:80]
+    said = "" if isinstance(error, (LookupError, AssertionError)) else str(error).split("\n")[0][:80]
+    return said if said.strip() and said.isprintable() else "its parts contradict each other"

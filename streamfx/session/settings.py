@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -13,7 +14,7 @@ from streamfx.devices import camera_device
 from streamfx.errors import SettingRefused, UsageError
 from streamfx.feeds import feed_name, is_feed
 from streamfx.framings import SHIFTS, ZOOMS, Framing
-from streamfx.notation import colour, nearest
+from streamfx.notation import colour, nearest, path_of, shown
 
 SIDES: Final = (64, 1920)
 """px: smallest and largest side of a live picture."""
@@ -142,12 +143,15 @@ def background_named(text: str) -> Background:
     """
     if text in _BACKGROUND_WORDS:
         return Background(BackgroundKind(text))
-    path = Path(text).expanduser()
+    try:
+        path = path_of(text)
+    except UsageError as error:
+        raise SettingRefused("background", error.cause, error.remedy) from error
     if path.name == text and not path.suffix:
         try:
             return Background(BackgroundKind.COLOUR, colour=colour(text))
         except UsageError as error:
-            if not path.is_file():
+            if not os.path.isfile(path):  # noqa: PTH113 - no error where nobody may look
                 remedy = nearest(text, _BACKGROUND_WORDS) or error.remedy
                 raise SettingRefused("background", f"{error.cause} and no file", remedy) from error
     return Background(BackgroundKind.IMAGE, image=path.resolve())
@@ -175,7 +179,9 @@ def check(settings: SessionSettings) -> None:
         _within(f"framing.{name}", value, limits)
     for name, allowed in _WORDS.items():
         if getattr(settings, name) not in allowed:
-            raise SettingRefused(name, f"it is {getattr(settings, name)!r}", f"Use {', '.join(allowed)}")
+            raise SettingRefused(
+                name, f"it is {shown(repr(getattr(settings, name)))}", f"Use {', '.join(allowed)}"
+            )
     _check_background(settings.background)
     _check_badge(settings.badge)
     if len(settings.portraits) > MOST_PORTRAITS or len(set(settings.portraits)) != len(settings.portraits):

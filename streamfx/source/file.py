@@ -154,9 +154,10 @@ def _describe(path: Path, tracks: Tracks, first: VideoFrame, aspect: float) -> S
 
 def _duration_s(tracks: Tracks) -> float | None:
     stream, container = tracks.pictures, tracks.container
-    if stream.duration and stream.time_base:
+    if stream.duration and stream.duration > 0 and stream.time_base:
         return float(stream.duration * stream.time_base)
-    return container.duration / av.time_base if container.duration else None
+    told = container.duration or 0  # below zero in damaged files
+    return told / av.time_base if told > 0 else None
 
 
 def _pixel_aspect(told: Fraction | None) -> float:

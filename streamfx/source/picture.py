@@ -42,7 +42,7 @@ class Orientation:
     def apply(self, rgb: U8) -> U8:
         """u8 [H,W,3] -> contiguous u8 [H,W,3] or [W,H,3]."""
         if self == Orientation():
-            return rgb
+            return np.ascontiguousarray(rgb)  # FFmpeg pads lines
         turned = rgb.swapaxes(0, 1) if self.transpose else rgb
         turned = turned[:: -1 if self.mirror_y else 1, :: -1 if self.mirror_x else 1]
         return np.ascontiguousarray(turned)
