@@ -72,7 +72,7 @@ def named(text: str) -> str:
 
 def path_for_people(path: Path) -> str:
     """The absolute path as PATH takes it: printable, and its end where it is too long."""
-    text = "".join(c if c.isprintable() else "?" for c in os.path.abspath(path))  # noqa: PTH100 - links stay
+    text = _printable(os.path.abspath(path))  # noqa: PTH100 - links stay
     return text if len(text) <= LONGEST_PATH else f"/…{text[2 - LONGEST_PATH :]}"
 
 
@@ -112,10 +112,18 @@ class Offering:
         """Hand over a file, or the folder of a film to be made; what stands for it.
 
         Raises:
-            OSError: it was not taken; `strerror` says why.
+            OSError: it was not taken, or what was answered does not stand for it; `strerror` says why.
         """
-        socket.send_fds(self._socket, [OFFER + path_for_people(path).encode()], [descriptor])
-        return _understood(self._socket.recv(LONGEST)).decode()
+        shown = path_for_people(path)
+        try:
+            socket.send_fds(self._socket, [OFFER + shown.encode()], [descriptor])
+            answer = self._socket.recv(LONGEST)
+        except TimeoutError as error:
+            raise _not_taken("Nothing was answered") from error
+        spec = _understood(answer).decode("utf-8", "replace")
+        if spec != spec_of(token_of(spec) or "", shown):
+            raise _not_taken("What was answered does not stand for it")
+        return spec
 
     def close(self) -> None:
         """Withdraw all offers that no session has taken."""
@@ -189,8 +197,16 @@ def close_all(descriptors: Sequence[int]) -> None:
 
 def _understood(answer: bytes) -> bytes:
     if answer.startswith(REFUSED):
-        raise OSError(0, answer.removeprefix(REFUSED).decode("utf-8", "replace"))
+        raise _not_taken(_printable(answer.removeprefix(REFUSED).decode("utf-8", "replace")))
     return answer
+
+
+def _not_taken(why: str) -> OSError:
+    return OSError(0, why)
+
+
+def _printable(text: str) -> str:
+    return "".join(c if c.isprintable() else "?" for c in text)
 
 
 class _AtOwnPlace(FileIO):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import socket
 import subprocess
 import sys
@@ -18,7 +19,18 @@ from streamfx import handed
 from streamfx.client import Client
 from streamfx.errors import SettingRefused, UsageError
 from streamfx.files import PHOTO, read_bytes
-from streamfx.handed import FETCH, OFFER, REFUSED, Offering, named, socket_beside, token_of
+from streamfx.handed import (
+    FETCH,
+    GIVEN,
+    OFFER,
+    REFUSED,
+    TOKEN_LENGTH,
+    Offering,
+    named,
+    socket_beside,
+    spec_of,
+    token_of,
+)
 from streamfx.session.handed import MOST_CONNECTIONS, MOST_OFFERS, HandedFiles
 from streamfx.session.settings import Background, BackgroundKind, SessionSettings
 
@@ -159,6 +171,60 @@ def test_nonsense_costs_nothing(files: HandedFiles, place: Path, film: Path):
         with Offering(place) as offering:
             assert token_of(offering.offer(own.fileno(), film))
     until(lambda: opened() == before)
+
+
+def answers(fine: bytes, count: int) -> list[bytes]:
+    """Of a daemon, changed by chance: mostly a few bytes, or a piece of it."""
+    chance = random.Random(13)
+    odd = (b"", b"\xff\xfe", b"\x1b[2J", b"\0", b"handed:", REFUSED, GIVEN, b"/etc/passwd", b"a" * 4000)
+    made = []
+    for _ in range(count):
+        answer = bytearray(chance.choice((fine, fine, fine, REFUSED + b"It was not understood")))
+        at = chance.randrange(len(answer))
+        match chance.randrange(4):
+            case 0:
+                answer[at] ^= 1 << chance.randrange(8)
+            case 1:
+                answer[at:at] = chance.choice(odd)
+            case 2:
+                del answer[at:]
+            case _:
+                answer[at : at + chance.randrange(30)] = chance.choice(odd) + chance.randbytes(3)
+        made.append(bytes(answer))
+    return made
+
+
+def offered(offering: Offering, descriptor: int, path: Path) -> str | OSError:
+    try:
+        return offering.offer(descriptor, path)
+    except OSError as error:
+        return error
+
+
+def test_whatever_is_answered_stands_for_the_file_or_is_an_error_in_words(place: Path, film: Path):
+    fine = spec_of("A" * TOKEN_LENGTH, str(film)).encode()
+    before, taken = opened(), 0
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener, film.open("rb") as own:
+        listener.bind(str(place))
+        listener.listen()
+        with Offering(place) as offering, listener.accept()[0] as daemon:
+            for answer in [fine, *answers(fine, 1000)]:
+                if not answer:
+                    continue
+                daemon.send(answer)
+                told = offered(offering, own.fileno(), film)
+                if isinstance(told, str):
+                    assert told == spec_of(token_of(told) or "", str(film)), answer
+                    taken += 1
+                else:
+                    assert told.strerror.isprintable(), answer
+                    assert answer != fine
+                daemon.recv(4096)
+            daemon.close()
+            with pytest.raises(OSError, match=r"does not stand|Broken pipe|reset"):
+                offering.offer(own.fileno(), film)
+    assert 30 < taken < 970, "some are taken, since another token is as good, and some are not"
+    assert opened() == before
 
 
 BECOME = """
