@@ -14,7 +14,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 from obs_answers import FOLDER as ANSWERS
@@ -37,19 +36,20 @@ PLANTS = {
 """Faults that the program can plant: what finds each, and says what."""
 
 
-@dataclass(frozen=True)
-class Sizes:
-    """How much of everything, for each seed."""
+FULL = 10_000
+"""Answers of every method."""
+PROGRAMS = {
+    "attack": {"memory": 1.0, "threads": 1.0},
+    "attack-socket": {"memory": 0.02, "threads": 0.02},
+    "attack-steering": {"memory": 0.25, "threads": 0.25},
+    "attack-reader": {"memory": 1.0, "threads": 0.1},
+}
+"""How often each does its part for an answer of every method: what takes longer, more seldom."""
 
-    answers: int
-    """Of every method, played in libcurl's place."""
-    sent: int
-    """Of every method, by a socket, through libcurl."""
-    actions: int
-    """Of OBS's thread of windows, while half of all answers are changed."""
 
-
-FULL = Sizes(answers=10_000, sent=200, actions=2_500)
+def count_of(program: str, sanitizer: str, answers: int) -> int:
+    """What a program is to be told, for so many answers of every method."""
+    return max(round(answers * PROGRAMS[program][sanitizer]), 10)
 
 
 def missing() -> str:
@@ -78,15 +78,16 @@ def built(folder: Path, sanitizer: str, *targets: str) -> Path:
 
 def attack(program: Path, count: int, seed: int, plant: str = "") -> subprocess.CompletedProcess[str]:
     """One run; 0 where nothing was found."""
+    given = [] if program.name == "attack-reader" else [ANSWERS]
     with tempfile.TemporaryDirectory(prefix="attack-") as folder:
         return subprocess.run(
-            [program, folder, ANSWERS, str(count), str(seed), *filter(None, [plant])],
+            [program, folder, *given, str(count), str(seed), *filter(None, [plant])],
             env=os.environ | ENVIRONMENT, capture_output=True, text=True, timeout=3600, check=False,
         )  # fmt: skip
 
 
 def figures(done: subprocess.CompletedProcess[str]) -> dict[str, list[int]]:
-    """The numbers of a run in which nothing was found, by method."""
+    """The numbers of a run in which nothing was found, by what they are of: methods, mostly."""
     assert (done.returncode, done.stderr) == (0, ""), done.stdout + done.stderr[:20_000]
     return {
         name: [int(number) for number in re.findall(r"\d+", rest)]
@@ -107,22 +108,16 @@ def attack_often(program: Path, count: int, seeds: int) -> dict[str, list[int]]:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="scripts/obs-attack", description=__doc__)
     parser.add_argument("seeds", nargs="?", type=int, default=20, help="how many series of changes")
-    parser.add_argument("--answers", type=int, default=FULL.answers, help="of every method and series")
+    parser.add_argument("--answers", type=int, default=FULL, help="of every method and series")
     chosen = parser.parse_args()
-    share = chosen.answers / FULL.answers
-    counts = {
-        "attack": chosen.answers,
-        "attack-socket": max(round(FULL.sent * share), 5),
-        "attack-steering": max(round(FULL.actions * share), 50),
-    }
     if lacks := missing():
         sys.stderr.write(f"error: not installed: {lacks}\n")
         return 1
     for sanitizer in SANITIZERS:
         with tempfile.TemporaryDirectory() as folder:
             programs = built(Path(folder), sanitizer)
-            for name, count in counts.items():
-                began = time.monotonic()
+            for name in PROGRAMS:
+                began, count = time.monotonic(), count_of(name, sanitizer, chosen.answers)
                 totals = attack_often(programs / name, count, chosen.seeds)
                 took = f"{chosen.seeds} x {count}, {time.monotonic() - began:.0f} s"
                 sys.stdout.write(f"{name}, {sanitizer}: {took}, nothing found {totals}\n")

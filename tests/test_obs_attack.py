@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from obs_answers import FOLDER as ANSWERS
 from obs_answers import recorded
-from obs_attack import PLANTS, SANITIZERS, attack, built, figures, missing
+from obs_attack import PLANTS, PROGRAMS, SANITIZERS, attack, built, count_of, figures, missing
 
 COUNT = int(os.environ.get("STREAMFX_OBS_ANSWERS", "300"))
 SEED = 21
@@ -28,8 +28,7 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str], Pa
 
     def found(name: str, sanitizer: str) -> Path:
         if sanitizer not in folders:
-            targets = ("attack", "attack-socket", "attack-steering")
-            folders[sanitizer] = built(tmp_path_factory.mktemp(sanitizer), sanitizer, *targets)
+            folders[sanitizer] = built(tmp_path_factory.mktemp(sanitizer), sanitizer, *PROGRAMS)
         return folders[sanitizer] / name
 
     return found
@@ -52,7 +51,7 @@ def test_changed_answers_of_every_method_are_refused_or_harmless(program, saniti
 
 @pytest.mark.parametrize("sanitizer", SANITIZERS)
 def test_broken_connections_and_frames_end_a_call_and_no_more(program, sanitizer: str):
-    count = max(COUNT // 20, 5)
+    count = count_of("attack-socket", sanitizer, COUNT)
     for sent, taken, refused in figures(attack(program("attack-socket", sanitizer), count, SEED)).values():
         assert sent == count == taken + refused
 
@@ -62,6 +61,14 @@ def test_what_comes_back_spoils_no_settings_and_no_window_of_obs(program, saniti
     told = figures(attack(program("attack-steering", sanitizer), COUNT, SEED))
     never = {method for method, (changed,) in told.items() if not changed}
     assert never == {"DeleteSession"}, "OBS ends no session; all else was answered wrongly"
+
+
+@pytest.mark.parametrize("sanitizer", SANITIZERS)
+def test_what_is_handed_over_for_a_ring_is_read_within_its_bounds_or_not_at_all(program, sanitizer: str):
+    count = count_of("attack-reader", sanitizer, COUNT)
+    ((handed, _fit, pictures),) = figures(attack(program("attack-reader", sanitizer), count, SEED)).values()
+    assert handed >= count
+    assert pictures
 
 
 @pytest.mark.parametrize("plant", PLANTS)

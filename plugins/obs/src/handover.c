@@ -99,15 +99,15 @@ static int descriptor_of(struct msghdr *message)
     return taken;
 }
 
-/// Judge the packet: a greeting with our version, and a descriptor.
-static enum handover_status judge(const char *packet, struct handover *handover)
+/// Judge the packet: a greeting with our version, in digits and nothing else, and a descriptor.
+static enum handover_status judge(const char *packet, size_t length, struct handover *handover)
 {
     const size_t greeting = sizeof(GREETING) - 1;
     if (strncmp(packet, GREETING, greeting) != 0)
         return HANDOVER_STRANGE;
-    char *end;
-    const unsigned long version = strtoul(packet + greeting, &end, 10);
-    if (end == packet + greeting || *end || version > UINT32_MAX)
+    const size_t digits = strspn(packet + greeting, "0123456789");
+    const unsigned long version = strtoul(packet + greeting, NULL, 10);
+    if (!digits || greeting + digits != length || version > UINT32_MAX)
         return HANDOVER_STRANGE;
     handover->version = (uint32_t)version;
     if (version != RING_VERSION)
@@ -132,7 +132,7 @@ static enum handover_status receive(int socket, int stop, struct handover *hando
         return HANDOVER_NOBODY;
     handover->descriptor = descriptor_of(&message);
     const bool cut = message.msg_flags & (MSG_TRUNC | MSG_CTRUNC);
-    const enum handover_status status = cut ? HANDOVER_STRANGE : judge(packet, handover);
+    const enum handover_status status = cut ? HANDOVER_STRANGE : judge(packet, (size_t)length, handover);
     if (status != HANDOVER_GIVEN && handover->descriptor >= 0) {
         close(handover->descriptor);
         handover->descriptor = -1;

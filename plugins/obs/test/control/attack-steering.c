@@ -166,12 +166,15 @@ static void examine_settings(obs_data_t *settings)
         double least, most;
     } numbers[] = {{SET_GAIN_HEAD, 0, 1.5}, {SET_GAIN_EXPRESSION, 0, 1.5}, {SET_GAIN_GAZE, 0, 1.5},
         {SET_FRAMING_ZOOM, 0.5, 3}, {SET_FRAMING_X, -0.5, 0.5}, {SET_FRAMING_Y, -0.5, 0.5}};
+    static const char *const never_chosen[] = {SET_GAIN_EXPRESSION, SET_REFINE, SET_FRAMING_X, SET_FRAMING_Y};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
         examine_text(obs_data_get_string(settings, texts[i]));
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
         const double number = obs_data_get_double(settings, numbers[i].key);
         must(number >= numbers[i].least && number <= numbers[i].most, "a number is one that can be chosen");
     }
+    for (size_t i = 0; i < sizeof never_chosen / sizeof *never_chosen; i++)
+        must(!obs_data_has_user_value(settings, never_chosen[i]), "what the user did not choose is not kept");
     must(obs_data_get_json(settings), "settings can be kept");
 }
 
