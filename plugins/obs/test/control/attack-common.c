@@ -228,7 +228,7 @@ void reply_to(const char *path, const uint8_t *request, size_t size, struct repl
             answer_well(&chance, method, aimed, reply);
         return;
     }
-    if (!path && aimed == LIST_SESSIONS) // it may be an answer to CreateSession
+    if (!path) // by a socket: it may come too late, or be the answer to another method
         atomic_store(&now.touched, true);
     if (method != aimed || number < UNTOUCHED) {
         answer_well(&chance, method, aimed, reply);
@@ -248,7 +248,7 @@ void aim_at(enum method method, uint64_t number)
 
 bool is_untouched(void)
 {
-    return !atomic_load(&now.touched);
+    return atomic_load(&now.calls) && !atomic_load(&now.touched);
 }
 
 void aim_at_all(void)

@@ -46,7 +46,7 @@ void attack_end(void);
 
 // From now on every answer of this method is changed, and those of others are such that it is called.
 void aim_at(enum method method, uint64_t number);
-// Whether nothing was changed since. The first ones of a method never are.
+// Whether it was answered since as a daemon does, for certain. The first ones of a method are.
 bool is_untouched(void);
 // From now on half of all answers are changed.
 void aim_at_all(void);
