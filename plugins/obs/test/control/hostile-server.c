@@ -196,7 +196,7 @@ static void answer(struct chance *chance, int connection)
         if (reply.strange && said.size && one_in(chance, 3))
             break_frames(chance, &said);
         say(chance, connection, &said);
-        // What was cut is waited for, by half: else each costs the caller's patience.
+        // Of what is strange one in eight stays open: each may cost all of the caller's patience.
         if (reply.end != REPLY_CUT && !(reply.strange && below(chance, 8)))
             wait_for_end(connection);
         else
