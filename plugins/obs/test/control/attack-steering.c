@@ -6,7 +6,8 @@
 //
 //     attack-steering FOLDER ANSWERS COUNT SEED
 //
-// COUNT is how often the window's thread does something. Prints how many answers of each method were changed.
+// COUNT is how often the window's thread does something, at least. Prints how many answers of each method
+// were changed.
 #define _GNU_SOURCE
 #include <inttypes.h>
 #include <limits.h>
@@ -375,6 +376,15 @@ static void work_in_window(struct chance *chance)
     }
 }
 
+// Of methods that are called here: OBS ends no session.
+static bool were_all_changed(void)
+{
+    for (enum method method = 0; method < METHODS; method++)
+        if (method != DELETE_SESSION && !changed_of(method))
+            return false;
+    return true;
+}
+
 int main(int count, char **given)
 {
     if (count != 5)
@@ -395,7 +405,7 @@ int main(int count, char **given)
     pthread_t drawing, keys;
     must(pthread_create(&drawing, NULL, draw, (void *)(uintptr_t)seed) == 0, "there is a thread");
     must(pthread_create(&keys, NULL, press_keys, (void *)(uintptr_t)seed) == 0, "there is another");
-    for (uint64_t i = 0; i < times; i++)
+    for (uint64_t i = 0; i < times || (!were_all_changed() && i < 100 * times); i++)
         work_in_window(&chance);
     atomic_store(&stopping, true);
     pthread_join(drawing, NULL);
