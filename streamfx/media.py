@@ -73,7 +73,11 @@ def demuxer(
             container = av.open(
                 _Answering(file, file.name),
                 "r",
-                container_options={"format_whitelist": ",".join(CONTAINERS), "protocol_whitelist": "file"},
+                container_options={
+                    "format_whitelist": ",".join(CONTAINERS),
+                    "protocol_whitelist": "file",
+                    "merge_pmt_versions": "1",  # tracks of MPEG-TS may go on by other numbers
+                },
                 metadata_errors="replace",
                 timeout=timeout_s,
                 io_open=_refuse,

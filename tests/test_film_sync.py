@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
 
 import av
 import flashes
@@ -18,6 +19,8 @@ from flashes import Change, Clip, film_of, lag, look, write
 from scenes import photo, shared, store
 
 from streamfx.__main__ import main
+from streamfx.cli.driver import Account
+from streamfx.cli.film import driver_line
 from streamfx.errors import SourceUnreadable
 from streamfx.sink.film import FilmWriter
 from streamfx.source import open_source
@@ -44,6 +47,26 @@ def joined(path: Path, *clips: Clip) -> Path:
     """MPEG-TS files, one behind the other: each begins with the same stamps."""
     parts = [write(path.with_suffix(f".{n}.ts"), clip) for n, clip in enumerate(clips)]
     path.write_bytes(b"".join(part.read_bytes() for part in parts))
+    return path
+
+
+def renumbered(path: Path, **container: object) -> Path:
+    """Two MPEG-TS files, one behind the other, the second with other numbers of its tracks or programme."""
+    parts = [
+        write(path.with_suffix(".0.ts"), CLIP),
+        write(path.with_suffix(".1.ts"), Clip(**SECOND), **container),
+    ]
+    path.write_bytes(b"".join(part.read_bytes() for part in parts))
+    return path
+
+
+OTHER_PROGRAMME = {"mpegts_start_pid": "512", "mpegts_pmt_start_pid": "4352", "mpegts_service_id": "7"}
+
+
+def twice(path: Path) -> Path:
+    """A film, and the same once more behind it."""
+    data = write(path, Clip(SECONDS, rate=44_100)).read_bytes()
+    path.write_bytes(data + data)
     return path
 
 
@@ -112,6 +135,9 @@ DRIVERS: dict[str, tuple[Callable[[Path], Path], float, float]] = {
     "joined, no sound at first.ts": (
         lambda p: joined(p, Clip(SECONDS, sound_to=0.3), Clip(**SECOND)), 2 * SECONDS, 25,
     ),
+    "joined, other numbers.ts": (
+        lambda p: renumbered(p, container_options={"mpegts_start_pid": "512"}), 2 * SECONDS, 25,
+    ),
     "many pieces.ts": (
         lambda p: joined(p, *(Clip(1.2, begin=1.2 * n, options=IN_ORDER) for n in range(4))), 4.8, 25,
     ),
@@ -156,6 +182,25 @@ def test_flashes_and_tones_are_at_most_a_picture_apart(tmp_path: Path, name: str
     assert frames / fps == pytest.approx(seconds, abs=0.15)
     assert apart == pytest.approx(APART.get(name, 0), abs=1 / fps)
     assert alike > 0.8, alike
+
+
+@pytest.mark.parametrize(
+    ("name", "make", "share"),
+    [
+        ("programme.ts", lambda p: renumbered(p, container_options=OTHER_PROGRAMME), 0.5),
+        ("twice.mp4", twice, 0.5),
+        ("twice.flv", twice, 0.5),
+        ("once.mp4", lambda p: write(p, CLIP), 0.0),
+        ("numbers.ts", lambda p: renumbered(p, container_options={"mpegts_start_pid": "512"}), 0.0),
+    ],
+)
+def test_a_joined_film_that_is_not_read_is_told(tmp_path: Path, name: str, make: Callable, share: float):
+    with open_source(make(tmp_path / name)) as source:
+        pictures = sum(1 for _ in source)
+        assert source.statistics.unread == pytest.approx(share, abs=0.02)
+        account = Account(pictures, pictures, 0, source.statistics)
+    line = driver_line(SimpleNamespace(name=name), SimpleNamespace(account=account))
+    assert line.endswith("the last 50% of the file are another film, joined to this one") == bool(share), line
 
 
 def without_sound(path: Path, begin_s: float = 0.0) -> Path:

@@ -163,6 +163,8 @@ def driver_line(driver: Driver, made: Production) -> str:
     hint = "" if account.tracked else "; without a face the portrait rests"
     if account.turned:
         hint += f"; {account.turned} were turned: faces stood upside down or lay sideways"
+    if account.statistics and account.statistics.unread:
+        hint += f"; the last {account.statistics.unread:.0%} of the file are another film, joined to this one"
     return f"driver: {driver.name}, {followed}{hint}"
 
 

@@ -48,6 +48,8 @@ class SourceStatistics:
     """Timestamps that were missing, repeated, ran backwards or leapt."""
     damaged_packets: int = 0
     """Pieces of the stream that could not be decoded and were skipped."""
+    unread: float = 0.0
+    """Share of a joined file that is another film, which is not read; known at the end."""
     dropped: int = 0
     """Live pictures that were overtaken by newer ones."""
     reopened: int = 0

@@ -70,6 +70,7 @@ class FileSource(Source):
             decoded=self._decoded,
             repaired_timestamps=self._clock.repaired,
             damaged_packets=self._reading.damaged,
+            unread=self._reading.unread,
             decoder=self._reading.decoder,
         )
 

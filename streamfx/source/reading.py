@@ -54,6 +54,8 @@ class Reading:
         self.decoder = CARD if by_card else SOFTWARE
         self._by_card, self._reformatter = by_card, VideoReformatter()
         self._undecoded = 0
+        self.unread = 0.0
+        """Share of the file that another film takes, behind this one; known at the end."""
         self._key_dts = 0
         self._delay: int | None = None
         """By how many ticks later than it is shown a picture comes that is timed by its decoding alone."""
@@ -89,6 +91,7 @@ class Reading:
             if packet.stream is self.stream:
                 yield from self._decoded(packet)
         yield from self._decoded(None)
+        self.unread = self.tracks.unread()
 
     def _decoded(self, packet: Packet[VideoStream] | None) -> Iterator[VideoFrame]:
         if packet is not None and packet.is_keyframe and packet.dts is not None and self._delay is None:

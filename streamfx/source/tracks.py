@@ -18,10 +18,11 @@ from av.stream import Disposition
 from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
-from streamfx.errors import SourceUnreadable
+from streamfx.errors import SourceError, SourceUnreadable
 from streamfx.media import demuxer
 from streamfx.source.picture import check_size
 from streamfx.source.rate import rate_of
+from streamfx.source.sequel import share_of_sequel
 from streamfx.source.timeline import MediaPacket, Timeline
 
 MAX_RESUMES: Final = 32
@@ -53,6 +54,7 @@ class Tracks:
         self.damaged = 0
         """Pieces of the file that could not be read and were skipped."""
         self.timeline = Timeline()
+        self._path, self._last = path, 0
         with ExitStack() as resources:
             self.container: InputContainer = resources.enter_context(demuxer(path, timeout_s, hwaccel))
             pictures = _picture_tracks(self.container, path)
@@ -76,6 +78,12 @@ class Tracks:
         self._resources.close()
         with suppress(AttributeError):
             del self.pictures, self.sound, self.container  # memory is released with the last who knows it
+
+    def unread(self) -> float:
+        """The share of the file behind its last packet that another film takes: files that were joined."""
+        with suppress(SourceError):  # the file is gone: what was read is wanted all the same
+            return share_of_sequel(self._path, self.container.format.name, self._last)
+        return 0.0
 
     def packets(self) -> Iterator[MediaPacket]:
         """Those of both tracks, to the end; empty ones, which drain a decoder, come last. Call it once."""
@@ -102,6 +110,7 @@ class Tracks:
         wanted = {self.pictures.index, self.sound.index if self.sound else self.pictures.index}
         guessed = self.container.format.name in _WITHOUT_DISPLAY_TIMES
         for packet in packets:
+            self._last = max(self._last, packet.pos or 0)
             if packet.stream.index in wanted:
                 if guessed and packet.stream.type == "video":
                     packet.pts = None
