@@ -37,7 +37,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     is_verbose = False
     try:
         if argv is None:
-            sys.path[:] = installed_path()  # the script's folder has the account's other scripts, too
             interrupts.listen()
         with interrupts.unmasked():
             arguments = build_parser().parse_args(argv)

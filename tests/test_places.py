@@ -103,8 +103,6 @@ def test_nothing_in_the_current_folder_is_run(hostile: Path, tmp_path: Path, wor
     """Whatever starts children: each a command, from the folder above the clone."""
     shutil.copy(photo(), hostile / "me.png")
     world["PYTHONPATH"] = os.pathsep  # as `PYTHONPATH=$PYTHONPATH:` makes it: the current folder
-    for name in ("argparse", "typing"):  # asked for before a line of ours runs
-        (hostile / f"{name}.py").unlink()
     with running(world, hostile, *LIVE, "--portrait", "me.png") as live:
         lines_until(live, "live: ")
     with running(world, hostile, "serve", "--root", ".") as daemon:
