@@ -10,6 +10,7 @@ if __name__ == "__main__":  # `python -m streamfx`: the current folder is first 
     sys.path[:] = installed_path()
 
 import argparse
+import errno
 import io
 import logging
 import os
@@ -21,6 +22,7 @@ from streamfx import interrupts
 from streamfx.cli import build_parser
 from streamfx.cli.show import quiet
 from streamfx.errors import Interrupted, StreamfxError
+from streamfx.limits import COMMAND, allow_many, is_shortage, require_files, shortage
 
 FAILED = 1
 _ELSEWHERE = "Send it elsewhere; a film or template that was to be made is complete."
@@ -50,15 +52,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         _drop_output()
         return FAILED
-    except OSError as error:
-        if isinstance(error, FileNotFoundError) and not current_folder():
-            _say("error: The current folder is gone, and a path is relative to it. Go to another: cd.")
-            return FAILED
-        if _output_works():
-            raise
-        _drop_output()
-        _say(f"error: The text on standard output cannot be written: {error.strerror}. {_ELSEWHERE}")
-        return FAILED
+    except (OSError, MemoryError) as error:
+        return _refused_by_system(error, is_verbose=is_verbose)
     except StreamfxError as error:
         _say("\n".join(("error: " + error.lines()[0], *error.lines()[1:])))
         if is_verbose:
@@ -74,6 +69,8 @@ def _run(arguments: argparse.Namespace) -> int:
 
         log_to_stderr(logging.INFO)
     hush = arguments.quiet and not (arguments.reads or arguments.json)
+    allow_many()
+    require_files(COMMAND)
     with quiet() if hush else nullcontext():
         code: int = arguments.run(arguments)
     return code
@@ -93,6 +90,23 @@ def _open_standard_streams() -> None:
     sys.stderr = sys.stderr or os.fdopen(2, "w", closefd=False)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
+
+
+def _refused_by_system(error: OSError | MemoryError, *, is_verbose: bool) -> int:
+    """A line for what no part of the program foresaw but has a name; anything else is raised on."""
+    if isinstance(error, FileNotFoundError) and not current_folder():
+        _say("error: The current folder is gone, and a path is relative to it. Go to another: cd.")
+    elif isinstance(error, MemoryError) or (is_shortage(error) and error.errno != errno.ENOSPC):
+        cause, remedy = shortage("The system gives too little", error)
+        _say(f"error: {cause}. {remedy}.")
+        if is_verbose:
+            print_exception(error)
+    elif _output_works():
+        raise error
+    else:
+        _drop_output()
+        _say(f"error: The text on standard output cannot be written: {error.strerror}. {_ELSEWHERE}")
+    return FAILED
 
 
 def _output_works() -> bool:

@@ -31,6 +31,7 @@ from streamfx.errors import (
 )
 from streamfx.handed import is_handed, named, open_handed
 from streamfx.interrupts import held
+from streamfx.limits import is_shortage, shortage
 
 
 class Subject(NamedTuple):
@@ -269,8 +270,10 @@ def write_failure(path: Path, error: OSError) -> OutputError:
     if getattr(error, "winerror", None) in _IN_USE and path.exists():
         cause = "it is open in another program, or read-only"
         return OutputError(f"{path} cannot be written: {cause}", "Close it there, or choose another name")
-    cause, remedy = _WRITE_FAILURES.get(error.errno or 0, (_reason(error), "Write to another place"))
-    return OutputError(f"{path} cannot be written: {cause}", remedy)
+    what, known = f"{path} cannot be written", _WRITE_FAILURES.get(error.errno or 0)
+    if known is None:
+        return OutputError(*shortage(what, error, "Write to another place"))
+    return OutputError(f"{what}: {known[0]}", known[1])
 
 
 def _raise_unopened(path: Path, what: Subject, error: OSError | ValueError | RuntimeError) -> NoReturn:
@@ -284,6 +287,8 @@ def _raise_unopened(path: Path, what: Subject, error: OSError | ValueError | Run
         raise what.missing(
             f"{what.name} {path} may not be read by this user", "Change its permissions"
         ) from error
+    if is_shortage(error) and isinstance(error, OSError):
+        raise what.missing(*shortage(f"{what.name} {path!s:.200} cannot be opened", error)) from error
     raise what.missing(
         f"{what.name} {path!s:.200} cannot be opened: {_reason(error)}", _CHECK_NAME
     ) from error

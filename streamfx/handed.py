@@ -19,6 +19,7 @@ import socket
 import struct
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from io import FileIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
@@ -116,8 +117,9 @@ class Offering:
         """
         shown = path_for_people(path)
         try:
-            socket.send_fds(self._socket, [OFFER + shown.encode()], [descriptor])
-            answer = self._socket.recv(LONGEST)
+            with suppress(ConnectionError):  # refused already: why, is to be received
+                socket.send_fds(self._socket, [OFFER + shown.encode()], [descriptor])
+            answer = _received(self._socket)
         except TimeoutError as error:
             raise _not_taken("Nothing was answered") from error
         spec = _understood(answer).decode("utf-8", "replace")
@@ -195,7 +197,17 @@ def close_all(descriptors: Sequence[int]) -> None:
         os.close(descriptor)
 
 
+def _received(connection: socket.socket) -> bytes:
+    """An answer. Of a connection that was ended without reading what we sent, that is told first, once."""
+    try:
+        return connection.recv(LONGEST)
+    except ConnectionResetError:
+        return connection.recv(LONGEST)
+
+
 def _understood(answer: bytes) -> bytes:
+    if not answer:
+        raise _not_taken("It hung up")
     if answer.startswith(REFUSED):
         raise _not_taken(_printable(answer.removeprefix(REFUSED).decode("utf-8", "replace")))
     return answer

@@ -24,12 +24,20 @@ _ARENAS: Final = 2
 
 
 def shared_memory(size: int) -> int:
-    """A descriptor of that much memory, all zero, the caller's to close."""
+    """A descriptor of that much memory, all zero, the caller's to close.
+
+    Raises:
+        OSError: there is not as much, or no further file may be open.
+    """
     if sys.platform == "linux":
         descriptor = os.memfd_create("streamfx", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     else:
         descriptor = _nameless_file()
-    os.ftruncate(descriptor, size)
+    try:
+        os.ftruncate(descriptor, size)
+    except OSError:
+        os.close(descriptor)
+        raise
     return descriptor
 
 

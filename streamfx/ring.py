@@ -157,10 +157,18 @@ class Slot:
 
 
 def create_ring(form: RingForm) -> int:
-    """The descriptor of a new, empty ring, the caller's to close. No name of it can be left behind."""
+    """The descriptor of a new, empty ring, the caller's to close. No name of it can be left behind.
+
+    Raises:
+        OSError: there is no memory for it.
+    """
     descriptor = shared_memory(form.size)
-    os.write(descriptor, form.packed())
-    seal(descriptor)
+    try:
+        os.write(descriptor, form.packed())
+        seal(descriptor)
+    except OSError:
+        os.close(descriptor)
+        raise
     return descriptor
 
 

@@ -22,7 +22,7 @@ import tempfile
 import time
 import zlib
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -150,22 +150,24 @@ class Holdings:
 class Stand:
     """A daemon whose session shows a driven portrait, and who reads it."""
 
-    def __init__(self, folder: Path, source: str = "demo") -> None:
+    def __init__(self, folder: Path, source: str = "demo", within: Sequence[str] = ()) -> None:
+        """Start it; `within` begins the command line that it is run by, in place of a desktop's limit."""
         store()
         self.folder = folder
         self.socket = folder / "streamfx" / "control.sock"
         self.address = f"unix:{self.socket}"
         self._log = (folder / "log").open("wb")
         self._program = subprocess.Popen(
-            [sys.executable, "-m", "streamfx", "serve", "-c", str(self._config(source))],
+            [*within, sys.executable, "-m", "streamfx", "serve", "-c", str(self._config(source))],
             env={
                 **os.environ, "PYTHONPATH": str(ROOT), "XDG_RUNTIME_DIR": str(folder),
                 "XDG_DATA_HOME": str(folder / "data"), "XDG_CONFIG_HOME": str(folder / "config"),
             },
             stdout=self._log, stderr=self._log,
         )  # fmt: skip
-        hard = resource.prlimit(self._program.pid, resource.RLIMIT_NOFILE)[1]
-        resource.prlimit(self._program.pid, resource.RLIMIT_NOFILE, (DESCRIPTORS, hard))
+        if not within:
+            hard = resource.prlimit(self._program.pid, resource.RLIMIT_NOFILE)[1]
+            resource.prlimit(self._program.pid, resource.RLIMIT_NOFILE, (DESCRIPTORS, hard))
         until(lambda: self.socket.exists() or self._program.poll() is not None, 60)
         asyncio.run(self._prepare())
         self.reader = Reader(folder / "streamfx" / "session-1.ring")
@@ -209,6 +211,10 @@ class Stand:
     def holdings(self) -> Holdings:
         return Holdings.of(self.pid)
 
+    def log(self) -> str:
+        """What it has said so far."""
+        return (self.folder / "log").read_text(errors="replace")
+
     def settled(self, before: Holdings) -> Holdings:
         """What it holds once it is at rest again."""
         time.sleep(_CALM_S)
@@ -233,9 +239,9 @@ class Stand:
 
 
 @contextmanager
-def attacked(folder: Path, source: str = "demo") -> Iterator[Stand]:
+def attacked(folder: Path, source: str = "demo", within: Sequence[str] = ()) -> Iterator[Stand]:
     """A stand, for the block."""
-    stand = Stand(folder, source)
+    stand = Stand(folder, source, within)
     try:
         yield stand
     finally:
@@ -506,7 +512,7 @@ def main() -> int:
             for phase in arguments.phases or PHASES:
                 sys.stdout.write(attack(stand, phase, getattr(sizes, phase)).line())
                 sys.stdout.flush()
-        sys.stdout.write((Path(name) / "log").read_text(errors="replace")[-2000:])
+        sys.stdout.write(stand.log()[-2000:])
     return 0
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Final
 
@@ -35,21 +34,20 @@ def run(arguments: argparse.Namespace) -> int:
     from streamfx.checks import State
     from streamfx.doctor import examine
 
-    checks = examine(fix=arguments.fix)
+    checks = []
+    for check in examine(fix=arguments.fix):
+        checks.append(check)
+        if not arguments.json:
+            _show(check)
     failed = any(check.state is State.FAIL for check in checks)
     if arguments.json:
         print_json({"healthy": not failed, "checks": [asdict(check) for check in checks]})
-    else:
-        _show(checks)
     return 1 if failed else 0
 
 
-def _show(checks: Sequence[Check]) -> None:
-    """One line per check; the remedy, where there is one, on a line of its own."""
+def _show(check: Check) -> None:
+    """One line, and one for each remedy. At once: the next check may take a while."""
     colours = COLOURS if sys.stdout.isatty() else {}
-    for check in checks:
-        mark = f"{colours.get(check.state, '')}{check.state:4}{chr(27) + '[0m' if colours else ''}"
-        print(f"{mark}  {check.name:9}  {check.finding}")
-        if check.remedy:
-            for line in check.remedy.splitlines():
-                print(f"{'':17}-> {line}")
+    mark = f"{colours.get(check.state, '')}{check.state:4}{chr(27) + '[0m' if colours else ''}"
+    remedies = [f"{'':17}-> {line}" for line in check.remedy.splitlines()]
+    print(f"{mark}  {check.name:9}  {check.finding}", *remedies, sep="\n", flush=True)

@@ -6,6 +6,7 @@ from typing import Final
 
 from streamfx import kept
 from streamfx.cli.progress import bars
+from streamfx.limits import FILM_BYTES, require_memory
 from streamfx.models.store import Store
 
 MODELS: Final = ("face_landmarker", "selfie_segmentation")
@@ -13,7 +14,12 @@ MODELS: Final = ("face_landmarker", "selfie_segmentation")
 
 
 def fetch_models(*more: str) -> Store:
-    """The account's store with what every animation needs; fetched, with a progress bar, at the first use."""
+    """The account's store with what every animation needs; fetched, with a progress bar, at the first use.
+
+    Raises:
+        LimitReached: there is too little memory to begin any.
+    """
+    require_memory(FILM_BYTES)
     kept.check()
     store = Store.default()
     with bars() as progress:

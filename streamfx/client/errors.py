@@ -96,11 +96,15 @@ _UNREACHABLE: Final[tuple[tuple[str, type[CallError], str, str], ...]] = (
         "The host of {address} is not known here",
         "Check its spelling",
     ),
-    (
-        "Socket closed",
-        DaemonUnreachable,
-        "The daemon at {address} hung up",
-        "It may ask for a certificate, --cert and --key; or start it again: streamfx serve",
+    *(
+        (
+            word,
+            DaemonUnreachable,
+            "The daemon at {address} hung up",
+            "It may have as many connections as it takes: try again; "
+            "or ask for a certificate, --cert and --key; or start it again: streamfx serve",
+        )
+        for word in ("Socket closed", "Connection reset by peer", "Broken pipe")
     ),
 )
 """Of what is unavailable, by gRPC's own words: why."""

@@ -26,6 +26,7 @@ from grpc import aio
 from streamfx.control import failures
 from streamfx.control.options import Limits
 from streamfx.errors import LimitReached, StreamfxError, UsageError
+from streamfx.limits import is_shortage, shortage
 
 Context = aio.ServicerContext[bytes, bytes]
 
@@ -225,12 +226,18 @@ class _Bound:
         except StreamfxError as error:
             status = failures.status_of(error)
             _log.debug("%s refused: %s", self._method.path, error)
-        except Exception:  # noqa: BLE001 - the daemon outlives any call
+        except Exception as error:  # noqa: BLE001 - the daemon outlives any call
             _log.exception("%s failed", self._method.path)
-            status = failures.unforeseen()
+            status = _short(error) if is_shortage(error) else failures.unforeseen()
         else:
             return
         await _abort(context, status)
+
+
+def _short(error: Exception) -> Status:
+    """What is said where the system gave too little of something, wherever that was."""
+    cause, remedy = shortage("The call could not be carried out", error)
+    return failures.status_of(LimitReached("daemon", "streamfx", cause, remedy))
 
 
 async def _abort(context: Context, status: Status) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 import socket
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -25,7 +25,7 @@ class Limits:
     calls: int = 256
     """At the same time, on each address."""
     connections: int = 2048
-    """Open at the same time, on each address; fewer where the system lets this process have few files."""
+    """Open at the same time, on each address; a daemon takes fewer where it may have few files open."""
     watchers: int = 16
     """Of one session, previews among them."""
     photos: int = 4
@@ -55,6 +55,11 @@ class ControlOptions:
     roots: tuple[Path, ...] = ()
     """Folders below which clients may name files; none: no files."""
     limits: Limits = Limits()
+
+    def with_connections(self, most: int) -> ControlOptions:
+        """The same, with at most so many connections at each address."""
+        connections = min(most, self.limits.connections)
+        return replace(self, limits=replace(self.limits, connections=connections))
 
     def check(self) -> None:
         """Refuse what would be unsafe, or cannot work.

@@ -28,7 +28,6 @@ from streamfx.control.streams import Closing, Streams
 from streamfx.control.tokens import read_token
 from streamfx.control.v1 import device_service_pb2, portrait_service_pb2, session_service_pb2
 from streamfx.control.work import Work
-from streamfx.descriptors import most
 from streamfx.errors import StreamfxError, UsageError
 from streamfx.memory import give_back
 
@@ -54,8 +53,6 @@ _QUIET: Final = (
     ("grpc.max_connection_idle_ms", 300_000),
 )
 """A connection that does not say what it is, or makes no call for minutes, is ended; clients connect anew."""
-_SHARE: Final = 4
-"""Of the files that this process may have open, one in so many for the connections of an address."""
 _TIDY_S: Final = 5.0
 """After calls, memory is given back so soon."""
 
@@ -182,7 +179,7 @@ class _Services:
             *_QUIET,
             ("grpc.server.max_pending_requests", calls.most_at_all),
             ("grpc.server.max_pending_requests_hard_limit", calls.most_at_all),
-            ("grpc.max_allowed_incoming_connections", self._most_connections()),
+            ("grpc.max_allowed_incoming_connections", self._limits.connections),
             ("grpc.max_receive_message_length", limit),
             ("grpc.max_send_message_length", limit),
             ("grpc.so_reuseport", 0),
@@ -194,9 +191,6 @@ class _Services:
         ]
         made.add_generic_rpc_handlers(handlers)
         return made
-
-    def _most_connections(self) -> int:
-        return max(1, min(self._limits.connections, most() // _SHARE))
 
     async def tidy_until(self, stopping: asyncio.Event) -> None:
         """Give back the memory that calls took, soon after they came, until it is set."""

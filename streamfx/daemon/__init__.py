@@ -15,19 +15,19 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from streamfx import config, locks, priority
+from streamfx import config, limits, locks, priority
 from streamfx.control.address import default_socket
 from streamfx.control.options import ControlOptions
 from streamfx.control.server import ControlServer
 from streamfx.daemon.devices import list_devices
 from streamfx.daemon.metrics import Metrics
-from streamfx.descriptors import allow_many
 from streamfx.errors import OutputError, ResourceBusy
 from streamfx.files import try_folder
 from streamfx.handed import socket_beside
 from streamfx.interrupts import held
 from streamfx.memory import keep_little
 from streamfx.session.handed import HandedFiles
+from streamfx.session.handover import MOST as MOST_READERS
 from streamfx.session.portraits import ELSEWHERE, Portraits
 from streamfx.session.sessions import Sessions
 from streamfx.session.settings import Output
@@ -76,6 +76,7 @@ class Daemon:
             ResourceBusy: another daemon of this user runs.
             UsageError: clients could reach it in an unsafe way.
             OutputError: a folder cannot be made.
+            LimitReached: this process may have too few files open, or too little memory.
         """
         entered = False
         try:
@@ -106,25 +107,31 @@ class Daemon:
     def _open(self) -> None:
         options = self._options
         options.control.check()
-        allow_many()
+        limits.allow_many()
+        limits.require_files(limits.DAEMON)
+        limits.require_memory(limits.LIVE_BYTES)
+        share = limits.shares(options.most_sessions, 1 + bool(options.control.listen))
         keep_little()
         with ExitStack() as stack:
             stack.callback(_log.info, "the daemon has ended")
             _make_private(options.runtime)
             stack.callback(os.close, _locked(options.runtime / _LOCK))
             self.portraits = Portraits(_portraits_folder(options, stack), options.size)
-            files = HandedFiles(socket_beside(options.control.socket or default_socket()))
+            files = HandedFiles(socket_beside(options.control.socket or default_socket()), share.handed)
             stack.callback(files.close)
             self.sessions = Sessions(
                 self.portraits,
-                most=options.most_sessions,
+                most=share.sessions,
                 runtime=options.runtime,
                 priority=options.priority,
                 files=files,
+                readers=min(MOST_READERS, share.readers),
             )
             stack.callback(self.sessions.close)
             self.control = ControlServer(
-                self.sessions, partial(list_devices, options.runtime), options.control
+                self.sessions,
+                partial(list_devices, options.runtime),
+                options.control.with_connections(share.connections),
             )
             stack.callback(self.control.stop)
             self._stack = stack.pop_all()

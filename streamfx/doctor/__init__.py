@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 from streamfx.checks import Check, State
@@ -10,8 +10,8 @@ from streamfx.doctor.machine import CHECKS
 from streamfx.errors import StreamfxError
 
 
-def examine(*, fix: bool = False) -> list[Check]:
-    """Make all checks, in the order in which a person should mend things.
+def examine(*, fix: bool = False) -> Iterator[Check]:
+    """Make all checks, in the order in which a person should mend things; each is told once it is made.
 
     Args:
         fix: mend what needs no root.
@@ -25,8 +25,10 @@ def examine(*, fix: bool = False) -> list[Check]:
         "virtual": partial(examine_camera, fix=fix),
         "settings": partial(examine_daemon, fix=fix),
     }
-    machine = [guarded(name, partial(_one, name))[0] for name in CHECKS]
-    return machine + [row for name, group in groups.items() for row in guarded(name, group)]
+    for name in CHECKS:
+        yield from guarded(name, partial(_one, name))
+    for name, group in groups.items():
+        yield from guarded(name, group)
 
 
 def _one(name: str) -> list[Check]:

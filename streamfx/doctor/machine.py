@@ -11,7 +11,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Final
 
-from streamfx import __version__, config, kept
+from streamfx import __version__, config, kept, limits
 from streamfx.checks import Check, State
 from streamfx.errors import StreamfxError
 from streamfx.files import try_folder
@@ -77,13 +77,28 @@ def cpu_features(cpuinfo: Path = Path("/proc/cpuinfo")) -> frozenset[str]:
 
 
 def _memory(name: str) -> Check:
-    """Memory that can be had without swapping."""
-    available = memory_available()
+    """Memory that can be had without swapping, and how much of it this program may have."""
+    available, allowed = memory_available(), limits.memory_allowed()
     if available is None:
         return Check(name, State.OK, "available memory is not told by this system")
     finding = f"{available / 1e9:.1f} GB available"
     if available < MEMORY_NEEDED:
         return Check(name, State.WARN, finding, "Close other programs: 1 GB should be free")
+    if allowed is not None and allowed < available:
+        finding = f"{allowed / 1e9:.1f} GB allowed by this container or service (cgroup)"
+        if allowed < MEMORY_NEEDED:
+            return Check(name, State.WARN, finding, "Allow it 1 GB: docker run -m 1g, or MemoryMax=1G")
+    return Check(name, State.OK, finding)
+
+
+def _files(name: str) -> Check:
+    """How many files may be open at the same time."""
+    limits.allow_many()
+    most = limits.most_files()
+    finding = f"{most} may be open at the same time"
+    if most < limits.DAEMON:
+        remedy = "ulimit -n 1024; for a systemd unit LimitNOFILE=1024"
+        return Check(name, State.FAIL, f"{finding}: live and serve need {limits.DAEMON}", remedy)
     return Check(name, State.OK, finding)
 
 
@@ -225,6 +240,7 @@ CHECKS: Final[dict[str, Callable[[str], Check]]] = {
     "packages": _packages,
     "cpu": _cpu,
     "memory": _memory,
+    "files": _files,
     "cache": _cache,
     "data": _data,
     "runtime": _runtime,

@@ -9,6 +9,7 @@ from typing import IO, Final
 from streamfx.children import PIPE, own, start
 from streamfx.errors import WorkerFailed
 from streamfx.frames import U8
+from streamfx.limits import shortage
 from streamfx.worker.protocol import PACKET
 
 _COMMAND: Final = own("streamfx.worker.encoder")
@@ -30,7 +31,7 @@ class Encoder:
         try:
             self._process = start(_COMMAND, stdin=PIPE, stdout=PIPE, process_group=0)
         except OSError as error:
-            raise WorkerFailed(f"No encoder can be started: {error.strerror}", "Close programs") from error
+            raise WorkerFailed(*shortage("No encoder can be started", error)) from error
         self._size = size
         self._send(json.dumps({"width": size[0], "height": size[1], "fps": fps}).encode() + b"\n")
 

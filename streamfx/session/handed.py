@@ -13,7 +13,7 @@ import socket
 import stat
 import threading
 from collections.abc import Iterable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, cast
@@ -32,6 +32,7 @@ from streamfx.handed import (
     spec_of,
     token_of,
 )
+from streamfx.limits import shortage
 from streamfx.peers import is_own_user
 from streamfx.session.settings import SessionSettings
 
@@ -55,13 +56,14 @@ class _File:
 class HandedFiles:
     """All of a daemon. Any thread may call."""
 
-    def __init__(self, place: Path | None = None) -> None:
+    def __init__(self, place: Path | None = None, most: int = MOST_CONNECTIONS * (1 + MOST_OFFERS)) -> None:
         """None yet; nobody listens.
 
         Args:
             place: of the socket; None: no files are taken.
+            most: files and connections together.
         """
-        self.place = place if is_possible() else None
+        self.place, self._most = place if is_possible() else None, most
         self._lock = threading.Lock()
         self._files: dict[str, _File] = {}
         self._held: dict[str, frozenset[str]] = {}
@@ -80,20 +82,22 @@ class HandedFiles:
         """
         if self.place is None:
             return
-        listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        try:
-            self.place.unlink(missing_ok=True)
-            listener.bind(str(self.place))
-            self.place.chmod(0o600)
-            self._made = self.place.lstat()
-            listener.listen(_BACKLOG)
-        except OSError as error:
-            listener.close()
-            cause = f"{self.place} cannot be listened at: {error.strerror}"
-            raise WorkerFailed(cause, "Name another place with --socket") from error
+        with ExitStack() as undo:
+            try:
+                listener = undo.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET))
+                selector = undo.enter_context(selectors.DefaultSelector())
+                self.place.unlink(missing_ok=True)
+                listener.bind(str(self.place))
+                self.place.chmod(0o600)
+                self._made = self.place.lstat()
+                listener.listen(_BACKLOG)
+            except OSError as error:
+                what, remedy = f"{self.place} cannot be listened at", "Name another place with --socket"
+                raise WorkerFailed(*shortage(what, error, remedy)) from error
+            undo.pop_all()
         listener.setblocking(False)
         self._listener = listener
-        serving = (listener, selectors.DefaultSelector())
+        serving = (listener, selector)
         self._thread = threading.Thread(target=self._serve, args=serving, name="streamfx-files", daemon=True)
         self._thread.start()
 
@@ -184,14 +188,14 @@ class HandedFiles:
             self._closing.wait(_PAUSE_S)
             return
         connection.setblocking(False)
-        if len(selector.get_map()) > MOST_CONNECTIONS:
-            _say(connection, REFUSED + b"Too many programs hand over files")
+        connections = len(selector.get_map())
+        if connections > MOST_CONNECTIONS or connections + len(self._files) > self._most:
+            _turn_away(connection, b"Too many programs hand over files")
         elif not is_own_user(connection):
-            _say(connection, REFUSED + b"It takes files of its own user only")
+            _turn_away(connection, b"It takes files of its own user only")
         else:
             selector.register(connection, selectors.EVENT_READ)
             return
-        connection.close()
 
     def _part(self, selector: selectors.BaseSelector, connection: socket.socket) -> None:
         selector.unregister(connection)
@@ -233,6 +237,8 @@ class HandedFiles:
         with self._lock:
             if sum(file.offered_by is connection for file in self._files.values()) >= MOST_OFFERS:
                 raise OSError(0, f"At most {MOST_OFFERS} files are taken at a time")
+            if len(self._files) >= self._most:
+                raise OSError(0, "No further file can be taken now")
             token = secrets.token_urlsafe(_TOKEN_BYTES)
             self._files[token] = _File(descriptor, is_folder, connection)
         return spec_of(token, path)
@@ -280,6 +286,15 @@ def _is_folder(descriptor: int) -> bool:
     if flags & os.O_ACCMODE != os.O_RDONLY or flags & getattr(os, "O_PATH", 0):
         raise OSError(0, "It must be opened for reading only")
     return stat.S_ISDIR(mode)
+
+
+def _turn_away(connection: socket.socket, why: bytes) -> None:
+    """Say why, and hang up. What came is dropped first: left unread, it alone would be told, as a reset."""
+    with connection, suppress(OSError):
+        connection.shutdown(socket.SHUT_RD)
+        while connection.recv(1):
+            continue
+        connection.send(REFUSED + why)
 
 
 def _say(connection: socket.socket, answer: bytes) -> bool:

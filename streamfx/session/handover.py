@@ -13,17 +13,17 @@ import selectors
 import socket
 import sys
 import threading
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Final, cast
 
 from streamfx.errors import WorkerFailed
+from streamfx.limits import shortage
 from streamfx.ring import HANDOVER
 
 MAGIC: Final = HANDOVER
 _BACKLOG: Final = 8
-_MOST: Final = 64
-"""Readers connected at once; a further one has its descriptor, too, but is not counted."""
+MOST: Final = 64
 _SEND_S: Final = 0.5
 _PAUSE_S: Final = 0.1
 _JOIN_S: Final = 2.0
@@ -32,30 +32,32 @@ _JOIN_S: Final = 2.0
 class Handover:
     """Listens from its making to `close`. Only the user who runs the daemon can connect."""
 
-    def __init__(self, path: Path, ring: int) -> None:
+    def __init__(self, path: Path, ring: int, most: int = MOST) -> None:
         """Begin to listen.
 
         Args:
             path: of the socket, in a folder that is the user's own.
             ring: descriptor of the ring; it stays the caller's.
+            most: readers connected at once; a further one has its descriptor, too, but is not counted.
 
         Raises:
             WorkerFailed: the socket cannot be made.
         """
-        self.path = path
-        self._ring = _read_only(ring)
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        try:
-            path.unlink(missing_ok=True)
-            self._socket.bind(str(path))
-            path.chmod(0o600)
-            self._socket.listen(_BACKLOG)
-        except OSError as error:
-            self._socket.close()
-            os.close(self._ring)
-            raise WorkerFailed(
-                f"{path} cannot be listened at: {error.strerror}", "Choose another folder"
-            ) from error
+        self.path, self._most = path, most
+        with ExitStack() as undo:
+            try:
+                self._ring = _read_only(ring)
+                undo.callback(os.close, self._ring)
+                self._socket = undo.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET))
+                self._selector = undo.enter_context(selectors.DefaultSelector())
+                path.unlink(missing_ok=True)
+                self._socket.bind(str(path))
+                path.chmod(0o600)
+                self._socket.listen(_BACKLOG)
+            except OSError as error:
+                cause, remedy = shortage(f"{path} cannot be listened at", error, "Choose another folder")
+                raise WorkerFailed(cause, remedy) from error
+            undo.pop_all()
         self._closing = threading.Event()
         self._connected: set[socket.socket] = set()
         self._thread = threading.Thread(target=self._serve, name="streamfx-handover", daemon=True)
@@ -80,7 +82,7 @@ class Handover:
         self._ring = -1
 
     def _serve(self) -> None:
-        with selectors.DefaultSelector() as selector:
+        with self._selector as selector:
             selector.register(self._socket, selectors.EVENT_READ)
             while not self._closing.is_set():
                 for key, _ in selector.select():
@@ -103,7 +105,7 @@ class Handover:
         except OSError:
             reader.close()
             return
-        if len(self._connected) >= _MOST:
+        if len(self._connected) >= self._most:
             reader.close()
             return
         selector.register(reader, selectors.EVENT_READ)

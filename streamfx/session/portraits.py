@@ -29,6 +29,7 @@ from streamfx.errors import (
     WorkerFailed,
 )
 from streamfx.files import PHOTO, atomic_output, make_folder, read_bytes
+from streamfx.limits import memory_kills, shortage
 from streamfx.session.settings import ID
 from streamfx.worker.protocol import Outcome, PortraitFile, Task
 
@@ -41,6 +42,7 @@ ELSEWHERE: Final = "Make room or permit writing there, or set XDG_DATA_HOME to a
 _PREPARE_S: Final = 60.0
 _TURN_S: Final = 0.05
 """How often one that waits for its turn looks whether it was given up."""
+_KILLED: Final = -9
 _FACTS, _PHOTO, _THUMBNAIL = "portrait.json", "photo", "thumbnail.jpg"
 _KIND: Final = "portrait"
 
@@ -135,8 +137,8 @@ class Portraits:
                 info = self._prepared(place, photo, references, draft, given_up)
                 place.rename(self._folder / id)
             except OSError as error:
-                cause = f"The portrait cannot be kept in {self._folder}: {error.strerror}"
-                raise OutputError(cause, ELSEWHERE) from error
+                cause, remedy = shortage(f"The portrait cannot be kept in {self._folder}", error, ELSEWHERE)
+                raise OutputError(cause, remedy) from error
             finally:
                 self._leave_nothing(place)
         with self._lock:
@@ -200,8 +202,8 @@ class Portraits:
         try:
             return (self._folder / id / _THUMBNAIL).read_bytes()
         except OSError as error:
-            cause = f"The thumbnail of {id!r} cannot be read: {error.strerror}"
-            raise ResourceMissing(_KIND, id, cause, "Add the portrait again") from error
+            what = f"The thumbnail of {id!r} cannot be read"
+            raise ResourceMissing(_KIND, id, *shortage(what, error, "Add the portrait again")) from error
 
     def file(self, id: str) -> PortraitFile:
         """What a worker needs to know of a portrait. Raises as `get`."""
@@ -318,17 +320,20 @@ def _references(folder: Path, count: int) -> list[str]:
 
 
 def _looked_at(task: Task, given_up: threading.Event) -> Outcome:
-    line = (json.dumps(asdict(task)) + "\n").encode()
+    line, kills = (json.dumps(asdict(task)) + "\n").encode(), memory_kills()
     try:
         code, said, _ = run(own("streamfx.worker.prepare"), given=line, limit_s=_PREPARE_S, given_up=given_up)
     except TimeoutError as error:
         cause = f"The photo took longer than {_PREPARE_S:.0f} s"
         raise PhotoUnreadable(cause, "Use a smaller or simpler one") from error
     except OSError as error:
-        raise WorkerFailed(f"No process can be started: {error.strerror}", "Close programs") from error
+        raise WorkerFailed(*shortage("No process can be started", error)) from error
     try:
         fields: dict[str, Any] = json.loads(said)
     except ValueError as error:
+        if code == _KILLED and memory_kills() > kills:
+            cause = "The system ended the process that looked at the photo, for memory ran out"
+            raise WorkerFailed(cause, "Close programs, or give it more memory") from error
         if code < 0:
             cause = f"Looking at the photo broke off (signal {-code})"
             raise PhotoUnreadable(cause, "Save it anew as JPEG or PNG") from error

@@ -12,6 +12,7 @@ from typing import Final
 
 from streamfx.children import own, start_with
 from streamfx.errors import WorkerFailed
+from streamfx.limits import memory_kills, shortage
 from streamfx.sink.ring import SharedRing
 from streamfx.worker.channel import Channel
 from streamfx.worker.protocol import Drive, Message, Phase, Stop
@@ -27,6 +28,7 @@ _QUEUED: Final = 64
 _LEAVE_S: Final = 1.5
 """For it to leave when told; then it is killed."""
 _REAP_S: Final = 5.0
+_KILLED: Final = -9
 _MOST_A_LOOK_NS: Final = 250_000_000
 """Of the time between two looks, so much counts as silence at most: where they lie further apart, the daemon
 itself was stopped or had no processor, and so may the process have been."""
@@ -59,11 +61,11 @@ class ChildProcess:
         """What it said last that it does."""
         self._patience_ns = round(STARTING_S * 1e9)
         self._beats, self._silent_ns, self._looked_ns = self._written.beats, 0, monotonic_ns()
-        self._mute = False
+        self._mute, self._kills = False, memory_kills()
         try:
             self._process, numbers = start_with(command, *(ring.descriptor for ring in rings))
         except OSError as error:
-            raise WorkerFailed(f"No process can be started: {error.strerror}", "Close programs") from error
+            raise WorkerFailed(*shortage("No process can be started", error)) from error
         assert self._process.stdin is not None and self._process.stdout is not None  # noqa: S101, PT018
         self._channel = Channel(self._process.stdout, self._process.stdin)
         self._outbox: Queue[tuple[Message, bytes] | None] = Queue(_QUEUED)
@@ -119,6 +121,8 @@ class ChildProcess:
             with suppress(subprocess.TimeoutExpired):
                 self._process.wait(_LEAVE_S)
         code = self._process.poll()
+        if code == _KILLED and memory_kills() > self._kills:
+            return "was ended by the system, for memory ran out. Close programs, or choose a smaller --size"
         if code is not None:
             return f"ended by signal {-code}" if code < 0 else f"ended with code {code}"
         return "closed its pipe" if self._mute else ""

@@ -18,6 +18,7 @@ from typing import Final
 from streamfx import errors
 from streamfx.errors import CameraUnavailable, StreamfxError, WorkerFailed
 from streamfx.frames import Quality, Rendered
+from streamfx.limits import shortage
 from streamfx.realtime import Latest
 from streamfx.session import process
 from streamfx.session.process import ChildProcess
@@ -235,7 +236,7 @@ def _ring(form: RingForm, undo: ExitStack) -> SharedRing:
     try:
         ring = SharedRing(form)
     except OSError as error:
-        raise WorkerFailed(f"No shared memory can be had: {error.strerror}", "Free some memory") from error
+        raise WorkerFailed(*shortage("No shared memory can be had", error)) from error
     undo.callback(ring.close)
     return ring
 

@@ -13,6 +13,7 @@ from streamfx import errors
 from streamfx.children import own, start_with
 from streamfx.errors import OutputError, StreamfxError
 from streamfx.handed import named
+from streamfx.limits import shortage
 
 _BEGIN_S: Final = 20.0
 _FINISH_S: Final = 20.0
@@ -100,5 +101,5 @@ def _start(ring: int) -> tuple[subprocess.Popen[bytes], int]:
     try:
         process, (number,) = start_with(own("streamfx.worker.recorder"), ring)
     except OSError as error:
-        raise OutputError(f"No recorder can be started: {error.strerror}", "Close programs") from error
+        raise OutputError(*shortage("No recorder can be started", error)) from error
     return process, number

@@ -16,6 +16,7 @@ from streamfx.handed import named
 from streamfx.realtime import Latest
 from streamfx.session import process
 from streamfx.session.handed import HandedFiles, specs_of
+from streamfx.session.handover import MOST as MOST_READERS
 from streamfx.session.handover import Handover, is_possible
 from streamfx.session.motion import MotionNumbers, packed
 from streamfx.session.portraits import Portraits
@@ -56,6 +57,7 @@ class Session:
         card: str = "",
         priority: str = "",
         files: HandedFiles | None = None,
+        readers: int = MOST_READERS,
     ) -> None:
         """Nothing is published yet.
 
@@ -68,6 +70,7 @@ class Session:
             card: socket of the card's process (session/sharing.py); empty for none.
             priority: of the thread that publishes (streamfx/priority.py).
             files: that clients handed over, those in the settings among them; None for none.
+            readers: of the ring, connected at once.
 
         Raises:
             WorkerFailed: there is no memory.
@@ -83,7 +86,7 @@ class Session:
             cut_out=settings.background.kind is BackgroundKind.REMOVE,
             priority=priority,
         )
-        self._runtime = runtime
+        self._runtime, self._most_readers = runtime, readers
         self._handover: Handover | None = None
         self._supervisor = Supervisor("worker", self._start_worker, Orders(), self._hear, self._forget_worker)
         self._lock = threading.RLock()
@@ -112,7 +115,7 @@ class Session:
         self._publishing.wait_for_camera()
         with self._lock:
             if self._runtime is not None and is_possible() and not self._closing.is_set():
-                self._handover = Handover(self._runtime / f"{self.id}.ring", self.ring)
+                self._handover = Handover(self._runtime / f"{self.id}.ring", self.ring, self._most_readers)
         self._usher.start()
 
     def close(self) -> None:

@@ -13,6 +13,7 @@ from streamfx.errors import LimitReached, ResourceExists, ResourceMissing, Setti
 from streamfx.interrupts import held
 from streamfx.session import cards
 from streamfx.session.handed import HandedFiles
+from streamfx.session.handover import MOST as MOST_READERS
 from streamfx.session.portraits import Portraits
 from streamfx.session.session import Session
 from streamfx.session.settings import CUDA, ID, SessionSettings, check
@@ -35,6 +36,7 @@ class Sessions:
         runtime: Path | None = None,
         priority: str = "",
         files: HandedFiles | None = None,
+        readers: int = MOST_READERS,
     ) -> None:
         """None yet.
 
@@ -44,10 +46,11 @@ class Sessions:
             runtime: folder of the sockets at which rings are handed over; None for none.
             priority: of the threads that publish (streamfx/priority.py).
             files: that clients hand over; None for none.
+            readers: of each session's ring, connected at once.
         """
         self.portraits = portraits
         self.files = files or HandedFiles()
-        self._most, self._runtime, self._priority = most, runtime, priority
+        self._most, self._runtime, self._priority, self._readers = most, runtime, priority, readers
         self._lock = threading.Lock()
         self._sessions: dict[str, Session] = {}
         self._closed = False
@@ -78,8 +81,9 @@ class Sessions:
                 id = self._free_id(id)
                 card = self._shared_card() if settings.device == CUDA else ""
                 session = Session(
-                    id, settings, self.portraits, self._runtime, card, self._priority, self.files
-                )
+                    id, settings, self.portraits, self._runtime, card, self._priority, self.files,
+                    self._readers,
+                )  # fmt: skip
                 self._sessions[id] = session
             self._start(session)
         finally:
@@ -157,7 +161,9 @@ class Sessions:
         if self._closed:
             raise LimitReached(_KIND, id, "The daemon is stopping", "Start it again")
         if len(self._sessions) >= self._most:
-            raise LimitReached(_KIND, id, f"There are {self._most} sessions already", "Delete one first")
+            raise LimitReached(
+                _KIND, id, f"There are as many sessions as may be: {self._most}", "Delete one first"
+            )
         if not id:
             names = (f"session-{number}" for number in range(1, self._most + 1))
             return next(name for name in names if name not in self._sessions)

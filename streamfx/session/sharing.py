@@ -17,6 +17,7 @@ from typing import Final
 
 from streamfx.children import own, start_with
 from streamfx.errors import WorkerFailed
+from streamfx.limits import shortage
 from streamfx.worker.sharing.wire import OPENING_S, address
 
 COMMAND = own("streamfx.worker.sharing")
@@ -52,7 +53,7 @@ class CardProcess:
             self._listener.bind(address(self.name))
             self._listener.listen(_BACKLOG)
         except OSError as error:
-            raise WorkerFailed(f"No socket can be had: {error.strerror}", "Close programs") from error
+            raise WorkerFailed(*shortage("No socket can be had", error)) from error
         self._closing, self._lock = threading.Event(), threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._failures: deque[float] = deque(maxlen=_MOST_FAILURES)

@@ -17,6 +17,7 @@ import numpy as np
 from streamfx.errors import OutputError
 from streamfx.files import atomic_output
 from streamfx.frames import F32, U8, IdlePortrait, Quality, Rendered
+from streamfx.limits import shortage
 
 STEP: Final = 4
 """px of the frame per value of a flow: breath and sway are smooth."""
@@ -146,7 +147,7 @@ def save(portrait: IdlePortrait, path: Path) -> None:
         with atomic_output(path) as part, part.open("wb") as file:
             np.savez(file, **_arrays(portrait))
     except OSError as error:
-        raise OutputError(f"{path} cannot be written: {error.strerror}", "Free some space") from error
+        raise OutputError(*shortage(f"{path} cannot be written", error, "Free some space")) from error
 
 
 def _arrays(portrait: IdlePortrait) -> dict[str, Any]:

@@ -102,7 +102,11 @@ class SharedRing:
         self.form = form
         self.descriptor = create_ring(form)
         """To be handed to processes; open until `close`."""
-        self._memory = RingMemory(self.descriptor, form, writable=False)
+        try:
+            self._memory = RingMemory(self.descriptor, form, writable=False)
+        except OSError:
+            os.close(self.descriptor)
+            raise
 
     @property
     def beats(self) -> int:

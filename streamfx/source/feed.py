@@ -38,6 +38,9 @@ _AGAIN_S: Final = 0.25
 _HANDOVER_S: Final = 1.0
 _LOOK_S: Final = 0.002
 """Between two looks for a picture."""
+_LONGEST_LOOK_S: Final = 0.25
+"""So much of the time between two looks counts as silence at most: where they lie further apart we were
+stopped ourselves, and so may the feed have been (a suspended machine)."""
 _OLDEST_NS: Final = 1_000_000_000
 """A picture said to be older is timed by its arrival."""
 _FASTEST: Final = 240.0
@@ -120,7 +123,7 @@ class FeedSource(Source):
 
     def _take(self) -> Frame:
         """The newest picture, waited for."""
-        began_s = asked_s = monotonic()
+        began_s = asked_s = looked_s = monotonic()
         failure: SourceError | None = None
         while not self._stopping.is_set():
             before = self._ring.seen
@@ -129,6 +132,8 @@ class FeedSource(Source):
                 self._dropped += _overtaken(self._ring.seen, before)
                 return self._framed(picture)
             now_s = monotonic()
+            stopped_s = max(0.0, now_s - looked_s - _LONGEST_LOOK_S)
+            began_s, looked_s, self._moved_s = began_s + stopped_s, now_s, self._moved_s + stopped_s
             stands = self._stands(now_s)
             if now_s - began_s > self._silence_s:
                 raise self._silence(stands, failure) from failure

@@ -27,6 +27,9 @@ from streamfx.track.template import SUFFIX, MotionTemplate
 _SEAM_S: Final = 0.5
 """Over which the end of a template passes into its beginning."""
 
+_STOPPED_NS: Final = 1_000_000_000
+"""A template that is so late was stopped with its process, or the machine was suspended."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -165,6 +168,9 @@ class TemplateLoop:
         start_ns, seq = monotonic_ns(), 0
         while True:
             due_ns = start_ns + round(seq * 1e9 / self._fps)
+            late_ns = monotonic_ns() - due_ns
+            if late_ns > _STOPPED_NS:  # go on from there, rather than make up for it
+                start_ns, due_ns = start_ns + late_ns, due_ns + late_ns
             if self._ending.wait(max(0.0, (due_ns - monotonic_ns()) / 1e9)):
                 return
             motion = self._motions[seq % len(self._motions)]

@@ -6,16 +6,24 @@ import ctypes
 import os
 import signal
 import sys
+from contextlib import suppress
+from pathlib import Path
 from typing import Final
 
 _PR_SET_PDEATHSIG: Final = 1
 _PR_SET_DUMPABLE: Final = 4
+_OOM: Final = Path("/proc/self/oom_score_adj")
+_SOONER, _SOONEST = 300, 1000
+"""Thousandths of the memory that there is, which Linux adds to what a process takes when it chooses one."""
 
 
-def die_with_parent() -> None:
+def die_with_parent(*, spared: bool = False) -> None:
     """Be killed when the parent's thread that started us ends, and be closed to core dumps and debuggers.
 
     Where the system has no such thing, the end of the pipe tells.
+
+    Args:
+        spared: whether Linux, where memory runs out, is to end other processes of ours first.
     """
     if sys.platform != "linux":
         return
@@ -28,3 +36,12 @@ def die_with_parent() -> None:
     import resource
 
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if not spared:
+        _go_first()
+
+
+def _go_first() -> None:
+    """Be ended before the daemon and the publisher where memory runs out: what is lost is made anew."""
+    with suppress(OSError, ValueError):
+        score = int(_OOM.read_text("ascii"))
+        _OOM.write_text(str(min(score + _SOONER, _SOONEST)), "ascii")

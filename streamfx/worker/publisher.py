@@ -51,7 +51,7 @@ _COUNT_READERS: Final = 5
 
 def main() -> int:
     """Publish until the daemon says stop or is gone."""
-    die_with_parent()
+    die_with_parent(spared=True)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the daemon's to act on
     priority.fall_back()
     logging.basicConfig(level=logging.INFO, format="publisher: %(levelname)s %(message)s", stream=sys.stderr)

@@ -14,6 +14,7 @@ from typing import Final
 from streamfx.children import inherited
 from streamfx.errors import StreamfxError, WorkerFailed
 from streamfx.handed import fetch_at
+from streamfx.limits import is_shortage, shortage
 from streamfx.models.ahead import compile_ahead
 from streamfx.worker.channel import Channel
 from streamfx.worker.protocol import Begin, Failed
@@ -52,7 +53,10 @@ def _failed(channel: Channel, _kind: object, error: BaseException | None, *_: ob
     Without its driver or loader a worker would show nothing for ever.
     """
     _log.error("the worker failed", exc_info=error)
-    _give_up(channel, f"The worker failed: {error}", "")
+    cause, remedy = f"The worker failed: {error}", ""
+    if error is not None and is_shortage(error):
+        cause, remedy = shortage("The worker cannot go on", error)
+    _give_up(channel, cause, remedy)
     os._exit(1)
 
 
