@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
 // The feed's threads, without OBS: its sources come and go, change names and sizes, and are aimed at, while
-// one thread draws and another one asks for rings. To be built with sanitizers.
+// one thread draws, another one asks for rings, and a third is rude to the socket. To be built with
+// sanitizers.
 //
 //     feed-race FOLDER SECONDS SEED read     and reads what it is given: each ring must be of one source
 //     alone feed-race FOLDER SECONDS SEED ask      only asks: the ring's races are meant to be, and no
@@ -228,12 +229,17 @@ static void *draw(void *data)
     return NULL;
 }
 
+static bool connect_to(const char *folder, int caller)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    snprintf(address.sun_path, sizeof(address.sun_path), "%s/race.feed", folder);
+    return connect(caller, (const struct sockaddr *)&address, sizeof(address)) == 0;
+}
+
 /// A ring of the feed; -1 if there is none.
 static int ask(const char *folder, int *connection)
 {
     const int caller = *connection = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    snprintf(address.sun_path, sizeof(address.sun_path), "%s/race.feed", folder);
     char packet[16];
     union {
         struct cmsghdr header;
@@ -244,8 +250,8 @@ static int ask(const char *folder, int *connection)
         .msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control.room)};
     int ring = -1;
     atomic_fetch_add(&asked, 1);
-    if (connect(caller, (const struct sockaddr *)&address, sizeof(address)) == 0 &&
-        recvmsg(caller, &message, MSG_CMSG_CLOEXEC) == 9 && CMSG_FIRSTHDR(&message))
+    if (connect_to(folder, caller) && recvmsg(caller, &message, MSG_CMSG_CLOEXEC) == 9 &&
+        CMSG_FIRSTHDR(&message))
         memcpy(&ring, CMSG_DATA(CMSG_FIRSTHDR(&message)), sizeof(ring));
     return ring;
 }
@@ -297,6 +303,55 @@ static void *ask_again_and_again(void *data)
         close(connection);
     }
     return NULL;
+}
+
+/// Say what nobody asked for, and give descriptors away.
+static void say_nonsense(int caller, unsigned *seed)
+{
+    union {
+        struct cmsghdr header;
+        char room[CMSG_SPACE(sizeof(int))];
+    } control = {.room = {0}};
+    char packet[200];
+    for (size_t i = 0; i < sizeof(packet); i++)
+        packet[i] = (char)rand_r(seed);
+    struct iovec part = {.iov_base = packet, .iov_len = (size_t)rand_r(seed) % sizeof(packet)};
+    struct msghdr message = {
+        .msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control.room)};
+    struct cmsghdr *rights = CMSG_FIRSTHDR(&message);
+    rights->cmsg_level = SOL_SOCKET;
+    rights->cmsg_type = SCM_RIGHTS;
+    rights->cmsg_len = CMSG_LEN(sizeof(int));
+    memcpy(CMSG_DATA(rights), &caller, sizeof(int));
+    (void)sendmsg(caller, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+/// Come by the dozen, take nothing, talk, and go at any moment.
+static void *be_rude(void *data)
+{
+    enum { CROWD = 12 };
+    const struct asking *asking = data;
+    unsigned seed = 5;
+    while (!atomic_load(&stopping)) {
+        int crowd[CROWD];
+        for (int i = 0; i < CROWD; i++) {
+            crowd[i] = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+            if (connect_to(asking->folder, crowd[i]) && rand_r(&seed) % 2)
+                say_nonsense(crowd[i], &seed);
+        }
+        pause_us(rand_r(&seed) % 3000);
+        for (int i = 0; i < CROWD; i++)
+            close(crowd[i]);
+        pause_us(5000);
+    }
+    return NULL;
+}
+
+static int lowest_free_descriptor(void)
+{
+    const int found = dup(0);
+    close(found);
+    return found;
 }
 
 /// Something that happens in OBS.
@@ -385,10 +440,12 @@ int main(int argc, char **arguments)
     struct asking asking = {.folder = arguments[1], .reads = strcmp(arguments[4], "read") == 0};
     unsigned seed = (unsigned)strtoul(arguments[3], NULL, 10);
     put_sources_back();
+    const int lowest = lowest_free_descriptor();
     struct feed *feed = feed_create(arguments[1], "race");
-    pthread_t drawing, reading;
+    pthread_t drawing, reading, rude;
     check(pthread_create(&drawing, NULL, draw, feed) == 0, "there is a thread");
     check(pthread_create(&reading, NULL, ask_again_and_again, &asking) == 0, "there is another");
+    check(pthread_create(&rude, NULL, be_rude, &asking) == 0, "there is a third");
     uint64_t happened = 0;
     const uint64_t end_ns = os_gettime_ns() + (uint64_t)(1e9 * strtod(arguments[2], NULL));
     for (; os_gettime_ns() < end_ns; happened++) {
@@ -397,11 +454,13 @@ int main(int argc, char **arguments)
     }
     atomic_store(&stopping, true);
     pthread_join(drawing, NULL);
+    pthread_join(rude, NULL);
     feed_destroy(feed);
     pthread_join(reading, NULL);
     check_nothing_is_held();
     check_showing(arguments[1]);
     check_nothing_is_held();
+    check(lowest_free_descriptor() == lowest, "no descriptor is left open");
     printf("race happened %" PRIu64 " asked %" PRIu64 " given %" PRIu64 " pictures %" PRIu64 "\n", happened,
         atomic_load(&asked), atomic_load(&given), atomic_load(&pictures));
     return 0;
