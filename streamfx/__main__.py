@@ -65,7 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(arguments: argparse.Namespace) -> int:
     """The chosen command; with --quiet its text only where that is what was asked for."""
     if arguments.verbose:
-        from streamfx.telemetry import log_to_stderr
+        from streamfx.logs import log_to_stderr
 
         log_to_stderr(logging.INFO)
     hush = arguments.quiet and not (arguments.reads or arguments.json)

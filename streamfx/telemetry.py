@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import logging
 import os
 import sys
 from collections.abc import Iterable, Iterator
@@ -82,31 +80,6 @@ def summary(stage: str, milliseconds: Samples, count: int | None = None) -> Stag
     """Median, 95th and 99th percentile of some times, one of them or more."""
     median, p95, p99 = np.percentile(milliseconds, (50, 95, 99)).tolist()
     return StageTime(stage, median, p95, p99, len(milliseconds) if count is None else count)
-
-
-class _JsonLines(logging.Formatter):
-    """One JSON object a line, for programs that collect logs."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        facts = {
-            "time": self.formatTime(record, "%Y-%m-%dT%H:%M:%S%z"),
-            "level": record.levelname.lower(),
-            "from": record.name,
-            "message": record.getMessage(),
-        }
-        if record.exc_info:
-            facts["traceback"] = self.formatException(record.exc_info)
-        return json.dumps(facts, ensure_ascii=False)
-
-
-def log_to_stderr(level: int = logging.WARNING, *, as_json: bool = False) -> None:
-    """Let this process tell on standard error what its modules log: a line per event, wall-clock time."""
-    handler = logging.StreamHandler(sys.stderr)
-    text = logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
-    handler.setFormatter(_JsonLines() if as_json else text)
-    logger = logging.getLogger("streamfx")
-    logger.handlers[:] = [handler]
-    logger.setLevel(level)
 
 
 def resident_bytes() -> int:

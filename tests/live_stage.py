@@ -6,7 +6,8 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from media import read_video, write_pictures
 from scenes import face_clip
 
 from streamfx.frames import U8, Quality, Rendered
+from streamfx.ring import SlotReader
 from streamfx.session.handover import MAGIC
 from streamfx.sink.ring import RingReader
 
@@ -124,6 +126,20 @@ def until(true: Callable[[], object], seconds: float = 30.0, what: str = "") -> 
     while not true():
         assert time.monotonic() < end, f"not within {seconds:g} s: {what or true}"
         time.sleep(0.02)
+
+
+def pictures_in_memory(pid: int) -> Iterator[U8]:
+    """Every picture in shared memory that a process has open: all slots of all rings, also of the dead."""
+    for entry in (Path("/proc") / str(pid) / "fd").iterdir():
+        try:
+            is_ours = str(entry.readlink()).startswith("/memfd:streamfx")
+            descriptor = os.open(entry, os.O_RDONLY) if is_ours else -1
+        except OSError:  # it was closed meanwhile
+            continue
+        if is_ours:
+            with closing(SlotReader(descriptor)) as ring:
+                yield from (slot.rgb.copy() for slot in ring._memory.slots)
+            os.close(descriptor)
 
 
 def children_of(pid: int) -> list[int]:

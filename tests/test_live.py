@@ -20,7 +20,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from live_stage import TIMES, Watcher, canary_clip, children_of, sings, until
+from live_stage import TIMES, Watcher, canary_clip, children_of, pictures_in_memory, sings, until
 from media import read_video
 from scenes import photo, store
 
@@ -154,6 +154,10 @@ def test_a_worker_that_dies_or_hangs_is_replaced_and_the_camera_goes_on(
     until(lambda: is_live(session))
     assert session.status().counters.restarts == TIMES
     assert watcher.seen.worst_gap_ms < LONGEST_GAP_MS
+    assert session.status().counters.refused == 0, "no other fault is counted"
+    pictures = [one for pid in (os.getpid(), session._publishing.pid) for one in pictures_in_memory(pid)]
+    assert len(pictures) >= 8
+    assert not any(sings(one) for one in pictures), "nothing of the camera is left in shared memory"
     _report(f"worker {number.name} x{TIMES}", watcher)
 
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import logging
 import threading
 import time
 
 import numpy as np
 import pytest
 
-from streamfx.telemetry import StageTime, StageTimer, log_to_stderr, summary
+from streamfx.telemetry import StageTime, StageTimer, summary
 
 MS = 1_000_000
 KEPT = 4096
@@ -94,22 +92,3 @@ def test_stages_of_several_threads_are_read_while_they_run():
     while any(thread.is_alive() for thread in threads):
         assert all(row.median_ms == 1.0 for row in timer.times())
     assert {row.stage: row.count for row in timer.times()} == dict.fromkeys(stages, 50)
-
-
-def test_logs_can_be_json_lines(capsys: pytest.CaptureFixture[str]):
-    logger = logging.getLogger("streamfx")
-    before = logger.handlers[:], logger.level
-    try:
-        log_to_stderr(as_json=True)
-        logging.getLogger("streamfx.session.supervisor").warning("the worker %s", "ended\nhere")
-        try:
-            int("no number")
-        except ValueError:
-            logger.exception("a picture")
-    finally:
-        logger.handlers[:], level = before[0], before[1]
-        logger.setLevel(level)
-    first, second = (json.loads(line) for line in capsys.readouterr().err.splitlines())
-    assert (first["level"], first["message"]) == ("warning", "the worker ended\nhere")
-    assert first["from"] == "streamfx.session.supervisor"
-    assert "ValueError" in second["traceback"]

@@ -36,3 +36,21 @@ def test_it_tells_and_ends(failing: str):
     assert done.returncode == 1
     assert b'{"kind":"failed","cause":"The worker failed: unforeseen","remedy":"","error":""}' in done.stdout
     assert b"ZeroDivisionError" in done.stderr, "its log says where"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux's own")
+@pytest.mark.parametrize("spared", [False, True])
+def test_it_leaves_no_core_file_and_cannot_be_read_and_goes_before_the_publisher(spared: bool):
+    program = (
+        "import ctypes, resource; from streamfx.worker.guard import die_with_parent;"
+        f"die_with_parent(spared={spared});"
+        "print(ctypes.CDLL(None).prctl(3, 0, 0, 0, 0), resource.getrlimit(resource.RLIMIT_CORE),"
+        "open('/proc/self/oom_score_adj').read())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    dumpable, core, score = done.stdout.split(maxsplit=1)[0], "(0, 0)" in done.stdout, done.stdout.split()[-1]
+    assert (dumpable, core) == ("0", True)
+    ours = int(Path("/proc/self/oom_score_adj").read_text())
+    assert int(score) == (ours if spared else min(1000, ours + 300))

@@ -53,8 +53,8 @@ def run(arguments: argparse.Namespace) -> int:
     from streamfx.cli.window import open_window
     from streamfx.daemon import Daemon, DaemonOptions
     from streamfx.interrupts import until_told
+    from streamfx.logs import log_to_stderr
     from streamfx.session.settings import check
-    from streamfx.telemetry import log_to_stderr
 
     settings = _settings(arguments)
     check(settings)

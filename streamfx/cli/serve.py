@@ -67,7 +67,7 @@ def run(arguments: argparse.Namespace) -> int:
     from streamfx.cli.fetch import fetch_models
     from streamfx.daemon import Daemon
     from streamfx.interrupts import until_told
-    from streamfx.telemetry import log_to_stderr
+    from streamfx.logs import log_to_stderr
 
     config = _config(arguments)
     options = _options(arguments, config)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
 from typing import BinaryIO
 
 from streamfx.files import refuse_links
+from streamfx.logs import log_as
 from streamfx.worker.channel import Channel
 from streamfx.worker.guard import die_with_parent
 
@@ -16,7 +16,7 @@ def main() -> int:
     """Serve the daemon until it says stop or is gone."""
     die_with_parent()
     refuse_links()
-    logging.basicConfig(level=logging.INFO, format="worker: %(levelname)s %(message)s", stream=sys.stderr)
+    log_as("worker")
     channel = Channel(os.fdopen(0, "rb", closefd=False), take_stdout())
     from streamfx.worker.work import serve
 

@@ -6,7 +6,6 @@ attack. It ends with its daemon.
 
 from __future__ import annotations
 
-import logging
 import os
 import signal
 import sys
@@ -22,6 +21,7 @@ from streamfx import priority
 from streamfx.children import inherited
 from streamfx.errors import CameraError, StreamfxError, WorkerFailed
 from streamfx.frames import IdlePortrait
+from streamfx.logs import log_as
 from streamfx.sink import idle
 from streamfx.sink.camera import VirtualCamera, open_camera
 from streamfx.sink.look import Look
@@ -54,7 +54,7 @@ def main() -> int:
     die_with_parent(spared=True)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the daemon's to act on
     priority.fall_back()
-    logging.basicConfig(level=logging.INFO, format="publisher: %(levelname)s %(message)s", stream=sys.stderr)
+    log_as("publisher")
     cv2.setNumThreads(
         1
     )  # a tick is short; with helpers it would wait for the last of them to get a processor

@@ -14,6 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING, BinaryIO
 
 from streamfx.errors import DeviceLost
+from streamfx.logs import log_as
 from streamfx.worker.__main__ import take_stdout
 from streamfx.worker.guard import die_with_parent
 from streamfx.worker.sharing.wire import OPENING_S
@@ -55,7 +56,7 @@ def main(listener: socket.socket, out: BinaryIO, make_studio: Callable[[], CudaS
 
 if __name__ == "__main__":
     die_with_parent()
-    logging.basicConfig(level=logging.INFO, format="card: %(levelname)s %(message)s", stream=sys.stderr)
+    log_as("card")
     code = main(socket.socket(fileno=int(sys.argv[1])), take_stdout())
     sys.stderr.flush()
     os._exit(code)  # a driver that hangs must not keep the process
