@@ -91,6 +91,21 @@ def test_a_person_that_ends_within_the_photo_stands_on_the_edge_too():
     assert placement.points(np.array([[0, 330]], np.float32))[0, 1] >= FRAME[1] - 1
 
 
+@pytest.mark.parametrize("size", [(640, 480), (1280, 720)])
+@pytest.mark.parametrize("hair", [0.1, 0.35, 0.6])
+def test_hair_is_in_the_frame_where_the_photo_has_it(size: tuple[int, int], hair: float):
+    """Of any height, in share of the face's: the photo is moved down, or shown smaller."""
+    oval = np.array([[400, 400], [800, 900]], np.float32)
+    person = np.zeros((1300, 1200), np.float32)
+    person[round(400 - hair * 500) :, 350:850] = 1
+    person[1050:, 100:1100] = 1
+    placement = frame_portrait((1200, 1300), oval, person, size)
+    crown = placement.points(np.array([[600, 400 - hair * 500]], np.float32))[0, 1]
+    chin = placement.points(oval)[1, 1]
+    assert 0 <= crown < chin < size[1]
+    assert placement.offset[1] + 1300 * placement.scale >= size[1] - 1, "nothing floats"
+
+
 def test_kinds_and_numbers_change_what_is_seen():
     face = {}
     for kind in FramingKind:

@@ -186,6 +186,16 @@ def test_a_photo_that_lies_or_hangs_is_turned_and_that_is_said(tmp_path: Path, g
     assert finding.cause == f"the face did not stand upright: the photo was turned by {degrees}"
 
 
+@pytest.mark.shared
+@pytest.mark.parametrize("name", ["london_061_neutral", "london_006_neutral", "canada_045f", "lisa1"])
+def test_faces_of_any_skin_and_light_are_told_upright(analyser: PhotoAnalyser, name: str):
+    """The landmarker alone took the first for one on its head."""
+    rgb = load_photo(scenes.shared(f"portraits/{name}.jpg")).rgb
+    for turns in (0, 2):
+        seen = np.ascontiguousarray(np.rot90(rgb, turns))
+        assert analyser.turns(seen, analyser.faces(seen)) == turns
+
+
 def test_leaning_heads_are_not_turned(tmp_path: Path, good: np.ndarray):
     height, width = good.shape[:2]
     lean = cv2.getRotationMatrix2D((width / 2, height / 4), 35, 1.0)

@@ -23,6 +23,8 @@ PAD = 0.14
 
 _FACE_SMALLEST = 0.34  # face height / frame height: below, zoom in
 _FACE_LARGEST = 0.72  # above, its motion has no room: more of the photo is shown, or it is extended
+_HEAD_LARGEST = 1.0  # head with its hair / frame height: above, more is shown as well
+_HAIR_MOST = 0.7  # face heights above the face: what reaches higher is a hat, or another person
 _FACE_EXTENDED = 0.58  # the face in a photo that has to be extended
 _FACE_CLOSE, _FACE_LEAST = 0.62, 0.16  # in a close framing; and in any
 _FACE_MOST = 0.92  # of the frame, whatever the user's zoom
@@ -82,6 +84,8 @@ class _Subject:
     """left, top of the face oval"""
     high: tuple[float, float]
     """right, bottom of the face oval"""
+    crown: float
+    """Where the hair above the face ends."""
     floor: float
     """Where the person ends below: nothing of the frame lies beneath."""
     cut: tuple[bool, bool, bool]
@@ -97,19 +101,28 @@ class _Subject:
         body = holding(small > _BODY, (low + high) / 2 * factor)
         rows, columns = np.flatnonzero(body.any(1)), np.flatnonzero(body.any(0))
         if not len(rows):
-            return _Subject(size, _pair(low), _pair(high), float(height), (False, False, False))
+            return _Subject(size, _pair(low), _pair(high), float(low[1]), float(height), (False,) * 3)
         near_x, near_y = _TOUCH * body.shape[1], _TOUCH * body.shape[0]
         cut = columns[0] <= near_x, body.shape[1] - 1 - columns[-1] <= near_x, rows[0] <= near_y
+        above = body[:, slice(*np.rint(np.clip([low[0], high[0]], 0, size[0] - 1) * factor).astype(int))]
+        hair = np.flatnonzero(above.any(1))
+        top, most = float(low[1]), _HAIR_MOST * float(high[1] - low[1])
+        crown = min(top, max(hair[0] / factor, top - most)) if len(hair) else top
         wide = np.flatnonzero(body.sum(1) >= _GROUND * (high[1] - low[1]) * factor)
         end = (wide[-1] if len(wide) else rows[-1]) + 1
         ends = body.shape[0] - end > near_y
         floor = max(end / factor, float(high[1])) if ends else float(height)
-        return _Subject(size, _pair(low), _pair(high), min(floor, height), cut)
+        return _Subject(size, _pair(low), _pair(high), crown, min(floor, height), cut)
 
     @property
     def face(self) -> float:
         """Height of the face."""
         return self.high[1] - self.low[1]
+
+    @property
+    def head(self) -> float:
+        """Height of the face with the hair above it."""
+        return self.high[1] - self.crown
 
     @property
     def centre(self) -> tuple[float, float]:
@@ -161,6 +174,8 @@ def _window(subject: _Subject, aspect: float, kind: FramingKind) -> _Window:
     width = aspect * height
     floor = subject.size[1] if kind is FramingKind.PHOTO else subject.floor
     top = min(subject.centre[1] - _FACE_CENTRE * height, floor - height)
+    if kind is FramingKind.AUTO and subject.head < (1 - 2 * _MARGIN) * height:
+        top = min(top, subject.crown - _MARGIN * height)
     return _Window(_left(subject, width), max(top, min(0.0, floor - height)), width, height)
 
 
@@ -173,8 +188,9 @@ def _window_height(subject: _Subject, aspect: float, kind: FramingKind) -> float
         return min(max(photo_h, photo_w / aspect), face / _FACE_LEAST)
     if kind is FramingKind.WIDE:
         return min(max(covering, face / _FACE_SMALLEST), face / _FACE_LEAST)
-    if covering < face / _FACE_LARGEST:
-        return min(face / _FACE_EXTENDED, max(subject.floor, face / _FACE_LARGEST))
+    least = max(face / _FACE_LARGEST, min(subject.head / _HEAD_LARGEST, subject.floor))
+    if covering < least:
+        return max(least, min(face / _FACE_EXTENDED, subject.floor))
     return min(covering, face / _FACE_SMALLEST)
 
 

@@ -26,8 +26,8 @@ PASSES: Final = 5
 the eyes, where a single one scatters by 0.35 px. The driver is tracked alike, so both share their bias."""
 PASS_MS: Final = 1000
 """So far apart that MediaPipe's own smoothing does not act."""
-TURNED_PX: Final = 640
-"""Long side of the picture that tells whether a face stands on its head."""
+TURNED_PX: Final = 256
+"""Long side of the picture that tells whether a face stands on its head; the detector's net sees 128."""
 MOST_FACES: Final = 6
 LEAST_TILE: Final = 96
 """px of the smallest window in which faces are looked for: without it a photo that is a line or a ribbon
@@ -67,22 +67,23 @@ class PhotoAnalyser:
     def turns(self, rgb: U8, faces: list[FaceTrack]) -> int:
         """Quarter turns counter-clockwise (0..3) that bring the face of u8 [H,W,3] upright.
 
-        The net follows faces that lie on their side, but takes those on their heads for upright ones: so it
-        is asked once more, of the photo laid on its side.
+        The net's landmarks follow faces that lie on their side, but not always those on their heads, which it
+        takes for upright ones. Which end is up the detector's score tells: in each of 350 photos of as many
+        people it was higher for the right one, by 0.076 at least.
 
         Args:
             rgb: the photo.
             faces: those found in it.
         """
-        own = self._quarters(faces[0]) if faces else 0
-        if own:
-            return own
-        small, _ = fitted(rgb, TURNED_PX)
-        laid = self.faces(np.ascontiguousarray(np.rot90(small)))
-        if not laid:
-            return 0
-        turns = (self._quarters(laid[0]) + 1) % 4
-        return turns if turns == 2 or not faces else 0
+        if not faces:
+            small, _ = fitted(rgb, TURNED_PX)
+            return int(np.argmax([self._score(small, turns) for turns in range(4)]))
+        cut = Square.around(faces[0].landmarks, FACE_IN_CROP).cut(rgb, TURNED_PX)
+        own = self._quarters(faces[0])
+        return max((own, (own + 2) % 4), key=lambda turns: self._score(cut, turns))
+
+    def _score(self, rgb: U8, turns: int) -> float:
+        return self._detector.score(np.ascontiguousarray(np.rot90(rgb, turns)))
 
     def _quarters(self, face: FaceTrack) -> int:
         """Quarter turns counter-clockwise (0..3) that undo the roll of a face."""
