@@ -40,16 +40,16 @@ FULL = 10_000
 """Answers of every method."""
 PROGRAMS = {
     "attack": {"memory": 1.0, "threads": 1.0},
-    "attack-socket": {"memory": 0.02, "threads": 0.02},
-    "attack-steering": {"memory": 0.25, "threads": 0.25},
-    "attack-reader": {"memory": 1.0, "threads": 0.1},
+    "attack-socket": {"memory": 0.02, "threads": 0.005},
+    "attack-steering": {"memory": 0.25, "threads": 0.1},
+    "attack-reader": {"memory": 1.0, "threads": 0.03},
 }
 """How often each does its part for an answer of every method: what takes longer, more seldom."""
 
 
 def count_of(program: str, sanitizer: str, answers: int) -> int:
     """What a program is to be told, for so many answers of every method."""
-    return max(round(answers * PROGRAMS[program][sanitizer]), 10)
+    return max(round(answers * PROGRAMS[program][sanitizer]), 20)
 
 
 def missing() -> str:
