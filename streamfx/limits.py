@@ -18,8 +18,9 @@ DAEMON: Final = 64
 """The daemon with one session and some clients."""
 FILM_BYTES: Final = 220_000_000
 """Of memory, for a film: as much is taken that cannot be had back."""
-LIVE_BYTES: Final = 360_000_000
-"""For the daemon and the processes of one session."""
+LIVE_BYTES: Final = 500_000_000
+"""For the daemon and the processes of one session: 360 MB cannot be had back, and libraries need room in the
+page cache."""
 
 _ENOUGH: Final = 1 << 16
 _UNTOLD: Final = 1024

@@ -397,7 +397,7 @@ def main() -> int:
         faults += _commands(full_shared_memory())
     else:
         _say("/dev/shm full: cannot be had here (unshare -rm)")
-    for megabytes in (1024, 700, 500, 400, 320, 200):
+    for megabytes in (1024, 700, 500, 400, 200):
         try:
             with memory(megabytes) as limit:
                 faults += _commands(limit)
