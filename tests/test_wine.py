@@ -145,7 +145,7 @@ def kill_worker() -> None:
     for place in Path("/proc").iterdir():
         try:
             command = (place / "cmdline").read_bytes()
-            if b"python.exe" in command and b"streamfx.worker\0" in command:
+            if b"python.exe" in command and b"'streamfx.worker'" in command:
                 os.kill(int(place.name), signal.SIGKILL)
                 killed += 1
         except (OSError, ValueError):
