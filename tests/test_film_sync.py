@@ -200,7 +200,7 @@ def test_a_joined_film_that_is_not_read_is_told(tmp_path: Path, name: str, make:
         assert source.statistics.unread == pytest.approx(share, abs=0.02)
         account = Account(pictures, pictures, 0, source.statistics)
     line = driver_line(SimpleNamespace(name=name), SimpleNamespace(account=account))
-    assert line.endswith("the last 50% of the file are another film, joined to this one") == bool(share), line
+    assert line.endswith("% of the file are another film, joined to this one") == bool(share), line
 
 
 def without_sound(path: Path, begin_s: float = 0.0) -> Path:
