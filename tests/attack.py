@@ -24,16 +24,21 @@ import zlib
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import grpc
 from grpc import aio
 from live_stage import children_of, receive_ring, until
+from mutated.mutations import case
 from scenes import photo, store
 
+from streamfx.client import Client
 from streamfx.control.v1 import portrait_service_pb2, session_service_pb2
+from streamfx.errors import StreamfxError
 from streamfx.ring import SlotReader
+from streamfx.session.status import SourceState
 
 ROOT = Path(__file__).parents[1]
 _PORTRAITS, _SESSIONS = "/streamfx.v1.PortraitService/", "/streamfx.v1.SessionService/"
@@ -55,6 +60,7 @@ class Sizes:
     cancels: int = 2000
     connections: int = 1000
     sessions: int = 200
+    damaged: int = 200
 
     def scaled(self, share: float) -> Sizes:
         """A share of it, of everything something."""
@@ -442,8 +448,39 @@ async def sessions(stand: Stand, count: int) -> Counter[str]:
     return codes
 
 
+async def damaged(stand: Stand, count: int) -> Counter[str]:
+    """Mutated videos drive the session, one after another; mutated photos are added meanwhile."""
+    return await asyncio.to_thread(_damaged, stand, count)
+
+
+def _damaged(stand: Stand, count: int) -> Counter[str]:
+    codes, folder = Counter[str](), Path(tempfile.mkdtemp(dir=stand.folder))
+    with Client.connect(stand.socket) as client:
+        settings = client.get_session("session-1").settings
+        for number in range(count):
+            video, image = case("videos", 1, number), case("images", 1, number)
+            (folder / video.name).write_bytes(video.data)
+            driven = replace(settings, source=str(folder / video.name))
+            codes["source " + _told(partial(client.update_session, "session-1", driven, ["source"]))] += 1
+            if number % 8 == 0:
+                codes["photo " + _told(partial(client.create_portrait, image.data or b"!", name="p"))] += 1
+            time.sleep(0.3)
+        client.update_session("session-1", settings, ["source"])
+        until(lambda: client.get_session("session-1").status.source.state is SourceState.OPEN)
+    codes["drives again"] = 1
+    return codes
+
+
+def _told(call: Callable[[], object]) -> str:
+    try:
+        call()
+    except StreamfxError as error:
+        return type(error).__name__
+    return "OK"
+
+
 PHASES: dict[str, Callable[[Stand, int], Awaitable[Counter[str]]]] = {
-    phase.__name__: phase for phase in (uploads, watchers, calls, cancels, connections, sessions)
+    phase.__name__: phase for phase in (uploads, watchers, calls, cancels, connections, sessions, damaged)
 }
 
 

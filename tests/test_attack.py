@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 
 def test_an_attack_from_all_sides_costs_no_picture_and_leaves_nothing(short_folder: Path):
-    sizes = Sizes(uploads=16, watchers=60, calls=600, cancels=120, connections=1000, sessions=3)
+    sizes = Sizes(uploads=16, watchers=60, calls=600, cancels=120, connections=1000, sessions=3, damaged=8)
     with attacked(short_folder, "none") as stand:
         first, results = stand.holdings(), []
         with busy(1):
@@ -36,6 +36,7 @@ def test_an_attack_from_all_sides_costs_no_picture_and_leaves_nothing(short_fold
     assert set(codes["calls"]) <= {"OK", "RESOURCE_EXHAUSTED"}
     assert codes["connections"]["asked meanwhile: OK"] == 1
     assert codes["sessions"] == {"made OK": 3, "deleted OK": 3}
+    assert codes["damaged"]["drives again"] == 1
     assert last.resident_mb < first.resident_mb + GROWTH_MB
     assert last.children == first.children
     assert last.descriptors <= first.descriptors + 4
