@@ -142,7 +142,9 @@ def shortage(what: str, error: BaseException, remedy: str = "Try again") -> tupl
 
 
 def is_shortage(error: BaseException) -> bool:
-    """Whether an error says that the system has, or gives, too little of something."""
+    """Whether an error, wherever it comes from, says that the system gives too little of something."""
+    if isinstance(error, BlockingIOError):  # of too many processes only where one is started
+        return False
     return isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno in _SHORTAGES)
 
 

@@ -154,6 +154,7 @@ def test_a_process_that_was_ended_for_memory_says_so(monkeypatch: pytest.MonkeyP
 
 def test_the_kernel_tells_whom_it_ended_and_what_a_group_may_have(tmp_path: Path):
     assert limits.memory_kills() >= 0
+    assert not limits.is_shortage(BlockingIOError(errno.EAGAIN, "of a pipe that is full"))
     one, two = tmp_path / "own", tmp_path / "other"
     one.write_text("0::/user/service\n")
     two.write_text("9:cpu:/\n4:memory:/docker/abc\n")
