@@ -1,7 +1,7 @@
 """What clocks may do: drift for hours, stand, leap by ten minutes. The real parts, on a clock of the tests.
 
-Nothing here sleeps. STREAMFX_CLOCK_HOURS says how long a drifting camera is simulated; scripts/live-limits
-takes 8, and also sets the system's time under a running session.
+Nothing here sleeps. STREAMFX_CLOCK_HOURS says how long a drifting camera is simulated: six minutes by default, 8
+hours take a minute.
 """
 
 from __future__ import annotations
