@@ -1,7 +1,6 @@
 """What clocks may do: drift for hours, stand, leap by ten minutes. The real parts, on a clock of the tests.
 
-Nothing here sleeps. STREAMFX_CLOCK_HOURS says how long a drifting camera is simulated: six minutes by default, 8
-hours take a minute.
+Nothing here sleeps. STREAMFX_CLOCK_HOURS says how long a drifting camera is simulated: a tenth by default.
 """
 
 from __future__ import annotations

@@ -26,8 +26,8 @@ _PLAIN: Final = 7.0
 """Grey levels that a plain background differs, rms, from an even gradient."""
 _ENLARGED: Final = 1.15
 """Times the size at which the photo fills the frame."""
-_BLUR: Final = 0.05
-"""Of the frame's height: sigma."""
+_BLUR: Final = 0.09
+"""Of the frame's width: sigma. Of a face that fills the photo no eye is made out any more."""
 _DARKENED: Final = 0.6
 _SIDE = 0.12  # face heights beside the photo's borders that are repeated beyond
 _HAIR, _NECK = 0.2, 0.5  # the same above and below, of what is there of hair and neck
@@ -189,6 +189,6 @@ def backdrop(photo: U8, placement: Placement) -> F32:
     x, y = ((small[i] - 1 - rest * (reduced.shape[1 - i] - 1)) / 2 for i in (0, 1))
     place = np.array([[rest, 0, x], [0, rest, y]])
     filled = cv2.warpAffine(reduced.astype(np.float32), place, small, borderMode=cv2.BORDER_REPLICATE)
-    sigma = _BLUR * placement.size[1] / _COARSE
+    sigma = _BLUR * placement.size[0] / _COARSE
     soft = _DARKENED * cv2.GaussianBlur(filled, (0, 0), sigma, borderType=cv2.BORDER_REPLICATE)
     return np.asarray(cv2.resize(soft, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
