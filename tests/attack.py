@@ -465,8 +465,9 @@ def _damaged(stand: Stand, count: int) -> Counter[str]:
             if number % 8 == 0:
                 codes["photo " + _told(partial(client.create_portrait, image.data or b"!", name="p"))] += 1
             time.sleep(0.3)
-        client.update_session("session-1", settings, ["source"])
+        client.update_session("session-1", replace(settings, source="demo"), ["source"])
         until(lambda: client.get_session("session-1").status.source.state is SourceState.OPEN)
+        client.update_session("session-1", settings, ["source"])
     codes["drives again"] = 1
     return codes
 
