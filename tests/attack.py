@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import json
 import os
 import random
@@ -156,7 +157,9 @@ class Holdings:
 class Stand:
     """A daemon whose session shows a driven portrait, and who reads it."""
 
-    def __init__(self, folder: Path, source: str = "demo", within: Sequence[str] = ()) -> None:
+    def __init__(
+        self, folder: Path, source: str = "demo", within: Sequence[str] = (), priority: str = "normal"
+    ) -> None:
         """Start it; `within` begins the command line that it is run by, in place of a desktop's limit."""
         store()
         self.folder = folder
@@ -164,7 +167,7 @@ class Stand:
         self.address = f"unix:{self.socket}"
         self._log = (folder / "log").open("wb")
         self._program = subprocess.Popen(
-            [*within, sys.executable, "-m", "streamfx", "serve", "-c", str(self._config(source))],
+            [*within, sys.executable, "-m", "streamfx", "serve", "-c", str(self._config(source, priority))],
             env={
                 **os.environ, "PYTHONPATH": str(ROOT), "XDG_RUNTIME_DIR": str(folder),
                 "XDG_DATA_HOME": str(folder / "data"), "XDG_CONFIG_HOME": str(folder / "config"),
@@ -178,10 +181,11 @@ class Stand:
         asyncio.run(self._prepare())
         self.reader = Reader(folder / "streamfx" / "session-1.ring")
 
-    def _config(self, source: str) -> Path:
+    def _config(self, source: str, priority: str) -> Path:
         path = self.folder / "config.toml"
         path.write_text(
-            f'[session]\nsource = "{source}"\ncamera = "none"\non_demand = false\n[limits]\nsessions = 4\n'
+            f'[session]\nsource = "{source}"\ncamera = "none"\non_demand = false\n'
+            f'[limits]\nsessions = 4\npriority = "{priority}"\n'
         )
         return path
 
@@ -223,6 +227,7 @@ class Stand:
 
     def settled(self, before: Holdings) -> Holdings:
         """What it holds once it is at rest again."""
+        gc.collect()  # channels of ours that were closed, but hold their sockets
         time.sleep(_CALM_S)
         end = time.monotonic() + _SETTLE_S
         while time.monotonic() < end:
@@ -245,9 +250,11 @@ class Stand:
 
 
 @contextmanager
-def attacked(folder: Path, source: str = "demo", within: Sequence[str] = ()) -> Iterator[Stand]:
+def attacked(
+    folder: Path, source: str = "demo", within: Sequence[str] = (), priority: str = "normal"
+) -> Iterator[Stand]:
     """A stand, for the block."""
-    stand = Stand(folder, source, within)
+    stand = Stand(folder, source, within, priority)
     try:
         yield stand
     finally:
@@ -537,13 +544,19 @@ def main() -> int:
     parser.add_argument("--share", type=float, default=1.0, help="of the full size (1)")
     parser.add_argument("--busy", type=int, default=0, help="loops that take the processors meanwhile (0)")
     parser.add_argument("--source", default="demo", help="what drives meanwhile (demo)")
+    parser.add_argument(
+        "--priority", default="normal", help="of the publisher: normal, high, realtime (normal)"
+    )
     parser.add_argument("--read", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.read:
         read(arguments.read)
         return 0
     sizes = Sizes().scaled(arguments.share)
-    with tempfile.TemporaryDirectory(prefix="sfx-") as name, attacked(Path(name), arguments.source) as stand:
+    with (
+        tempfile.TemporaryDirectory(prefix="sfx-") as name,
+        attacked(Path(name), arguments.source, priority=arguments.priority) as stand,
+    ):
         time.sleep(_CALM_S)
         sys.stdout.write(f"at rest: {stand.holdings()}, {stand.reader.gaps()}\n")
         with busy(arguments.busy):
