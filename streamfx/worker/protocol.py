@@ -101,7 +101,7 @@ class BeginPublishing:
     cut_out: bool
     """Whether to begin with a silhouette without background."""
     priority: str
-    """Of the thread that publishes (streamfx/priority.py)."""
+    """Of the threads that publish (streamfx/priority.py)."""
     standby: bool = False
     """Whether to stand ready, and to open the camera and publish only when told to take over."""
 

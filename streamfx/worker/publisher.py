@@ -115,14 +115,18 @@ def _publish(
             daemon=True,
         )
         try:
-            _obey(publisher, channel, reporter, nobody, standby=begin.standby)
+            _obey(publisher, channel, reporter, nobody, granted, standby=begin.standby)
         finally:
             publisher.stop()
             stopping.set()
 
 
 class _Granted:
-    """The priority of the thread that publishes: asked for by itself."""
+    """The priority of this process's threads: asked for by each of them.
+
+    Not of the one alone that publishes: it would wait for another that holds the interpreter and is given no
+    processor.
+    """
 
     def __init__(self, wanted: str) -> None:
         self._wanted, self.granted = wanted, priority.NORMAL
@@ -136,11 +140,13 @@ def _obey(
     channel: Channel,
     reporter: threading.Thread,
     nobody: IdlePortrait,
+    granted: _Granted,
     *,
     standby: bool,
 ) -> None:
     """Show what the daemon says, until it says stop or is gone. The first picture is of its first orders."""
     number = 0
+    granted.ask()
     while (received := channel.receive()) is not None and not isinstance(received[0], Stop):
         order = received[0]
         if isinstance(order, Show):
@@ -173,6 +179,7 @@ def _obey(
 def _report(publisher: Publisher, granted: _Granted, channel: Channel, stopping: threading.Event) -> None:
     """Tell the daemon what was published. Where it does not listen, this thread waits, and no other."""
     readers, number = None, 0
+    granted.ask()
     while True:
         camera, account = publisher.camera, publisher.account()
         if number % _COUNT_READERS == 0:
