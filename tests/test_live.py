@@ -466,7 +466,7 @@ def test_there_are_only_so_many_sessions(sessions: Sessions):
     quiet = SessionSettings(OUTPUT, "none")
     for _ in range(4):
         sessions.create(quiet)
-    with pytest.raises(LimitReached, match="4 sessions"):
+    with pytest.raises(LimitReached, match="sessions is reached: 4"):
         sessions.create(quiet)
     sessions.delete("session-2")
     assert sessions.create(quiet).id == "session-2"

@@ -162,7 +162,7 @@ class Sessions:
             raise LimitReached(_KIND, id, "The daemon is stopping", "Start it again")
         if len(self._sessions) >= self._most:
             raise LimitReached(
-                _KIND, id, f"There are as many sessions as may be: {self._most}", "Delete one first"
+                _KIND, id, f"The limit of sessions is reached: {self._most}", "Delete one first"
             )
         if not id:
             names = (f"session-{number}" for number in range(1, self._most + 1))
