@@ -1,4 +1,4 @@
-"""What processes log, to standard error: a line per event, of a storm of the same one a second."""
+"""What processes log, to standard error: a line per event, of a storm one a second."""
 
 from __future__ import annotations
 
@@ -10,30 +10,33 @@ from time import monotonic
 from typing import Final
 
 _EVERY_S: Final = 1.0
+_AT_ONCE: Final = 5
+"""Equal lines that pass before they are a storm: a person may press a key twice."""
 _REMEMBERED: Final = 256
 """Different lines; of more at a time none is held back."""
 _NUMBERS: Final = re.compile(r"\d+")
 
 
 class Seldom(logging.Filter):
-    """Lets a line pass once a second. Lines that differ in their numbers only are the same."""
+    """Lets some equal lines pass, and of more one a second. Numbers in them make no difference."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._told: dict[tuple[str, str], tuple[float, int]] = {}
-        """By logger and line: when it passed last, and how many were held back since."""
+        self._told: dict[tuple[str, str], tuple[float, float, int]] = {}
+        """By logger and line: when it came last, how many may pass at once, and how many were held back."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether it passes; with how many did not before it."""
         line, now_s = record.getMessage(), monotonic()
         key = (record.name, _NUMBERS.sub("#", line))
-        passed_s, held = self._told.get(key, (now_s - _EVERY_S, 0))
-        if now_s - passed_s < _EVERY_S:
-            self._told[key] = (passed_s, held + 1)
+        came_s, room, held = self._told.get(key, (now_s, _AT_ONCE, 0))
+        room = min(_AT_ONCE, room + (now_s - came_s) / _EVERY_S)
+        if room < 1:
+            self._told[key] = (now_s, room, held + 1)
             return False
         if len(self._told) >= _REMEMBERED:
             self._told.clear()
-        self._told[key] = (now_s, 0)
+        self._told[key] = (now_s, room - 1, 0)
         if held:
             record.msg, record.args = f"{line} ({held} more like it)", ()
         return True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -50,27 +51,27 @@ def told(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[list[str], list[floa
     logger.removeHandler(handler)
 
 
-def test_of_a_storm_one_line_a_second_is_told_and_how_many_more_there_were(
+def test_after_some_lines_a_storm_is_told_once_a_second_with_how_many_more_there_were(
     told: tuple[list[str], list[float]],
 ):
     lines, now = told
     for tick in range(300):
         logging.getLogger("streamfx.storm").warning("picture %d could not be published", tick)
         now[0] += 1 / 30
-    assert len(lines) in (10, 11)
-    assert lines[0] == "picture 0 could not be published"
-    assert lines[1].endswith("could not be published (29 more like it)") or "(30 more" in lines[1]
+    assert len(lines) in (14, 15)
+    assert lines[4] == "picture 4 could not be published"
+    assert re.search(r"could not be published \((29|30) more like it\)", lines[6])
 
 
 def test_other_causes_are_told_meanwhile_and_nothing_grows(told: tuple[list[str], list[float]]):
     lines, _ = told
     log = logging.getLogger("streamfx.storm").warning
-    for cause in ("the worker ended", "the publisher ended", "the worker ended", "100 % is no format"):
+    for cause in (*["the worker ended"] * 9, "the publisher ended", "the worker ended", "100 % is no format"):
         log(cause)
-    assert lines == ["the worker ended", "the publisher ended", "100 % is no format"]
+    assert lines == [*["the worker ended"] * 5, "the publisher ended", "100 % is no format"]
     for number in range(5000):
         log("a name that somebody else chose: %s", "x" * number)
-    assert len(lines) == 5003, "what differs is told"
+    assert len(lines) == 5007, "what differs is told"
     handler = logging.getLogger("streamfx.storm").handlers[0]
     assert len(handler.filters[0]._told) <= logs._REMEMBERED
 
@@ -83,4 +84,4 @@ def test_a_child_of_the_daemon_logs_so_too(name: str):
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stderr.splitlines()[0] == f"{name}: ERROR it failed 0 times"
-    assert len(done.stderr.splitlines()) <= 2
+    assert len(done.stderr.splitlines()) <= 6
