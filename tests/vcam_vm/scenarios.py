@@ -152,7 +152,8 @@ def sigkill_many_times() -> Figures:
 def daemon_killed_under_a_reader() -> Figures:
     """The whole daemon is killed, and started again as systemd does; the program that reads goes on.
 
-    The daemon is forked, its publisher is not: what Python needs to start, emulated, is left out of account.
+    The daemon is forked, its publisher and its worker are not: what Python needs to start two at once, emulated, is
+    left out of account.
     """
     waits, start = [], time.monotonic()
     children.run(process.PUBLISHER)  # without orders it leaves as soon as it has imported what it needs
@@ -167,7 +168,7 @@ def daemon_killed_under_a_reader() -> Figures:
                 daemon.kill()
                 time.sleep(0.2)  # what was on its way
         assert reader.alive
-    assert max(waits[1:]) < 2 + 1.5 * python_s, (waits, python_s)
+    assert max(waits[1:]) < 2 + 3 * python_s, (waits, python_s)
     return {"first_picture_s": [round(wait, 2) for wait in waits], "python_s": round(python_s, 2)}
 
 
