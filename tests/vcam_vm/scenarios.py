@@ -152,8 +152,8 @@ def sigkill_many_times() -> Figures:
 def daemon_killed_under_a_reader() -> Figures:
     """The whole daemon is killed, and started again as systemd does; the program that reads goes on.
 
-    The daemon is forked, its publisher and its worker are not: what Python needs to start two at once, emulated, is
-    left out of account.
+    The daemon is forked, its publisher and its worker are not: what Python needs to start two is left out of
+    account, for here it is emulated.
     """
     waits, start = [], time.monotonic()
     children.run(process.PUBLISHER)  # without orders it leaves as soon as it has imported what it needs
