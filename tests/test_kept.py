@@ -262,7 +262,7 @@ class TestDeletion:
     def test_an_addition_that_fails_late_leaves_nothing(self, account: Path, monkeypatch: pytest.MonkeyPatch):
         monkeypatch.setattr("streamfx.session.portraits._write", disk_is_full)
         portraits = Portraits(account / "data_home" / "portraits", SIZE)
-        with pytest.raises(OutputError, match=r"cannot be kept in .*portraits: No space left.*"):
+        with pytest.raises(OutputError, match=r"cannot be kept in .*portraits: no space is left"):
             portraits.add(photo(), id="astro")
         assert [one for one in account.rglob("*") if one.is_file()] == []
 

@@ -277,7 +277,8 @@ def test_the_frame_shows_the_whole_face_undistorted(width, height, share, x, y, 
     placement = frame_portrait((width, height), oval.astype(np.float32), everybody, size)
     shown = placement.points(oval.astype(np.float32))
     assert shown.min() >= -2
-    assert (shown.max(0) <= np.array(size) + 1).all()
+    beyond = max(1, placement.scale / 2)  # a chin on the photo's border is on the frame's
+    assert (shown.max(0) <= np.array(size) + beyond).all()
     assert 0.30 < np.ptp(shown[:, 1]) / size[1] < 0.93
     assert np.ptp(shown[:, 0]) / np.ptp(shown[:, 1]) == pytest.approx(0.75, rel=0.02)
 
