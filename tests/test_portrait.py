@@ -277,8 +277,10 @@ def test_the_frame_shows_the_whole_face_undistorted(width, height, share, x, y, 
     placement = frame_portrait((width, height), oval.astype(np.float32), everybody, size)
     shown = placement.points(oval.astype(np.float32))
     assert shown.min() >= -2
-    beyond = max(1, placement.scale / 2)  # a chin on the photo's border is on the frame's
-    assert (shown.max(0) <= np.array(size) + beyond).all()
+    cut = max(0.0, oval[:, 1].max() - (height - 0.5)) * placement.scale
+    right, chin = shown.max(0)
+    assert right <= size[0] + 1
+    assert chin <= size[1] + 1 + cut, "where the photo ends the frame ends, too"
     assert 0.30 < np.ptp(shown[:, 1]) / size[1] < 0.93
     assert np.ptp(shown[:, 0]) / np.ptp(shown[:, 1]) == pytest.approx(0.75, rel=0.02)
 

@@ -216,7 +216,7 @@ def _adjusted(window: _Window, subject: _Subject, framing: Framing) -> _Window:
     left, top = subject.centre[0] - at_x * width, subject.centre[1] - at_y * height
     left = _holding(left, width, subject.low[0], subject.high[0])
     top = min(top, max(window.top + window.height, subject.floor) - height)
-    chin = min(subject.high[1], subject.floor - _MARGIN * height)  # no margin where the photo has none
+    chin = min(subject.high[1], subject.floor - _MARGIN * height)  # cut by the photo, cut by the frame
     return _Window(left, _holding(top, height, subject.low[1], chin), width, height)
 
 
