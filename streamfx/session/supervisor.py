@@ -132,8 +132,10 @@ class Supervisor:
                 self._replace(cause, now)
                 if ready:
                     self._promote(now)
-            else:
+            elif self._process.phase:
                 self._keep_standby(now)
+            else:  # it is starting: nothing is to take the processor from it
+                self._since_ns = now
             self._stirred.wait(_LOOK_S)
             self._stirred.clear()
         self._end(gently=True)
