@@ -23,7 +23,6 @@ PAD = 0.14
 
 _FACE_SMALLEST = 0.34  # face height / frame height: below, zoom in
 _FACE_LARGEST = 0.72  # above, its motion has no room: more of the photo is shown, or it is extended
-_HEAD_LARGEST = 1.0  # head with its hair / frame height: above, more is shown as well
 _HAIR_MOST = 0.7  # face heights above the face: what reaches higher is a hat, or another person
 _FACE_EXTENDED = 0.58  # the face in a photo that has to be extended
 _FACE_CLOSE, _FACE_LEAST = 0.62, 0.16  # in a close framing; and in any
@@ -188,7 +187,7 @@ def _window_height(subject: _Subject, aspect: float, kind: FramingKind) -> float
         return min(max(photo_h, photo_w / aspect), face / _FACE_LEAST)
     if kind is FramingKind.WIDE:
         return min(max(covering, face / _FACE_SMALLEST), face / _FACE_LEAST)
-    least = max(face / _FACE_LARGEST, min(subject.head / _HEAD_LARGEST, subject.floor))
+    least = max(face / _FACE_LARGEST, min(subject.head, subject.floor))
     if covering < least:
         return max(least, min(face / _FACE_EXTENDED, subject.floor))
     return min(covering, face / _FACE_SMALLEST)

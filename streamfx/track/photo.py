@@ -68,8 +68,8 @@ class PhotoAnalyser:
         """Quarter turns counter-clockwise (0..3) that bring the face of u8 [H,W,3] upright.
 
         The net's landmarks follow faces that lie on their side, but not always those on their heads, which it
-        takes for upright ones. Which end is up the detector's score tells: in each of 350 photos of as many
-        people it was higher for the right one, by 0.076 at least.
+        takes for upright ones. Which end is up the detector's score tells: in each of 350 photos, some of
+        the same people, it was higher for the right one, by 0.076 at least.
 
         Args:
             rgb: the photo.
