@@ -49,19 +49,21 @@ class Console(AbstractContextManager["Console"]):
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="streamfx-console", daemon=True)
 
-    def __enter__(self) -> Console:
+    def start(self) -> None:
+        """Show the line and take the keys; within the `with` block: being told to stop now, too, ends both."""
         self._keyboard.__enter__()
         hint = "? shows the keys, Q quits" if self._keyboard.is_there else "Ctrl-C ends it"
         self.say(f"{hint}; from another terminal: streamfx ctl --help")
         self._thread.start()
-        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._closing.set()
-        self._keyboard.__exit__(kind, error, trace)
-        self._thread.join(_JOIN_S)
+        with interrupts.held():  # told a second time, the terminal must still be given back
+            self._closing.set()
+            self._keyboard.__exit__(kind, error, trace)
+        with suppress(RuntimeError):  # it was never started
+            self._thread.join(_JOIN_S)
         if self._window is not None and self._window.poll() is None:
             self._window.terminate()
         if self._rewrites:

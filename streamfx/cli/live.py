@@ -69,6 +69,7 @@ def run(arguments: argparse.Namespace) -> int:
         print("\n".join(told_of_camera(session.status().camera)), flush=True)
         window = open_window(daemon.control.socket, session.id) if arguments.preview else None
         with Console(session, window) as console:
+            console.start()
             _make_ready(photos, daemon, session, console, arguments.reference)
             console.wait(arguments.duration)
     print("ended", flush=True)
