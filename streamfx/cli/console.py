@@ -50,7 +50,7 @@ class Console(AbstractContextManager["Console"]):
         self._thread = threading.Thread(target=self._run, name="streamfx-console", daemon=True)
 
     def start(self) -> None:
-        """Show the line and take the keys; within the `with` block: being told to stop now, too, ends both."""
+        """Show the line and take the keys; inside the `with` block, so that a stop now, too, ends both."""
         self._keyboard.__enter__()
         hint = "? shows the keys, Q quits" if self._keyboard.is_there else "Ctrl-C ends it"
         self.say(f"{hint}; from another terminal: streamfx ctl --help")
