@@ -22,7 +22,8 @@ from scenes import photo, store
 
 from streamfx.cli import keys
 from streamfx.cli.keyboard import parsed
-from streamfx.cli.live_line import fitted, line
+from streamfx.cli.live_line import line
+from streamfx.cli.standing import fitted
 from streamfx.client import Client
 from streamfx.errors import ResourceUnready
 from streamfx.frames import Quality

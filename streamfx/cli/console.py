@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import sys
 import threading
 from contextlib import AbstractContextManager, suppress
 from time import monotonic
@@ -13,38 +11,38 @@ from typing import TYPE_CHECKING, Final
 from streamfx import interrupts
 from streamfx.cli import keys
 from streamfx.cli.keyboard import Keyboard
-from streamfx.cli.live_line import fitted, line
+from streamfx.cli.live_line import line
 
 if TYPE_CHECKING:
     import subprocess
 
+    from streamfx.cli.standing import StandingLine
     from streamfx.session.session import Session
 
 _EVERY_S: Final = 0.5
 _LINE_EVERY_S: Final = 5.0
 """Where there is no terminal to rewrite a line on."""
-_CLEAR: Final = "\r\x1b[K"
 _JOIN_S: Final = 2.0
 
 
 class Console(AbstractContextManager["Console"]):
     """Follows a session from entering to leaving it, both by the main thread."""
 
-    def __init__(self, session: Session, window: subprocess.Popen[bytes] | None = None) -> None:
+    def __init__(
+        self, session: Session, terminal: StandingLine, window: subprocess.Popen[bytes] | None = None
+    ) -> None:
         """Nothing is shown yet.
 
         Args:
             session: that is followed.
+            terminal: standard output.
             window: process that shows the preview (cli/window.py); it is ended with the console.
         """
         self.task = ""
         """What is done before a portrait can be shown; written by the main thread."""
-        self._session, self._window = session, window
+        self._session, self._terminal, self._window = session, terminal, window
         self._steering = keys.HereSteering(session)
         self._keyboard = Keyboard()
-        self._rewrites = sys.stdout.isatty()
-        self._lock = threading.RLock()
-        """Of standard output: lines do not come into one another."""
         self._told_s, self._news = -_LINE_EVERY_S, ("", "")
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="streamfx-console", daemon=True)
@@ -53,7 +51,7 @@ class Console(AbstractContextManager["Console"]):
         """Show the line and take the keys; inside the `with` block, so that a stop now, too, ends both."""
         self._keyboard.__enter__()
         hint = "? shows the keys, Q quits" if self._keyboard.is_there else "Ctrl-C ends it"
-        self.say(f"{hint}; from another terminal: streamfx ctl --help")
+        self._terminal.say(f"{hint}; from another terminal: streamfx ctl --help")
         self._thread.start()
 
     def __exit__(
@@ -64,16 +62,9 @@ class Console(AbstractContextManager["Console"]):
             self._keyboard.__exit__(kind, error, trace)
         with suppress(RuntimeError):  # it was never started
             self._thread.join(_JOIN_S)
+        self._terminal.leave()
         if self._window is not None and self._window.poll() is None:
             self._window.terminate()
-        if self._rewrites:
-            with suppress(OSError):
-                print(flush=True)
-
-    def say(self, text: str) -> None:
-        """Lines that stay."""
-        with self._lock:
-            print(f"{_CLEAR if self._rewrites else ''}{text}", flush=True)
 
     def wait(self, seconds: float | None) -> None:
         """Follow for so long; None until this process is told to stop."""
@@ -94,18 +85,16 @@ class Console(AbstractContextManager["Console"]):
         if pressed.quits:
             interrupts.stop()
         elif pressed.said:
-            self.say(pressed.said)
+            self._terminal.say(pressed.said)
 
     def _show(self) -> None:
         status = self._session.status()
         text = line(status, self._session.settings, self.task)
-        with self._lock:
-            if self._rewrites:
-                columns = shutil.get_terminal_size().columns
-                print(f"{_CLEAR}{fitted(text, columns)}", end="", flush=True)
-            elif monotonic() - self._told_s >= _LINE_EVERY_S or (status.trouble, self.task) != self._news:
-                self._told_s, self._news = monotonic(), (status.trouble, self.task)
-                print(text, flush=True)
+        if self._terminal.is_there:
+            self._terminal.draw(text)
+        elif monotonic() - self._told_s >= _LINE_EVERY_S or (status.trouble, self.task) != self._news:
+            self._told_s, self._news = monotonic(), (status.trouble, self.task)
+            self._terminal.say(text)
 
     def _look_at_window(self) -> None:
         from streamfx.cli.window import QUIT
@@ -118,4 +107,4 @@ class Console(AbstractContextManager["Console"]):
         if code == QUIT:
             interrupts.stop()
         elif not self._closing.is_set():
-            self.say(said or "the preview's window is closed")
+            self._terminal.say(said or "the preview's window is closed")

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from streamfx.cli import ctl_show, outputs
 from streamfx.cli.ctl_actions import session_id
 from streamfx.cli.show import print_json
+from streamfx.cli.standing import StandingLine
 from streamfx.errors import OutputError, ResourceUnready, UsageError
 from streamfx.files import atomic_output
 from streamfx.interrupts import until_ctrl_c
@@ -36,17 +37,15 @@ _PICTURES: Final = (".jpg", ".jpeg")
 
 def watch(client: Client, arguments: argparse.Namespace) -> None:
     """One live line on a terminal; a line each elsewhere."""
-    live = sys.stdout.isatty() and not arguments.json
     statuses = client.watch(session_id(client, arguments), arguments.interval)
-    with closing(statuses):
+    with StandingLine(sys.stdout) as terminal, closing(statuses):
         for status in _until(statuses, arguments.duration):
             if arguments.json:
-                print(json.dumps(ctl_show.document(status), ensure_ascii=False), flush=True)
+                terminal.say(json.dumps(ctl_show.document(status), ensure_ascii=False))
+            elif terminal.is_there:
+                terminal.draw(ctl_show.line(status))
             else:
-                print(f"\r\x1b[K{ctl_show.line(status)}" if live else ctl_show.line(status),
-                      end="" if live else "\n", flush=True)  # fmt: skip
-    if live:
-        print()
+                terminal.say(ctl_show.line(status))
 
 
 def preview(client: Client, arguments: argparse.Namespace) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -45,11 +45,13 @@ def add_parser(subparsers: Subparsers) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Start a daemon of one session, and tell how it goes."""
     import logging
+    import sys
     from dataclasses import replace
 
     from streamfx.cli.console import Console
     from streamfx.cli.fetch import fetch_models
     from streamfx.cli.show import told_of_camera
+    from streamfx.cli.standing import StandingLine
     from streamfx.cli.window import open_window
     from streamfx.daemon import Daemon, DaemonOptions
     from streamfx.interrupts import until_told
@@ -62,15 +64,15 @@ def run(arguments: argparse.Namespace) -> int:
     fetch_models()
     log_to_stderr(logging.INFO if arguments.verbose else logging.WARNING)
     asked = DaemonOptions(must_keep=False, size=arguments.size, priority=_priority(arguments))
-    with until_told(), Daemon(asked) as daemon:
+    with StandingLine(sys.stdout) as terminal, until_told(), Daemon(asked) as daemon:
         first = _known(next(iter(photos.values())), daemon.portraits, arguments.reference)
         session = daemon.sessions.create(replace(settings, portraits=(first,) if first else ()))
         daemon.listen()
         print("\n".join(told_of_camera(session.status().camera)), flush=True)
         window = open_window(daemon.control.socket, session.id) if arguments.preview else None
-        with Console(session, window) as console:
+        with Console(session, terminal, window) as console:
             console.start()
-            _make_ready(photos, daemon, session, console, arguments.reference)
+            _make_ready(photos, daemon, session, console, terminal.say, arguments.reference)
             console.wait(arguments.duration)
     print("ended", flush=True)
     return 0
@@ -144,7 +146,12 @@ def _known(photo: bytes, portraits: Portraits, references: Sequence[Path]) -> st
 
 
 def _make_ready(
-    photos: Mapping[Path, bytes], daemon: Daemon, session: Session, console: Console, references: list[Path]
+    photos: Mapping[Path, bytes],
+    daemon: Daemon,
+    session: Session,
+    console: Console,
+    say: Callable[[str], None],
+    references: list[Path],
 ) -> None:
     """Add what the daemon does not know yet, in the order of the command line; the session runs already.
 
@@ -161,7 +168,7 @@ def _make_ready(
             name = path.stem[:80] if path.stem.isprintable() else "portrait"
             info = daemon.portraits.add(photo, name=name or "portrait", references=references)
             for finding in info.findings:
-                console.say(f"note: {path.name}: {finding}")
+                say(f"note: {path.name}: {finding}")
             id = info.id
         chosen += [] if id in chosen else [id]
         if session.settings.portraits != tuple(chosen):

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from streamfx.session.status import SessionStatus
 
 _BUSY: Final = "simpler picture, for the machine is busy: close programs, or choose a smaller --size"
-_LESS: Final = "…"
 
 
 def line(status: SessionStatus, settings: SessionSettings, task: str = "") -> str:
@@ -26,15 +25,6 @@ def line(status: SessionStatus, settings: SessionSettings, task: str = "") -> st
     """
     figures = (f"{status.fps:.1f} fps", *_delay(status), *_readers(status))
     return ", ".join((_head(status, settings, task), *_driver(status), *figures))
-
-
-def fitted(text: str, columns: int) -> str:
-    """As much of a line as a terminal shows without a break; whole, where it shows all."""
-    from rich.cells import cell_len, set_cell_size
-
-    plain = "".join(c if c.isprintable() else "?" for c in text)
-    room = max(columns - 1, 1)  # in the last column some terminals break already
-    return plain if cell_len(plain) <= room else set_cell_size(plain, room - 1).rstrip() + _LESS
 
 
 def _head(status: SessionStatus, settings: SessionSettings, task: str) -> str:

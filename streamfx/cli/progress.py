@@ -1,13 +1,21 @@
-"""Progress bars: on stderr, and only where stderr is a terminal."""
+"""Progress bars: on stderr, and only where stderr is a terminal; what else is written there comes above."""
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from streamfx.cli.show import is_quiet
+from streamfx.cli.standing import above
 from streamfx.models.store import Progress
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress as Bars
+    from rich.progress import ProgressColumn
 
 
 @contextmanager
@@ -16,12 +24,9 @@ def bars() -> Iterator[Progress | None]:
     if is_quiet() or not sys.stderr.isatty():
         yield None
         return
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, TaskID, TextColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bars
+    from rich.progress import DownloadColumn, TaskID
 
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
-    with Bars(*columns, console=Console(stderr=True), transient=True) as drawn:
+    with _drawn(DownloadColumn()) as drawn:
         tasks: dict[str, TaskID] = {}
 
         def progress(name: str, done: int, total: int) -> None:
@@ -43,11 +48,27 @@ def frame_bar(what: str, total: int | None) -> Iterator[Callable[[], None]]:
     if is_quiet() or not sys.stderr.isatty():
         yield lambda: None
         return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bars
+    from rich.progress import MofNCompleteColumn
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Bars(*columns, console=Console(stderr=True), transient=True) as drawn:
+    with _drawn(MofNCompleteColumn()) as drawn:
         task = drawn.add_task("looking at the driver", total=total)
         yield lambda: drawn.update(task, advance=1, description=what)
+
+
+@contextmanager
+def _drawn(amount: ProgressColumn) -> Iterator[Bars]:
+    """Bars with a name, an amount and the time that remains, which go when the block ends."""
+    from rich.console import Console
+    from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bars
+
+    columns = (TextColumn("{task.description}"), BarColumn(), amount, TimeRemainingColumn())
+    # A handle of their own: they are there before what else is written is held up, and go after it has come.
+    with os.fdopen(os.dup(sys.stderr.fileno()), "w", encoding=sys.stderr.encoding) as terminal:
+        console = Console(file=terminal)
+        with Bars(*columns, console=console, transient=True) as drawn, above(_put_on(console)):
+            yield drawn
+
+
+def _put_on(console: Console) -> Callable[[str], None]:
+    return lambda text: console.out(text, highlight=False, end="")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import shutil
 import sys
 from importlib.util import find_spec
 from pathlib import Path
@@ -11,6 +10,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Final
 
 from streamfx.cli import options
+from streamfx.cli.standing import StandingLine
 from streamfx.errors import UsageError
 
 if TYPE_CHECKING:
@@ -70,8 +70,9 @@ def run(arguments: argparse.Namespace) -> int:
         )
     from streamfx.lab.training.task import train
 
-    teller = Teller()
-    path = train(_task(arguments), teller)
+    with StandingLine(sys.stderr) as terminal:
+        teller = Teller(terminal)
+        path = train(_task(arguments), teller)
     if path is not None:
         _tell(arguments, path, teller)
     return 0
@@ -118,12 +119,17 @@ def _tell(arguments: argparse.Namespace, path: Path, teller: Teller) -> None:
 class Teller:
     """Tells on stderr how a run goes: one line, redrawn, on a terminal; elsewhere a line now and then."""
 
-    def __init__(self) -> None:
+    def __init__(self, terminal: StandingLine) -> None:
+        """Nothing is told yet.
+
+        Args:
+            terminal: standard error.
+        """
         self.best = ""
         """The best validation of this sitting."""
         self._report: Report | None = None
         self._due = 0.0
-        self._live = sys.stderr.isatty()
+        self._terminal = terminal
 
     def building(self, rows: int, subject: str) -> None:
         """While crops are built: rows so far, and whose the last one is."""
@@ -144,7 +150,7 @@ class Teller:
         )
         if best:
             self.best = f"step {step}: {text}"
-        self._say(f"step {step}: {text}{', the best so far' if best else ''}")
+        self._terminal.say(f"step {step}: {text}{', the best so far' if best else ''}")
 
     def account(self) -> str:
         """How long this sitting took the run."""
@@ -156,17 +162,11 @@ class Teller:
         now = monotonic()
         if now < self._due:
             return
-        self._due = now + (_REDRAWN_S if self._live else _SPOKEN_S)
-        if not self._live:
-            self._say(text)
-            return
-        width = shutil.get_terminal_size().columns - 1
-        sys.stderr.write(f"\r\x1b[K{text[:width]}")
-        sys.stderr.flush()
-
-    def _say(self, text: str) -> None:
-        sys.stderr.write(("\r\x1b[K" if self._live else "") + text + "\n")
-        sys.stderr.flush()
+        self._due = now + (_REDRAWN_S if self._terminal.is_there else _SPOKEN_S)
+        if self._terminal.is_there:
+            self._terminal.draw(text)
+        else:
+            self._terminal.say(text)
 
 
 def _line(report: Report) -> str:

@@ -1,0 +1,115 @@
+"""A line that stands on a real terminal, and progress bars: whatever is written has lines of its own."""
+
+from __future__ import annotations
+
+import os
+import pty
+import re
+import sys
+
+import pytest
+
+PROGRAM = """
+import logging, os, sys, threading
+from streamfx import children
+from streamfx.logs import log_to_stderr
+
+log_to_stderr()
+
+def write_all():
+    logging.getLogger("streamfx.test").warning("of the log")
+    thread = threading.Thread(target=lambda: print("of a thread", file=sys.stderr))
+    thread.start()
+    thread.join()
+    children.run(("sh", "-c", "echo of a child >&2; printf 'of a child, in ' >&2; sleep .1; echo parts >&2"))
+    os.write(2, b"of a library, two lines\\nand without an end")
+
+{body}
+print("the end")
+print("the error", file=sys.stderr)
+"""
+LINE = """
+from streamfx.cli.standing import StandingLine
+with StandingLine(sys.{stream}) as terminal:
+    terminal.draw("the line, for the first time, longer than all")
+    write_all()
+    terminal.say("said")
+    terminal.draw("the line at last")
+"""
+BAR = """
+from streamfx.cli.progress import frame_bar
+with frame_bar("the bar", 3) as tick:
+    for _ in range(3):
+        tick()
+    write_all()
+"""
+OF_ALL = [
+    "of the log",
+    "of a thread",
+    "of a child",
+    "of a child, in parts",
+    "of a library, two lines",
+    "and without an end",
+]
+
+
+def run_in_terminal(body: str) -> str:
+    """What a program sends to its terminal."""
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.execve(  # noqa: S606
+            sys.executable,
+            [sys.executable, "-c", PROGRAM.format(body=body)],
+            {**os.environ, "TERM": "xterm", "COLUMNS": "80"},
+        )
+    sent = b""
+    while True:
+        try:
+            data = os.read(terminal, 65536)
+        except OSError:  # the other end is closed
+            break
+        if not data:
+            break
+        sent += data
+    os.close(terminal)
+    assert os.waitpid(pid, 0)[1] == 0, sent.decode()
+    return sent.decode()
+
+
+def screen(sent: str) -> list[str]:
+    """The lines that stand on the terminal afterwards."""
+    rows, row, column = [""], 0, 0
+    for one in re.findall(r"\x1b\[[?\d;]*[A-Za-z]|.", sent, re.DOTALL):
+        if one == "\r":
+            column = 0
+        elif one == "\n":
+            row += 1
+            rows += [""] * (row + 1 - len(rows))
+        elif one.startswith("\x1b"):
+            if one[-1] == "K":
+                rows[row] = "" if one == "\x1b[2K" else rows[row][:column]
+            elif one[-1] == "A":
+                row -= int(one[2:-1] or 1)
+            else:
+                assert one[-1] in "mlh", one
+        else:
+            rows[row] = rows[row][:column].ljust(column) + one + rows[row][column + 1 :]
+            column += 1
+    return [row.rstrip() for row in rows if row.strip()]
+
+
+@pytest.mark.parametrize("stream", ["stdout", "stderr"])
+def test_whatever_is_written_stands_above_the_line(stream: str):
+    rows = screen(run_in_terminal(LINE.format(stream=stream)))
+    rows = [re.sub(r"^\S+ \S+ WARNING streamfx\.test: ", "", row) for row in rows]
+    assert rows.index("said") < rows.index("the line at last")
+    assert rows[-3:] == ["the line at last", "the end", "the error"]
+    assert sorted(rows[:-3]) == sorted([*OF_ALL, "said"])
+
+
+def test_whatever_is_written_stands_above_the_bar_which_goes():
+    sent = run_in_terminal(BAR)
+    assert "the bar" in sent
+    rows = [re.sub(r"^\S+ \S+ WARNING streamfx\.test: ", "", row) for row in screen(sent)]
+    assert rows[-2:] == ["the end", "the error"]
+    assert sorted(rows[:-2]) == sorted(OF_ALL), sent
