@@ -14,9 +14,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from control_stage import Stage
 
 from streamfx import __version__, cli
 from streamfx.__main__ import main
+from streamfx.checks import Check
+from streamfx.checks import State as CheckState
 from streamfx.doctor import machine as doctor
 from streamfx.errors import ModelMissing, StreamfxError, UsageError
 from streamfx.models.manifest import own_manifest
@@ -112,6 +115,41 @@ def test_quiet_hides_what_was_done_and_not_what_was_asked_for(
     assert "astronaut" in output("models", "pull", "-q", "--json")
     assert "astronaut" in output("-q", "models", "list")
     assert "astronaut" in output("models", "pull"), "quiet ends with its command"
+
+
+ASKED = [
+    "serve --unit",
+    "completion bash",
+    "models list",
+    "models verify face_landmarker --json",
+    "cache list",
+    "cache list --json",
+    "devices list",
+    "devices list --json",
+    "doctor",
+    "doctor --json",
+    "ctl status",
+    "ctl status --json",
+    "ctl devices",
+    "ctl portraits list",
+    "ctl portraits list --json",
+    "ctl sessions list",
+    "ctl sessions show one",
+    "ctl mirror on --json",
+]
+
+
+@pytest.mark.parametrize("words", ASKED)
+def test_what_was_asked_for_is_printed_under_quiet(
+    words: str, full: Store, stage: Stage, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    stage.session()
+    monkeypatch.setattr("streamfx.doctor.examine", lambda *, fix: [Check("all", CheckState.OK, f"fix {fix}")])
+    given = words.split() + (["--address", stage.address] if words.startswith("ctl ") else [])
+    assert main(given) == 0
+    wanted = capsys.readouterr().out
+    assert main(["-q", *given]) == main([*given, "--quiet"]) == 0
+    assert capsys.readouterr().out == 2 * wanted != ""
 
 
 def test_verbose_tells_where_an_error_comes_from(tmp_path: Path, capsys: pytest.CaptureFixture[str]):

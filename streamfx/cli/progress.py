@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from streamfx.cli.show import is_quiet
-from streamfx.cli.standing import above
+from streamfx.cli.standing import above, another_stderr
 from streamfx.models.store import Progress
 
 if TYPE_CHECKING:
@@ -64,7 +63,7 @@ def _drawn(amount: ProgressColumn) -> Iterator[Bars]:
 
     columns = (TextColumn("{task.description}"), BarColumn(), amount, TimeRemainingColumn())
     # A handle of their own: they are there before what else is written is held up, and go after it has come.
-    with os.fdopen(os.dup(sys.stderr.fileno()), "w", encoding=sys.stderr.encoding) as terminal:
+    with another_stderr() as terminal:
         console = Console(file=terminal)
         with Bars(*columns, console=console, transient=True) as drawn, above(_put_on(console)):
             yield drawn

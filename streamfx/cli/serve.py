@@ -49,7 +49,8 @@ def add_parser(subparsers: Subparsers) -> None:
     )
     shared.add_priority(parser)
     add("--make-token", type=Path, metavar="FILE", help="write a new token, and end")
-    add("--unit", action="store_true", help="print a systemd user unit, and end")
+    # Its text is what was asked for, also with --quiet: see `cli.add_json`.
+    add("--unit", action="store_true", dest="reads", help="print a systemd user unit, and end")
     add("--install-unit", action="store_true", help="install and enable that unit, and end")
     add("--log-json", action="store_true", help="log JSON lines for programs that collect them")
     parser.set_defaults(run=run)
@@ -59,7 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Serve until SIGTERM or Ctrl-C."""
     if arguments.make_token:
         return _make_token(arguments.make_token)
-    if arguments.unit or arguments.install_unit:
+    if arguments.reads or arguments.install_unit:
         return _unit(arguments)
     import logging
     import threading

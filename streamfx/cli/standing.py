@@ -109,7 +109,7 @@ def above(put: Callable[[str], None]) -> Iterator[TextIO]:
         return
     with held():
         sys.stderr.flush()
-        terminal = os.fdopen(os.dup(_STDERR), "w", encoding=sys.stderr.encoding, errors="replace")
+        terminal = another_stderr()
         reading, writing = os.pipe()
         os.dup2(writing, _STDERR)
         os.close(writing)
@@ -123,6 +123,11 @@ def above(put: Callable[[str], None]) -> Iterator[TextIO]:
             os.write(_STDERR, _END)
             os.dup2(terminal.fileno(), _STDERR)
             reader.join(_JOIN_S)
+
+
+def another_stderr() -> TextIO:
+    """A handle of standard error that leads where it leads now, the caller's to close."""
+    return os.fdopen(os.dup(_STDERR), "w", encoding=sys.stderr.encoding, errors="replace")
 
 
 def fitted(text: str, columns: int) -> str:
