@@ -189,6 +189,8 @@ class FaceDriver:
         """Those in whose picture a face was followed."""
         self.turned = 0
         """Those in whose picture it was followed after the picture was turned upright."""
+        self.turn = 0
+        """Quarter turns counter-clockwise by which the latest of these pictures was turned."""
 
     def motions(self) -> Generator[Motion]:
         """One Motion per picture of the source. Close it before the source: a thread may be reading."""
@@ -228,6 +230,7 @@ class FaceDriver:
         if track is not None:
             self.tracked += 1
             self.turned += track.turn != 0
+            self.turn = track.turn
             if self._lookahead and not self._estimator.knows(track.person):
                 own = (some.track for some in (one, *coming) if some.track is not None)
                 self._estimator.prime([some for some in own if some.person == track.person])

@@ -95,6 +95,11 @@ def test_sessions(stage: Stage, ctl: Person, tmp_path: Path):
     assert "320x240 px, 25 fps" in ctl("sessions", "show")
     assert ctl.json("sessions", "show")["settings"]["output"]["camera"] == "none"
     assert "live, FULL, portrait me, 30.0 fps, latency 30 ms (p95 41)" in ctl("status")
+    assert ctl("sessions", "list").splitlines()[2] == "main: note: It hangs on its head"
+    assert "face in 50%, upside down: turned" in ctl("status")
+    assert "Webcam, open, 30.0 fps, 3 dropped, 4 damaged" in ctl("sessions", "show")
+    assert "note: It hangs on its head\n" in ctl("status")
+    assert ctl.json("status")["source"]["turned"] == 180
     assert ctl.json("status")["counters"]["published"] == 100
     stage.session("second")
     assert "Name the one to end: main or second" in ctl("sessions", "delete", code=2)

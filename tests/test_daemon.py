@@ -382,6 +382,7 @@ def test_metrics_tell_of_every_session_on_loopback_only(tmp_path: Path):
         metrics.close()
         sessions.close()
     assert 'streamfx_published_total{session="session-1"}' in text
+    assert 'streamfx_source_damaged_total{session="session-1"} 0.0' in text
     assert 'streamfx_state{session="session-1",state="waiting"} 1.0' in text
     assert text.endswith("# EOF\n")
     for address in ("0.0.0.0:9464", "192.168.1.2:9464", "localhost", "127.0.0.1:99999"):

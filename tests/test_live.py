@@ -21,7 +21,7 @@ import cv2
 import numpy as np
 import pytest
 from live_stage import TIMES, Watcher, canary_clip, children_of, pictures_in_memory, sings, until
-from media import read_video
+from media import read_video, write_pictures
 from scenes import photo, store
 
 from streamfx.errors import (
@@ -246,6 +246,23 @@ def test_a_source_that_vanishes_is_found_again(
     assert watcher.seen.leaks == 0
     assert watcher.seen.worst_gap_ms < LONGEST_GAP_MS
     _report(f"source lost x{TIMES}", watcher)
+
+
+def test_a_camera_on_its_head_is_said_so_while_it_is(sessions: Sessions, clip: Path, tmp_path: Path):
+    """And of a film that another was joined to, what is not played."""
+    turned = write_pictures(tmp_path / "turned.mp4", [rgb[::-1, ::-1] for rgb in read_video(clip)[:20]])
+    turned.write_bytes(2 * turned.read_bytes())
+    session = sessions.create(SessionSettings(OUTPUT, str(turned), ("astro",)))
+    until(lambda: is_live(session) and "another film" in session.status().source.note)
+    source = session.status().source
+    assert (source.turned, source.lies, source.trouble) == (180, "upside down", "")
+    assert source.note == (
+        "the pictures of turned.mp4 come upside down and are turned by 180 degrees; "
+        "the last 50% of turned.mp4 are another film, joined to it, which is not played"
+    )
+    session.update(replace(session.settings, source=str(clip)))
+    until(lambda: is_live(session) and session.status().source.name == "driver.mp4")
+    assert (session.status().source.turned, session.status().source.note) == (0, "")
 
 
 def test_a_link_put_in_the_way_after_the_check_leads_the_worker_nowhere(session: Session, tmp_path: Path):

@@ -156,6 +156,10 @@ def status(state: State, quality: Quality = Quality.FULL, **other: object) -> Se
         (status(State.WAITING, trouble="No camera was found. Plug one in."), "trouble: No camera was found"),
         (status(State.PAUSED, trouble="It ended."), "paused: the webcam is closed, P opens it again"),
         (status(State.HIDDEN), "H shows you again"),
+        (
+            status(State.LIVE, source=SourceStatus(SourceState.OPEN, "cam", 30.0, turned=180)),
+            "live: full quality, the camera is upside down: turned, face in",
+        ),
     ],
 )
 def test_the_line_says_what_is_shown_and_what_helps(seen: SessionStatus, wanted: str):

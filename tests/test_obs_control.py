@@ -213,6 +213,7 @@ def test_it_sees_what_the_daemon_has(driver: Driver, stage: Stage):
     seen = driver.ask("session one")
     assert (seen["id"], seen["source"], seen["shown"], seen["state"]) == ("one", "demo", "ada", 2)
     assert (seen["fps"], seen["p50"], seen["source_trouble"]) == (29.97, 30.5, "dim light. Turn on a lamp.")
+    assert seen["source_note"] == "It hangs on its head"
     assert [one["id"] for one in driver.ask("sessions")["items"]] == [session.id]
 
 

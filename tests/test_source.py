@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from fractions import Fraction
@@ -14,9 +15,12 @@ import media
 import numpy as np
 import pytest
 
+from streamfx.cli.driver import Account
+from streamfx.cli.film import driver_line
 from streamfx.errors import SourceMissing, SourceUnreadable
 from streamfx.frames import Frame
 from streamfx.source import open_source
+from streamfx.source.looped import LoopedSource
 from streamfx.source.picture import MAX_SIDE
 from streamfx.source.timeline import MIN_STEP_NS, PictureClock, Timeline
 
@@ -151,7 +155,14 @@ def test_damage_in_the_middle_is_skipped_and_counted(tmp_path):
     middle = intact.stat().st_size // 2
     with open_source(media.write_damaged(tmp_path / "d.mp4", intact, slice(middle, middle + 300))) as source:
         frames = list(source)
-    assert 1 <= source.statistics.damaged_packets <= 20
+    damaged = source.statistics.damaged_packets
+    assert 1 <= damaged <= 20
+    account = Account(len(frames), 0, 0, source.statistics)
+    told = driver_line(SimpleNamespace(name="d.mp4"), SimpleNamespace(account=account))
+    assert re.search(rf"; {damaged} damaged pieces? of the file (was|were) skipped$", told)
+    with LoopedSource(tmp_path / "d.mp4", 2 * len(frames) + 1) as rounds:
+        assert sum(1 for _ in rounds) == 2 * len(frames) + 1
+        assert rounds.statistics.damaged_packets >= 2 * damaged, "of all rounds"
     assert 40 <= len(frames) < 60
     assert media.number_of(frames[-1].rgb) == 59 - 35
     assert frames[-1].captured_ns == 59 * 40_000_000

@@ -15,8 +15,10 @@ from streamfx.frames import FaceTrack, Frame
 from streamfx.pipeline import FaceDriver
 from streamfx.source import open_source
 from streamfx.telemetry import StageTimer
+from streamfx.track.engine import Detector
 from streamfx.track.landmarker import FaceTracker
 from streamfx.track.people import People, look_of
+from streamfx.track.upright import Upright
 
 SHARED = Path(os.environ.get("STREAMFX_SHARED", Path(__file__).parents[2] / "shared"))
 STEP_NS = 33_333_333
@@ -64,6 +66,20 @@ def test_a_tilted_head_turns_no_picture():
         tilt = cv2.getRotationMatrix2D((width / 2, height / 2), min(seq, 40), 1.0)
         pictures.append(cv2.warpAffine(rgb, tilt, (width, height), borderMode=cv2.BORDER_REPLICATE))
     assert {track.turn for track in tracked(pictures) if track} == {0}
+
+
+@pytest.mark.parametrize("lean", [-50, 50])
+@pytest.mark.parametrize("turn", [0, 1, 2, 3])
+def test_who_leans_from_the_first_picture_on_has_no_sideways_camera(turn: int, lean: int):
+    rgb = clip(face_clip(), 1)[0]
+    height, width = rgb.shape[:2]
+    leaning = cv2.getRotationMatrix2D((width / 2, height / 2), -lean, 1.0)
+    rgb = cv2.warpAffine(rgb, leaning, (width, height), borderMode=cv2.BORDER_REPLICATE)
+    upright = Upright(Detector(store().path("face_landmarker")))
+    upright.look(np.ascontiguousarray(np.rot90(rgb, turn)), None)
+    leans, left = ((lean - 90 * turns + 180) % 360 - 180 for turns in (turn, turn + upright.turn))
+    assert abs(left) < 60, "what is left is a tilted head"
+    assert abs(leans) > 60 or upright.turn == 0, "and a tilted head turns nothing"
 
 
 def test_a_driver_tells_how_many_pictures_were_turned():

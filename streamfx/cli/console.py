@@ -44,6 +44,8 @@ class Console(AbstractContextManager["Console"]):
         self._steering = keys.HereSteering(session)
         self._keyboard = Keyboard()
         self._told_s, self._news = -_LINE_EVERY_S, ("", "")
+        self._notes: set[str] = set()
+        """Of sources, that were said."""
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="streamfx-console", daemon=True)
 
@@ -90,11 +92,18 @@ class Console(AbstractContextManager["Console"]):
     def _show(self) -> None:
         status = self._session.status()
         text = line(status, self._session.settings, self.task)
+        self._note(status.source.note)
         if self._terminal.is_there:
             self._terminal.draw(text)
         elif monotonic() - self._told_s >= _LINE_EVERY_S or (status.trouble, self.task) != self._news:
             self._told_s, self._news = monotonic(), (status.trouble, self.task)
             self._terminal.say(text)
+
+    def _note(self, note: str) -> None:
+        """Say once what is worth knowing of what drives."""
+        if note and note not in self._notes:
+            self._notes.add(note)
+            self._terminal.say(f"note: {note}")
 
     def _look_at_window(self) -> None:
         from streamfx.cli.window import QUIT

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from streamfx.control.ports import DeviceInfo
     from streamfx.framings import Framing
     from streamfx.session.settings import SessionSettings
-    from streamfx.session.status import SessionStatus
+    from streamfx.session.status import SessionStatus, SourceStatus
 
 
 def document(value: DataclassInstance) -> dict[str, Any]:
@@ -45,6 +45,9 @@ def sessions(found: Sequence[Session]) -> None:
         for one in found
     ]  # fmt: skip
     print_columns([("SESSION", "STATE", "PORTRAIT", "SOURCE", "CAMERA"), *rows])
+    for one in found:
+        if one.status.source.note:
+            print(f"{one.id}: note: {_plain(one.status.source.note)}")
 
 
 def devices(found: Sequence[DeviceInfo]) -> None:
@@ -90,7 +93,7 @@ def status(value: SessionStatus) -> None:
     counters = value.counters
     rows = [
         ("session", f"{value.id}: {line(value)}"),
-        ("source", f"{_plain(value.source.name) or '-'}, {value.source.state}, {value.source.fps:.1f} fps"),
+        ("source", _source(value.source)),
         ("camera", f"{_plain(value.camera.name) or '-'} {value.camera.device}, readers {_readers(value)}"),
         (
             "pictures",
@@ -99,6 +102,8 @@ def status(value: SessionStatus) -> None:
         ),
     ]
     print_columns(rows)
+    if value.source.note:
+        print(f"note: {_plain(value.source.note)}")
     for trouble in (value.trouble, value.source.trouble, value.camera.trouble):
         if trouble:
             print(f"trouble: {_plain(trouble)}")
@@ -109,7 +114,13 @@ def line(value: SessionStatus) -> str:
     latency = value.latency_ms
     times = f"latency {latency.p50:.0f} ms (p95 {latency.p95:.0f})" if latency else "latency -"
     shown = f"portrait {value.portrait or '-'}, {value.fps:.1f} fps"
-    return f"{value.state}, {value.quality}, {shown}, {times}, face in {value.source.tracked:.0%}"
+    turned = f", {value.source.lies}: turned" if value.source.lies else ""
+    return f"{value.state}, {value.quality}, {shown}, {times}, face in {value.source.tracked:.0%}{turned}"
+
+
+def _source(value: SourceStatus) -> str:
+    text = f"{_plain(value.name) or '-'}, {value.state}, {value.fps:.1f} fps, {value.dropped} dropped"
+    return f"{text}, {value.damaged} damaged" if value.damaged else text
 
 
 def _readers(value: SessionStatus) -> str:

@@ -165,6 +165,9 @@ def driver_line(driver: Driver, made: Production) -> str:
         hint += f"; {account.turned} were turned: faces stood upside down or lay sideways"
     if account.statistics and account.statistics.unread:
         hint += f"; the last {account.statistics.unread:.0%} of the file are another film, joined to this one"
+    if account.statistics and (damaged := account.statistics.damaged_packets):
+        pieces = "piece of the file was" if damaged == 1 else "pieces of the file were"
+        hint += f"; {damaged} damaged {pieces} skipped"
     return f"driver: {driver.name}, {followed}{hint}"
 
 

@@ -73,7 +73,8 @@ def _driver(status: SessionStatus) -> tuple[str, ...]:
     source = status.source
     if source.state is not SourceState.OPEN:
         return ()
-    return (f"face in {source.tracked:.0%} of {source.name} at {source.fps:.0f} fps",)
+    turned = (f"the camera is {source.lies}: turned",) if source.lies else ()
+    return (*turned, f"face in {source.tracked:.0%} of {source.name} at {source.fps:.0f} fps")
 
 
 def _delay(status: SessionStatus) -> tuple[str, ...]:

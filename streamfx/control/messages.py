@@ -214,6 +214,9 @@ def status_value(id: str, message: session_pb2.SessionStatus) -> SessionStatus:
             source.dropped,
             source.tracked,
             source.trouble,
+            source.turned,
+            source.damaged,
+            source.note,
         ),
         camera=CameraStatus(
             camera.display_name,
@@ -244,6 +247,9 @@ def _put_ends(message: session_pb2.SessionStatus, source: SourceStatus, camera: 
         dropped=source.dropped,
         tracked=source.tracked,
         trouble=source.trouble,
+        turned=source.turned,
+        damaged=source.damaged,
+        note=source.note,
     )
     message.source.CopyFrom(driving)
     message.camera.display_name, message.camera.device = camera.name, camera.device

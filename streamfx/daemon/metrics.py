@@ -197,7 +197,22 @@ class _Reader(Collector):
             for status in states:
                 family.add_metric([status.id], getattr(status.counters, name))
             yield family
+        yield from _source_counters(states)
         yield from _gauges(states)
+
+
+def _source_counters(states: list[SessionStatus]) -> Iterator[Metric]:
+    """They begin anew when another source is opened, as Prometheus lets a counter."""
+    dropped = CounterMetricFamily(
+        "streamfx_source_dropped", "Pictures overtaken by newer ones.", labels=_LABEL
+    )
+    damaged = CounterMetricFamily(
+        "streamfx_source_damaged", "Pieces of the driver's stream that could not be decoded.", labels=_LABEL
+    )
+    for status in states:
+        dropped.add_metric([status.id], status.source.dropped)
+        damaged.add_metric([status.id], status.source.damaged)
+    yield from (dropped, damaged)
 
 
 def _gauges(states: list[SessionStatus]) -> Iterator[Metric]:

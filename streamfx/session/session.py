@@ -32,6 +32,7 @@ from streamfx.session.status import (
     SourceState,
     SourceStatus,
     State,
+    source_note,
 )
 from streamfx.session.supervisor import Supervisor
 from streamfx.sink.ring import RingForm
@@ -215,8 +216,10 @@ class Session:
         latency = Percentiles(*account.latency_ms) if account.latency_ms else None
         readying = tuple(one for one in settings.portraits if one not in self._loaded | self._refused)
         driven = SourceStatus(
-            SourceState(source.state), source.name, source.fps, source.dropped, source.tracked, source.trouble
-        )
+            SourceState(source.state), source.name, source.fps, source.dropped, source.tracked,
+            source.trouble, source.turned, source.damaged,
+            source_note(source.name, source.turned, source.unread),
+        )  # fmt: skip
         counters = Counters(
             account.published, account.fresh, account.repeated, account.idle, account.skipped,
             account.refused, self._supervisor.restarts + self._publishing.restarts,

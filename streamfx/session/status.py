@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 from streamfx.frames import Quality
+
+_UPSIDE_DOWN: Final = 180
 
 
 class State(StrEnum):
@@ -47,6 +50,39 @@ class SourceStatus:
     """Share of the latest pictures in which a face was followed, 0 to 1."""
     trouble: str = ""
     """Cause and remedy, one line; empty while all is well."""
+    turned: int = 0
+    """Degrees clockwise by which its pictures are turned so that the face stands upright."""
+    damaged: int = 0
+    """Pieces of its stream that could not be decoded and were skipped, since it was opened."""
+    note: str = ""
+    """What is worth knowing and no trouble (source_note); empty while there is nothing."""
+
+    @property
+    def lies(self) -> str:
+        """How its pictures come, in words: `upside down` or `sideways`; empty where they are upright."""
+        return _lies(self.turned)
+
+
+def source_note(name: str, turned: int, unread: float) -> str:
+    """What is worth knowing of a source, in one line.
+
+    Args:
+        name: of the camera or file.
+        turned: as in SourceStatus.
+        unread: share of a joined file that is another film, which is not read.
+    """
+    notes = []
+    if turned:
+        notes.append(f"the pictures of {name} come {_lies(turned)} and are turned by {turned} degrees")
+    if unread:
+        notes.append(f"the last {unread:.0%} of {name} are another film, joined to it, which is not played")
+    return "; ".join(notes)
+
+
+def _lies(turned: int) -> str:
+    if not turned:
+        return ""
+    return "upside down" if turned == _UPSIDE_DOWN else "sideways"
 
 
 @dataclass(frozen=True, slots=True)

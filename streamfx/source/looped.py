@@ -36,6 +36,8 @@ class LoopedSource(Source):
         self._round: Source = self._open(hardware=hardware)
         self._info = replace(self._round.info, frames=pictures, duration_s=None)
         self._seq, self._offset_ns, self._last_ns = 0, 0, 0
+        self._damaged, self._unread = 0, 0.0
+        """Of the rounds before."""
         self._opener = ThreadPoolExecutor(1, "streamfx-opener")
         self._following: Future[Source] | None = None
 
@@ -45,7 +47,13 @@ class LoopedSource(Source):
 
     @property
     def statistics(self) -> SourceStatistics:
-        return replace(self._round.statistics, decoded=self._seq)
+        now = self._round.statistics
+        return replace(
+            now,
+            decoded=self._seq,
+            damaged_packets=self._damaged + now.damaged_packets,
+            unread=self._unread or now.unread,
+        )
 
     def __next__(self) -> Frame:
         if self._left is not None and self._seq >= self._left:
@@ -66,6 +74,8 @@ class LoopedSource(Source):
 
     def _again(self) -> Frame:
         self._hardware &= self._round.statistics.decoder != SOFTWARE  # a card that failed is not asked again
+        ended = self.statistics
+        self._damaged, self._unread = ended.damaged_packets, ended.unread
         self._round.close()
         following, self._following = self._following, None
         self._round = following.result() if following is not None else self._open(hardware=self._hardware)

@@ -83,7 +83,7 @@ class PhotoAnalyser:
         return max((own, (own + 2) % 4), key=lambda turns: self._score(cut, turns))
 
     def _score(self, rgb: U8, turns: int) -> float:
-        return self._detector.score(np.ascontiguousarray(np.rot90(rgb, turns)))
+        return self._detector.surest(np.ascontiguousarray(np.rot90(rgb, turns))).score
 
     def _quarters(self, face: FaceTrack) -> int:
         """Quarter turns counter-clockwise (0..3) that undo the roll of a face."""

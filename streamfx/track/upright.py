@@ -23,7 +23,7 @@ SIDE: Final = 256
 MARGIN: Final = 0.08
 """By how much another turn's score must be higher once a face was followed; by anything before."""
 LYING_DEG: Final = 60.0
-"""A followed face tilted less than this is a tilted head; its picture is not turned sideways."""
+"""A face that leans less than this is that of a tilted head, whatever the scores; its picture stays."""
 LOOKS: Final = 3
 """In a row that agree, before pictures in which a face was followed are turned otherwise."""
 
@@ -53,10 +53,11 @@ class Upright:
             landmarks: f32 [478,3] px of the face followed in the turned picture, if there is one.
         """
         small, _ = fitted(rgb, SIDE)
-        scores = [self._detector.score(np.ascontiguousarray(np.rot90(small, turn))) for turn in range(TURNS)]
-        best = int(np.argmax(scores))
+        seen = [self._detector.surest(np.ascontiguousarray(np.rot90(small, turn))) for turn in range(TURNS)]
+        best = max(range(TURNS), key=lambda turn: seen[turn].score)
         self._settled |= landmarks is not None
-        if scores[best] - scores[self.turn] <= self._margin(best, landmarks):
+        surer = seen[best].score - seen[self.turn].score
+        if surer <= self._margin(best, landmarks) or not self._lies(best, seen[best].roll, landmarks):
             self._looks = 0
             return False
         self._looks = self._looks + 1 if best == self._wanted else 1
@@ -68,11 +69,21 @@ class Upright:
 
     def _margin(self, turn: int, landmarks: F32 | None) -> float:
         """By how much that turn's score must be higher."""
-        if not self._settled:
-            return 0.0
-        if landmarks is None or (turn - self.turn) % TURNS == TURNS // 2:
-            return MARGIN
-        right, left = (landmarks[eye, :2] for eye in INTEROCULAR)
-        tilt = float(np.degrees(np.arctan2(left[1] - right[1], left[0] - right[0])))
-        lies = tilt > LYING_DEG if (turn - self.turn) % TURNS == 1 else tilt < -LYING_DEG
-        return 0.0 if lies else 1.0
+        is_told_by_landmarks = landmarks is not None and (turn - self.turn) % 2 == 1
+        return MARGIN if self._settled and not is_told_by_landmarks else 0.0
+
+    def _lies(self, turn: int, roll: float, landmarks: F32 | None) -> bool:
+        """Whether the face leans so far towards that turn that it is no tilted head.
+
+        Args:
+            turn: of the highest score.
+            roll: degrees by which the face leans in the picture so turned.
+            landmarks: as in `look`; upside down they mean nothing.
+        """
+        towards = (turn - self.turn + 1) % TURNS - 1  # -1, 1 or 2
+        if landmarks is not None and towards != TURNS // 2:
+            right, left = (landmarks[eye, :2] for eye in INTEROCULAR)
+            lean = float(np.degrees(np.arctan2(left[1] - right[1], left[0] - right[0])))
+        else:
+            lean = (roll + 90.0 * towards + 180.0) % 360.0 - 180.0
+        return lean * towards > LYING_DEG if towards != TURNS // 2 else abs(lean) > LYING_DEG

@@ -18,7 +18,7 @@ from streamfx.feeds import is_feed
 from streamfx.frames import Motion
 from streamfx.models.store import Store
 from streamfx.pipeline import FaceDriver
-from streamfx.source import Source, list_cameras, open_source
+from streamfx.source import Source, SourceStatistics, list_cameras, open_source
 from streamfx.source.looped import LoopedSource, PacedSource
 from streamfx.telemetry import StageTimer
 from streamfx.track.continuity import mix
@@ -52,8 +52,13 @@ class LiveDriver(Protocol):
         ...
 
     @property
-    def dropped(self) -> int:
-        """Pictures overtaken by newer ones."""
+    def turned(self) -> int:
+        """Degrees clockwise by which pictures are turned so that the face stands upright."""
+        ...
+
+    @property
+    def statistics(self) -> SourceStatistics:
+        """Of the camera or file."""
         ...
 
     def motions(self) -> Generator[Motion]:
@@ -136,8 +141,12 @@ class FaceFollower:
         return self._face.tracked
 
     @property
-    def dropped(self) -> int:
-        return self._source.statistics.dropped
+    def turned(self) -> int:
+        return -90 * self._face.turn % 360
+
+    @property
+    def statistics(self) -> SourceStatistics:
+        return self._source.statistics
 
     def motions(self) -> Generator[Motion]:
         with closing(self._face.motions()) as motions:
@@ -159,7 +168,8 @@ class TemplateLoop:
     def __init__(self, path: Path) -> None:
         template = MotionTemplate.load(path)
         self.name = path.name
-        self.pictures = self.tracked = self.dropped = 0
+        self.pictures = self.tracked = self.turned = 0
+        self.statistics = SourceStatistics()
         self._motions = _seamless(list(template.frames()), round(_SEAM_S * template.fps))
         self._fps = template.fps
         self._ending = Event()

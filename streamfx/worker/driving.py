@@ -119,7 +119,7 @@ class _Drive(threading.Thread):
     @property
     def is_stuck(self) -> bool:
         driver = self._driver
-        return driver is not None and driver.dropped - self._dropped_before > _STUCK
+        return driver is not None and driver.statistics.dropped - self._dropped_before > _STUCK
 
     def run(self) -> None:
         if self._before is not None:
@@ -143,7 +143,7 @@ class _Drive(threading.Thread):
         with self._driving._patience:
             driving = self._driving
             driver = open_live(self._spec, driving._store, driving._timer, driving._hardware, driving._feeds)
-        self._driver, self._dropped_before = driver, driver.dropped
+        self._driver, self._dropped_before = driver, driver.statistics.dropped
         try:
             if self._leaving.is_set():
                 return False
@@ -152,7 +152,7 @@ class _Drive(threading.Thread):
                     if self._leaving.is_set():
                         break
                     self._driving.motions.put(motion)
-                    self._dropped_before = driver.dropped
+                    self._dropped_before = driver.statistics.dropped
                     self._tell_now_and_then(driver)
         finally:
             self._driver = None
@@ -172,7 +172,15 @@ class _Drive(threading.Thread):
         pictures = max(0, driver.pictures - before[0])  # fewer: the source was opened anew
         tracked = max(0, driver.tracked - before[1]) / max(1, pictures)
         rate = pictures / span_s if span_s < _RECENT_S else 0.0
+        counted = driver.statistics
         report = SourceReport(
-            "open", driver.name, round(rate, 2), driver.dropped, round(min(tracked, 1.0), 3)
+            "open",
+            driver.name,
+            round(rate, 2),
+            counted.dropped,
+            round(min(tracked, 1.0), 3),
+            turned=driver.turned,
+            damaged=counted.damaged_packets,
+            unread=counted.unread,
         )
         self._driving._report(report)

@@ -199,6 +199,12 @@ class SourceReport:
     dropped: int = 0
     tracked: float = 0.0
     trouble: str = ""
+    turned: int = 0
+    """Degrees clockwise by which its pictures are turned so that the face stands upright."""
+    damaged: int = 0
+    """Pieces of its stream that could not be decoded and were skipped."""
+    unread: float = 0.0
+    """Share of a joined file that is another film; known once it was played to its end."""
 
 
 @dataclass(frozen=True, slots=True)

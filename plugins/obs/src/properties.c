@@ -76,6 +76,7 @@ static void describe_session(struct dstr *text, const struct steering_view *view
     dstr_insert(text, 0, view->session);
     add_line(text, report->trouble);
     add_line(text, report->source_trouble);
+    add_line(text, report->source_note);
 }
 
 static void add_status(obs_properties_t *properties, const struct steering_view *view)

@@ -336,6 +336,7 @@ static void copy_report(struct report *report, const Streamfx__V1__SessionStatus
     sfx_copy_text(report->portrait, sizeof(report->portrait), status->portrait_id);
     sfx_copy_text(report->trouble, sizeof(report->trouble), status->trouble);
     sfx_copy_text(report->source_trouble, sizeof(report->source_trouble), status->source->trouble);
+    sfx_copy_text(report->source_note, sizeof(report->source_note), status->source->note);
 }
 
 static void copy_session(struct steering *steering, const Streamfx__V1__Session *session)
@@ -347,6 +348,7 @@ static void copy_session(struct steering *steering, const Streamfx__V1__Session 
     const struct report *now = &view->report;
     if (before.state != now->state || strcmp(before.trouble, now->trouble) != 0 ||
         strcmp(before.source_trouble, now->source_trouble) != 0 ||
+        strcmp(before.source_note, now->source_note) != 0 ||
         strcmp(before.portrait, now->portrait) != 0)
         show_change(steering);
     view->portrait_count = 0;

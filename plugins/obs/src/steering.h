@@ -21,6 +21,7 @@ struct report {
     char portrait[ID_ROOM];
     char trouble[512];        ///< one line; empty while all is well
     char source_trouble[512]; ///< likewise, of what drives
+    char source_note[512];    ///< what is worth knowing of it; empty while there is nothing
 };
 
 /// All that can be seen of it.

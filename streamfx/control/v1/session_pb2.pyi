@@ -207,20 +207,26 @@ class Percentiles(_message.Message):
     def __init__(self, p50_ms: _Optional[float] = ..., p95_ms: _Optional[float] = ..., p99_ms: _Optional[float] = ...) -> None: ...
 
 class SourceStatus(_message.Message):
-    __slots__ = ("state", "display_name", "fps", "dropped", "tracked", "trouble")
+    __slots__ = ("state", "display_name", "fps", "dropped", "tracked", "trouble", "turned", "damaged", "note")
     STATE_FIELD_NUMBER: _ClassVar[int]
     DISPLAY_NAME_FIELD_NUMBER: _ClassVar[int]
     FPS_FIELD_NUMBER: _ClassVar[int]
     DROPPED_FIELD_NUMBER: _ClassVar[int]
     TRACKED_FIELD_NUMBER: _ClassVar[int]
     TROUBLE_FIELD_NUMBER: _ClassVar[int]
+    TURNED_FIELD_NUMBER: _ClassVar[int]
+    DAMAGED_FIELD_NUMBER: _ClassVar[int]
+    NOTE_FIELD_NUMBER: _ClassVar[int]
     state: SourceState
     display_name: str
     fps: float
     dropped: int
     tracked: float
     trouble: str
-    def __init__(self, state: _Optional[_Union[SourceState, str]] = ..., display_name: _Optional[str] = ..., fps: _Optional[float] = ..., dropped: _Optional[int] = ..., tracked: _Optional[float] = ..., trouble: _Optional[str] = ...) -> None: ...
+    turned: int
+    damaged: int
+    note: str
+    def __init__(self, state: _Optional[_Union[SourceState, str]] = ..., display_name: _Optional[str] = ..., fps: _Optional[float] = ..., dropped: _Optional[int] = ..., tracked: _Optional[float] = ..., trouble: _Optional[str] = ..., turned: _Optional[int] = ..., damaged: _Optional[int] = ..., note: _Optional[str] = ...) -> None: ...
 
 class CameraStatus(_message.Message):
     __slots__ = ("display_name", "device", "readers", "trouble")

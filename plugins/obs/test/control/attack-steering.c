@@ -140,6 +140,7 @@ static void examine_view(void *data, const struct steering_view *view)
         "what is told is a number");
     examine_text(view->report.trouble);
     examine_text(view->report.source_trouble);
+    examine_text(view->report.source_note);
     examine_text(view->message);
     for (size_t i = 0; i < view->shelf.portrait_count; i++) {
         const struct portrait *portrait = &view->shelf.portraits[i];

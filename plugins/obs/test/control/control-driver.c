@@ -34,6 +34,7 @@ static void put_session(const Streamfx__V1__Session *session)
     put("source", settings->source);
     put("trouble", status->trouble);
     put("source_trouble", status->source->trouble);
+    put("source_note", status->source->note);
     put("shown", status->portrait_id);
     printf(", \"state\": %d, \"fps\": %g, \"p50\": %g", (int)status->state, status->fps,
         status->latency ? status->latency->p50_ms : -1.0);

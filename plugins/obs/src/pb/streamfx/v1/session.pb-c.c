@@ -1326,7 +1326,7 @@ const ProtobufCMessageDescriptor streamfx__v1__percentiles__descriptor =
   (ProtobufCMessageInit) streamfx__v1__percentiles__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor streamfx__v1__source_status__field_descriptors[6] =
+static const ProtobufCFieldDescriptor streamfx__v1__source_status__field_descriptors[9] =
 {
   {
     "state",
@@ -1400,19 +1400,58 @@ static const ProtobufCFieldDescriptor streamfx__v1__source_status__field_descrip
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "turned",
+    7,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT32,
+    0,   /* quantifier_offset */
+    offsetof(Streamfx__V1__SourceStatus, turned),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "damaged",
+    8,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Streamfx__V1__SourceStatus, damaged),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "note",
+    9,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Streamfx__V1__SourceStatus, note),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned streamfx__v1__source_status__field_indices_by_name[] = {
+  7,   /* field[7] = damaged */
   1,   /* field[1] = display_name */
   3,   /* field[3] = dropped */
   2,   /* field[2] = fps */
+  8,   /* field[8] = note */
   0,   /* field[0] = state */
   4,   /* field[4] = tracked */
   5,   /* field[5] = trouble */
+  6,   /* field[6] = turned */
 };
 static const ProtobufCIntRange streamfx__v1__source_status__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 6 }
+  { 0, 9 }
 };
 const ProtobufCMessageDescriptor streamfx__v1__source_status__descriptor =
 {
@@ -1422,7 +1461,7 @@ const ProtobufCMessageDescriptor streamfx__v1__source_status__descriptor =
   "Streamfx__V1__SourceStatus",
   "streamfx.v1",
   sizeof(Streamfx__V1__SourceStatus),
-  6,
+  9,
   streamfx__v1__source_status__field_descriptors,
   streamfx__v1__source_status__field_indices_by_name,
   1,  streamfx__v1__source_status__number_ranges,

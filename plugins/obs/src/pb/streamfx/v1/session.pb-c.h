@@ -414,10 +414,13 @@ struct  Streamfx__V1__SourceStatus
   int64_t dropped;
   double tracked;
   char *trouble;
+  int32_t turned;
+  int64_t damaged;
+  char *note;
 };
 #define STREAMFX__V1__SOURCE_STATUS__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&streamfx__v1__source_status__descriptor) \
-    , STREAMFX__V1__SOURCE_STATE__SOURCE_STATE_UNSPECIFIED, (char *)protobuf_c_empty_string, 0, 0, 0, (char *)protobuf_c_empty_string }
+    , STREAMFX__V1__SOURCE_STATE__SOURCE_STATE_UNSPECIFIED, (char *)protobuf_c_empty_string, 0, 0, 0, (char *)protobuf_c_empty_string, 0, 0, (char *)protobuf_c_empty_string }
 
 
 typedef enum {
