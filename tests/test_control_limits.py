@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
+import socket
 import subprocess
 import sys
 import threading
 import time
-from contextlib import closing
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import grpc
 import pytest
 from control_stage import staged
 
-from streamfx.client import Client
+from streamfx.client import AsyncClient, Client
 from streamfx.control.options import ControlOptions, Limits
 from streamfx.control.v1 import session_service_pb2 as api
 from streamfx.errors import LimitReached
@@ -85,6 +88,22 @@ def test_at_most_so_many_calls(tmp_path: Path):
                 client.list_sessions()
             second.close()
             until(lambda: _answers(client))
+
+
+def test_those_who_say_nothing_make_room_for_who_comes(tmp_path: Path):
+    """All connections are taken by silent ones: whoever calls is let in as soon as these are given up."""
+    with staged(tmp_path, ControlOptions(limits=Limits(connections=3))) as stage, ExitStack() as silent:
+        stage.session()
+        for _ in range(3):
+            silent.enter_context(socket.socket(socket.AF_UNIX)).connect(str(stage.server.socket))
+        with ThreadPoolExecutor(1) as pool, Client.connect(stage.server.socket) as client:
+            waiting = pool.submit(asyncio.run, _listed(stage.server.socket))
+            assert [one.id for one in client.list_sessions()] == waiting.result(30) == ["one"]
+
+
+async def _listed(path: Path) -> list[str]:
+    async with AsyncClient.connect(path) as client:
+        return [one.id for one in await client.list_sessions()]
 
 
 def _answers(client: Client) -> bool:

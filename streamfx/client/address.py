@@ -21,7 +21,11 @@ OPTIONS: Final = (
     ("grpc.max_receive_message_length", 24 * 1024 * 1024),
     ("grpc.max_send_message_length", 24 * 1024 * 1024),
     ("grpc.enable_http_proxy", 0),
+    ("grpc.initial_reconnect_backoff_ms", 500),
 )
+
+PATIENCE_S: Final = 5.0
+"""For which a daemon on this machine that turned us away is asked again: those who say nothing must go."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,9 +13,9 @@ from google.protobuf.message import Message
 from grpc import aio
 
 from streamfx.client import calls
-from streamfx.client.address import OPTIONS, Way, way
+from streamfx.client.address import OPTIONS, PATIENCE_S, Way, way
 from streamfx.client.calls import Call, Page, Portrait, Preview, Progress, Session
-from streamfx.client.errors import from_call
+from streamfx.client.errors import from_call, was_turned_away
 from streamfx.client.files import OwnFiles
 from streamfx.client.sync import PHOTO_TIMEOUT_S, TIMEOUT_S
 from streamfx.control.ports import DeviceInfo, PreviewFormat
@@ -207,7 +207,19 @@ class AsyncClient:
     async def _unary(self, call: Call[T], timeout_s: float | None = None) -> T:
         stub = self._channel.unary_unary(call.path, _serialised, call.response.FromString)
         limit = timeout_s or self._timeout_s
-        return call.read(await self._raising(stub(call.request, timeout=limit, metadata=self._way.metadata)))
+
+        def sent() -> Awaitable[Any]:
+            return stub(call.request, timeout=limit, metadata=self._way.metadata)
+
+        try:
+            return call.read(await sent())
+        except grpc.RpcError as error:
+            if not (self._way.is_local and was_turned_away(error)):
+                raise from_call(error, self._way.target) from error
+        with suppress(TimeoutError):
+            async with asyncio.timeout(PATIENCE_S):
+                await self._channel.channel_ready()
+        return call.read(await self._raising(sent()))
 
     async def _all(self, fetch: Callable[[str], Call[Page[T]]]) -> list[T]:
         page = await self._unary(fetch(""))

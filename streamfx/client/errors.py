@@ -65,6 +65,7 @@ _BY_CODE: Final[dict[grpc.StatusCode, tuple[type[CallError], str, str]]] = {
     ),
     _Code.INTERNAL: (DaemonFailed, "The daemon failed in a way that nobody foresaw", "Its log says how"),
 }
+_HUNG_UP: Final = ("Socket closed", "Connection reset by peer", "Broken pipe")
 _UNREACHABLE: Final[tuple[tuple[str, type[CallError], str, str], ...]] = (
     (
         "certificate has expired",
@@ -104,7 +105,7 @@ _UNREACHABLE: Final[tuple[tuple[str, type[CallError], str, str], ...]] = (
             "It may have as many connections as it takes: try again; "
             "or ask for a certificate, --cert and --key; or start it again: streamfx serve",
         )
-        for word in ("Socket closed", "Connection reset by peer", "Broken pipe")
+        for word in _HUNG_UP
     ),
 )
 """Of what is unavailable, by gRPC's own words: why."""
@@ -113,6 +114,12 @@ _LEAVES: Final = {
     for kind in vars(errors).values()
     if inspect.isclass(kind) and issubclass(kind, StreamfxError)
 }
+
+
+def was_turned_away(error: grpc.RpcError) -> bool:
+    """Whether whoever listens hung up before anything was sent: as a rule it has as many as it takes."""
+    said: str = getattr(error, "details", str)() or ""
+    return said.startswith("failed to connect") and any(word in said for word in _HUNG_UP)
 
 
 def from_call(error: grpc.RpcError, address: str) -> StreamfxError:

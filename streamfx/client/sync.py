@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import grpc
 from google.protobuf.message import Message
 
 from streamfx.client import calls
-from streamfx.client.address import OPTIONS, Way, way
+from streamfx.client.address import OPTIONS, PATIENCE_S, Way, way
 from streamfx.client.calls import Call, Portrait, Preview, Progress, Session
-from streamfx.client.errors import from_call
+from streamfx.client.errors import from_call, was_turned_away
 from streamfx.client.files import OwnFiles
 from streamfx.control.ports import DeviceInfo, PreviewFormat
 from streamfx.session.motion import MotionNumbers
@@ -198,9 +199,18 @@ class Client:
     def _unary(self, call: Call[T], timeout_s: float | None = None) -> T:
         stub = self._channel.unary_unary(call.path, _serialised, call.response.FromString)
         limit = timeout_s or self._timeout_s
-        return call.read(
-            self._raising(lambda: stub(call.request, timeout=limit, metadata=self._way.metadata))
-        )
+
+        def send() -> Any:  # noqa: ANN401 - protobuf's
+            return stub(call.request, timeout=limit, metadata=self._way.metadata)
+
+        try:
+            return call.read(send())
+        except grpc.RpcError as error:
+            if not (self._way.is_local and was_turned_away(error)):
+                raise from_call(error, self._way.target) from error
+        with suppress(grpc.FutureTimeoutError):
+            grpc.channel_ready_future(self._channel).result(PATIENCE_S)
+        return call.read(self._raising(send))
 
     def _stream(self, call: Call[T]) -> Generator[T]:
         stub = self._channel.unary_stream(call.path, _serialised, call.response.FromString)

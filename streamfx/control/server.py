@@ -48,11 +48,11 @@ _KEEPALIVE: Final = (
     ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
 )
 """A peer that died is noticed within 15 s, and clients that do the same are not punished."""
-_QUIET: Final = (
-    ("grpc.server_handshake_timeout_ms", 10_000),
-    ("grpc.max_connection_idle_ms", 300_000),
-)
-"""A connection that does not say what it is, or makes no call for minutes, is ended; clients connect anew."""
+_HELLO_MS: Final = (2_000, 10_000)
+"""For which a connection may not say what it is: of this machine, and from afar. It takes another's place."""
+_IDLE_MS: Final = (20_000, 300_000)
+"""For which it may make no call: where there are few places, and many. Clients connect anew, unnoticed."""
+_FEW: Final = 64
 _TIDY_S: Final = 5.0
 """After calls, memory is given back so soon."""
 
@@ -130,7 +130,7 @@ class ControlServer:
             closing.callback(services.close)
             servers = [_listen_locally(services, place)]
             if self._options.listen:
-                servers.append(services.server(self._guard()))
+                servers.append(services.server(self._guard(), is_local=False))
                 self.ports = _listen_by_tls(servers[1], self._options)
             for server in servers:
                 await server.start()
@@ -170,16 +170,18 @@ class _Services:
             ReflectionService(_NAMES),
         )
 
-    def server(self, guard: Guard) -> aio.Server:
+    def server(self, guard: Guard, *, is_local: bool) -> aio.Server:
         """A server with all of them behind a guard, not yet listening."""
         limit, calls = self._limits.message_bytes, Calls(self._limits)
+        connections = self._limits.connections
         self._calls.append(calls)
         options = (
             *_KEEPALIVE,
-            *_QUIET,
+            ("grpc.server_handshake_timeout_ms", _HELLO_MS[not is_local]),
+            ("grpc.max_connection_idle_ms", _IDLE_MS[connections > _FEW]),
             ("grpc.server.max_pending_requests", calls.most_at_all),
             ("grpc.server.max_pending_requests_hard_limit", calls.most_at_all),
-            ("grpc.max_allowed_incoming_connections", self._limits.connections),
+            ("grpc.max_allowed_incoming_connections", connections),
             ("grpc.max_receive_message_length", limit),
             ("grpc.max_send_message_length", limit),
             ("grpc.so_reuseport", 0),
@@ -217,11 +219,12 @@ class _Services:
 def _listen_locally(services: _Services, place: SocketPlace) -> aio.Server:
     """A server for programs of the same user."""
     if has_sockets():
-        server = services.server(Guard((), Permission.CONTROL))
+        server = services.server(Guard((), Permission.CONTROL), is_local=True)
         _listen_at(server, f"unix:{place.path}", None)
         return server
     token = secrets.token_urlsafe(_TOKEN_BYTES)
-    server = services.server(Guard((Credential(token, Permission.CONTROL),), Permission.OPEN))
+    guard = Guard((Credential(token, Permission.CONTROL),), Permission.OPEN)
+    server = services.server(guard, is_local=True)
     local = grpc.local_server_credentials(grpc.LocalConnectionType.LOCAL_TCP)
     place.point_to(_listen_at(server, "127.0.0.1:0", local), token)
     return server
