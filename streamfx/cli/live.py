@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from streamfx.cli import options
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
+
     from streamfx.cli import Subparsers
     from streamfx.cli.console import Console
-    from streamfx.daemon import Daemon
-    from streamfx.session.portraits import Portraits
+    from streamfx.session.portraits import PortraitInfo, Portraits
     from streamfx.session.session import Session
     from streamfx.session.settings import SessionSettings
 
@@ -66,14 +68,15 @@ def run(arguments: argparse.Namespace) -> int:
     asked = DaemonOptions(must_keep=False, size=arguments.size, priority=_priority(arguments))
     with StandingLine(sys.stdout) as terminal, until_told(), Daemon(asked) as daemon:
         first = _known(next(iter(photos.values())), daemon.portraits, arguments.reference)
-        session = daemon.sessions.create(replace(settings, portraits=(first,) if first else ()))
-        daemon.listen()
-        print("\n".join(told_of_camera(session.status().camera)), flush=True)
-        window = open_window(daemon.control.socket, session.id) if arguments.preview else None
-        with Console(session, terminal, window) as console:
-            console.start()
-            _make_ready(photos, daemon, session, console, terminal.say, arguments.reference)
-            console.wait(arguments.duration)
+        with _looked_at(photos, daemon.portraits, arguments.reference) as looks:
+            session = daemon.sessions.create(replace(settings, portraits=(first,) if first else ()))
+            daemon.listen()
+            print("\n".join(told_of_camera(session.status().camera)), flush=True)
+            window = open_window(daemon.control.socket, session.id) if arguments.preview else None
+            with Console(session, terminal, window) as console:
+                console.start()
+                _make_ready(looks, session, console, terminal.say)
+                console.wait(arguments.duration)
     print("ended", flush=True)
     return 0
 
@@ -145,15 +148,43 @@ def _known(photo: bytes, portraits: Portraits, references: Sequence[Path]) -> st
     return "" if references else next(same, "")
 
 
+@contextmanager
+def _looked_at(
+    photos: Mapping[Path, bytes], portraits: Portraits, references: Sequence[Path]
+) -> Iterator[Mapping[Path, Future[tuple[PortraitInfo, bool]]]]:
+    """Have the photos looked at that are not known yet, one after the other, while all else starts.
+
+    Yields:
+        Of each photo its portrait, and whether it was not known.
+    """
+    from concurrent.futures import ThreadPoolExecutor
+    from threading import Event
+
+    given_up = Event()
+
+    def look(path: Path, photo: bytes) -> tuple[PortraitInfo, bool]:
+        if id := _known(photo, portraits, references):
+            return portraits.get(id), False
+        name = (path.stem[:80] if path.stem.isprintable() else "") or "portrait"
+        return portraits.add(
+            photo, name=name, references=references, given_up=given_up, with_idle=False
+        ), True
+
+    with ThreadPoolExecutor(1, "streamfx-photos") as pool:
+        try:
+            yield {path: pool.submit(look, path, photo) for path, photo in photos.items()}
+        finally:
+            given_up.set()
+            pool.shutdown(cancel_futures=True)
+
+
 def _make_ready(
-    photos: Mapping[Path, bytes],
-    daemon: Daemon,
+    looks: Mapping[Path, Future[tuple[PortraitInfo, bool]]],
     session: Session,
     console: Console,
     say: Callable[[str], None],
-    references: list[Path],
 ) -> None:
-    """Add what the daemon does not know yet, in the order of the command line; the session runs already.
+    """Show the photos as soon as they have been looked at, in the order of the command line.
 
     Raises:
         PhotoError, RigUnsolvable: a photo cannot be animated.
@@ -161,16 +192,12 @@ def _make_ready(
     from dataclasses import replace
 
     chosen: list[str] = []
-    for path, photo in photos.items():
-        id = _known(photo, daemon.portraits, references)
-        if not id:
-            console.task = f"looking at {path.name}"
-            name = path.stem[:80] if path.stem.isprintable() else "portrait"
-            info = daemon.portraits.add(photo, name=name or "portrait", references=references)
-            for finding in info.findings:
-                say(f"note: {path.name}: {finding}")
-            id = info.id
-        chosen += [] if id in chosen else [id]
+    for path, look in looks.items():
+        console.task = "" if look.done() else f"looking at {path.name}"
+        info, is_new = look.result()
+        for finding in info.findings if is_new else ():
+            say(f"note: {path.name}: {finding}")
+        chosen += [] if info.id in chosen else [info.id]
         if session.settings.portraits != tuple(chosen):
             session.update(replace(session.settings, portraits=tuple(chosen)))
     console.task = ""

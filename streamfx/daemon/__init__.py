@@ -13,14 +13,12 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
 from streamfx import config, limits, locks, priority
 from streamfx.control.address import default_socket
 from streamfx.control.options import ControlOptions
-from streamfx.control.server import ControlServer
 from streamfx.daemon.devices import list_devices
-from streamfx.daemon.metrics import Metrics
 from streamfx.errors import OutputError, ResourceBusy
 from streamfx.files import try_folder
 from streamfx.handed import socket_beside
@@ -31,6 +29,9 @@ from streamfx.session.handover import MOST as MOST_READERS
 from streamfx.session.portraits import ELSEWHERE, Portraits
 from streamfx.session.sessions import Sessions
 from streamfx.session.settings import Output
+
+if TYPE_CHECKING:
+    from streamfx.control.server import ControlServer
 
 _LOCK: Final = "daemon.lock"
 
@@ -67,6 +68,7 @@ class Daemon:
 
     def __init__(self, options: DaemonOptions) -> None:
         self._options = options
+        self._connections = 0
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
@@ -100,9 +102,21 @@ class Daemon:
             ResourceBusy: another daemon listens there.
             UsageError: clients cannot reach it there.
         """
+        # gRPC takes a fifth of a second to import, in which a session's processes start.
+        from streamfx.control.server import ControlServer
+
+        options = self._options
+        self.control: ControlServer = ControlServer(
+            self.sessions,
+            partial(list_devices, options.runtime),
+            options.control.with_connections(self._connections),
+        )
+        self._stack.callback(self.control.stop)
         self.control.start()
-        if self._options.metrics:
-            self._stack.callback(Metrics(self._options.metrics, self.sessions).close)
+        if options.metrics:
+            from streamfx.daemon.metrics import Metrics
+
+            self._stack.callback(Metrics(options.metrics, self.sessions).close)
 
     def _open(self) -> None:
         options = self._options
@@ -128,12 +142,7 @@ class Daemon:
                 readers=min(MOST_READERS, share.readers),
             )
             stack.callback(self.sessions.close)
-            self.control = ControlServer(
-                self.sessions,
-                partial(list_devices, options.runtime),
-                options.control.with_connections(share.connections),
-            )
-            stack.callback(self.control.stop)
+            self._connections = share.connections
             self._stack = stack.pop_all()
 
 

@@ -107,6 +107,7 @@ class Portraits:
         id: str = "",
         references: Sequence[bytes | Path] = (),
         given_up: threading.Event | None = None,
+        with_idle: bool = True,
     ) -> PortraitInfo:
         """Check a photo and keep it. Takes some seconds; others wait for their turn meanwhile.
 
@@ -116,6 +117,7 @@ class Portraits:
             id: by default made from the name.
             references: other photos of the person.
             given_up: set by others, it ends this at once, and nothing is kept.
+            with_idle: draw the portrait at rest, too; without, the first session that shows it does.
 
         Raises:
             GivenUp: it was set.
@@ -134,7 +136,8 @@ class Portraits:
             place = self._folder / f".{secrets.token_hex(8)}"
             try:
                 draft = PortraitInfo(id, name, (0, 0), "", 0, (), 0)
-                info = self._prepared(place, photo, references, draft, given_up)
+                idle = str(place / _idle_name(self._size, cut_out=False)) if with_idle else ""
+                info = self._prepared(place, photo, references, draft, given_up, idle)
                 place.rename(self._folder / id)
             except OSError as error:
                 cause, remedy = shortage(f"The portrait cannot be kept in {self._folder}", error, ELSEWHERE)
@@ -271,6 +274,7 @@ class Portraits:
         references: Sequence[bytes | Path],
         draft: PortraitInfo,
         given_up: threading.Event,
+        idle: str,
     ) -> PortraitInfo:
         """Copy the photos to `place` and have them looked at."""
         place.mkdir(mode=0o700)
@@ -282,7 +286,7 @@ class Portraits:
             tuple(_references(place, len(references))),
             *self._size,
             str(place / _THUMBNAIL),
-            str(place / _idle_name(self._size, cut_out=False)),
+            idle,
         )
         outcome = _looked_at(task, given_up)
         if outcome.error:

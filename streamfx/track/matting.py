@@ -78,24 +78,35 @@ def _guided(rgb: U8, mask: F32, radius: int) -> F32:
     """
     guide = cv2.cvtColor(rgb, cv2.COLOR_RGB2Lab).astype(np.float32) / 255
     mean = _box(guide, radius)
-    spread = _covariance(guide, mean, radius)
     mask_mean = _box(mask, radius)
     cross = _box(guide * mask[..., None], radius) - mean * mask_mean[..., None]
-    slope = np.linalg.solve(spread, cross[..., None])[..., 0]
+    slope = _slope(guide, mean, cross, radius)
     offset = mask_mean - np.einsum("hwc,hwc->hw", slope, mean)
     out = np.einsum("hwc,hwc->hw", _box(slope, radius), guide) + _box(offset, radius)
     return np.asarray(np.clip(out, 0, 1), np.float32)
 
 
-def _covariance(guide: F32, mean: F32, radius: int) -> F32:
-    """f32 [H,W,3,3]: the colours' covariance in each window, made invertible."""
-    out = np.empty((*guide.shape[:2], 3, 3), np.float32)
-    for i in range(3):
-        for j in range(i, 3):
-            out[..., i, j] = _box(guide[..., i] * guide[..., j], radius) - mean[..., i] * mean[..., j]
-            out[..., j, i] = out[..., i, j]
-    out += np.eye(3, dtype=np.float32) * GUIDE_EPS
-    return out
+def _slope(guide: F32, mean: F32, cross: F32, radius: int) -> F32:
+    """f32 [H,W,3]: the inverse of the colours' covariance in each window, made invertible, times `cross`.
+
+    By Cholesky's decomposition LDL' of all at once: NumPy's solver takes a call of LAPACK for each pixel.
+    """
+    (g0, g1, g2), (m0, m1, m2), (x0, x1, x2) = (np.moveaxis(one, 2, 0) for one in (guide, mean, cross))
+
+    def covariance(a: F32, b: F32, mean_a: F32, mean_b: F32) -> F32:
+        return np.asarray(_box(a * b, radius) - mean_a * mean_b, np.float32)
+
+    c01, c02 = covariance(g0, g1, m0, m1), covariance(g0, g2, m0, m2)
+    d0 = covariance(g0, g0, m0, m0) + np.float32(GUIDE_EPS)
+    l1, l2 = c01 / d0, c02 / d0
+    d1 = covariance(g1, g1, m1, m1) + np.float32(GUIDE_EPS) - l1 * c01
+    rest = covariance(g1, g2, m1, m2) - l2 * c01
+    l3 = rest / d1
+    d2 = covariance(g2, g2, m2, m2) + np.float32(GUIDE_EPS) - l2 * c02 - l3 * rest
+    y1 = x1 - l1 * x0
+    z2 = (x2 - l2 * x0 - l3 * y1) / d2
+    z1 = y1 / d1 - l3 * z2
+    return np.stack([x0 / d0 - l1 * z1 - l2 * z2, z1, z2], axis=2)
 
 
 def _box(image: F32, radius: int) -> F32:

@@ -51,7 +51,8 @@ def _done(task: Task) -> Outcome:
         seen = load_photo(photo)
         cache = RigCache.default()
         portrait = load_portrait(photo, (task.width, task.height), Store.default(), cache, references)
-        idle.save(idle_portrait(portrait.rig, Animator(portrait.rig)), Path(task.idle))
+        if task.idle:
+            idle.save(idle_portrait(portrait.rig, Animator(portrait.rig)), Path(task.idle))
         if portrait.rig.turned:
             seen = seen.turn(portrait.rig.turned)
         _write_thumbnail(seen, Path(task.thumbnail))

@@ -298,7 +298,7 @@ class Task:
     thumbnail: str
     """Path of the JPEG to be written."""
     idle: str
-    """Path of the idle portrait to be written."""
+    """Path of the idle portrait to be written; empty for none."""
 
 
 @dataclass(frozen=True, slots=True)
