@@ -71,9 +71,10 @@ def test_portraits(stage: Stage, ctl: Person, tmp_path: Path):
     assert added == "portrait me is ready: me, 60x80 px\nnote: the mouth is open\n"
     assert ctl.json("portraits", "add", str(tmp_path / "me.png"), "--name", "I")["name"] == "I"
     assert "Myself" in ctl("portraits", "rename", "me", "Myself")
-    heading, first, _ = ctl("portraits", "list").splitlines()
+    heading, first, _, *notes = ctl("portraits", "list").splitlines()
     assert heading.split() == ["PORTRAIT", "SIZE", "REFERENCES", "NAME"]
     assert first.split() == ["me", "60x80", "1", "Myself"]
+    assert "note: me: the mouth is open" in notes
     assert ctl("portraits", "remove", "me") == "portrait me is removed\n"
     assert len(ctl.json("portraits", "list")["portraits"]) == 1
     assert "There is no portrait me" in ctl("portraits", "remove", "me", code=1)

@@ -65,8 +65,7 @@ def add_portrait(client: Client, arguments: argparse.Namespace) -> None:
         print_json(ctl_show.document(made))
         return
     print(f"portrait {made.id} is ready: {made.name}, {made.size[0]}x{made.size[1]} px")
-    for finding in made.findings:
-        print(f"note: {finding}")
+    ctl_show.findings(made)
 
 
 def list_portraits(client: Client, arguments: argparse.Namespace) -> None:

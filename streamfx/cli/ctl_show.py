@@ -26,12 +26,20 @@ def document(value: DataclassInstance) -> dict[str, Any]:
 
 
 def portraits(found: Sequence[Portrait]) -> None:
-    """One line each."""
+    """One line each, then what is to be said of their photos."""
     if not found:
         print("no portrait yet; add one: streamfx ctl portraits add PHOTO")
         return
     rows = [(one.id, "{}x{}".format(*one.size), str(one.references), _plain(one.name)) for one in found]
     print_columns([("PORTRAIT", "SIZE", "REFERENCES", "NAME"), *rows])
+    for one in found:
+        findings(one, f"{one.id}: ")
+
+
+def findings(of: Portrait, before: str = "") -> None:
+    """What about a photo will show in its animation, a line each."""
+    for finding in of.findings:
+        print(f"note: {before}{_plain(finding)}")
 
 
 def sessions(found: Sequence[Session]) -> None:

@@ -148,6 +148,21 @@ static void add_thumbnails(obs_properties_t *properties, const struct steering_v
     dstr_free(&html);
 }
 
+/// What about the photo that is shown will show in its animation.
+static void add_findings(obs_properties_t *properties, const struct steering_view *view)
+{
+    const struct portrait *portrait = shelf_find(&view->shelf, view->report.portrait);
+    if (!portrait || !*portrait->findings)
+        return;
+    struct dstr html = {0};
+    dstr_copy(&html, "<p>");
+    cat_escaped(&html, portrait->findings);
+    dstr_replace(&html, "\n", "<br>");
+    obs_property_t *lines = obs_properties_add_text(properties, "findings", html.array, OBS_TEXT_INFO);
+    obs_property_text_set_info_type(lines, OBS_TEXT_INFO_WARNING);
+    dstr_free(&html);
+}
+
 static void add_portraits(obs_properties_t *properties, const struct steering_view *view)
 {
     obs_property_t *list = obs_properties_add_list(
@@ -165,6 +180,7 @@ static void add_portraits(obs_properties_t *properties, const struct steering_vi
         obs_property_list_add_string(list, T("Portrait.None"), "");
     obs_property_set_long_description(list, T("Portrait.Description"));
     add_thumbnails(properties, view);
+    add_findings(properties, view);
     obs_property_t *photo = obs_properties_add_path(properties, SET_PHOTO, T("AddPhoto"), OBS_PATH_FILE,
         "(*.jpg *.jpeg *.png *.webp *.avif *.tif *.tiff *.bmp)", NULL);
     obs_property_set_long_description(photo, T("AddPhoto.Description"));

@@ -5,10 +5,13 @@
 #include <stdio.h>
 #include <string.h>
 #include <util/bmem.h>
+#include <util/dstr.h>
 
 static const char OUR_FEEDS[] = "feed:obs-", JPEG_URI[] = "data:image/jpeg;base64,";
 enum {
     LONGEST_NAME = 4 * 80,  // bytes: names have 80 characters, and lists must not be of books
+    LONGEST_FINDING = 300,  // bytes
+    MOST_FINDINGS = 8,      // of a portrait
     MOST_JPEG = 256 * 1024, // bytes of a thumbnail
     LARGEST_SIDE = 512,     // px of a thumbnail
 };
@@ -17,6 +20,7 @@ static void free_portraits(struct shelf *shelf)
 {
     for (size_t i = 0; i < shelf->portrait_count; i++) {
         bfree(shelf->portraits[i].name);
+        bfree(shelf->portraits[i].findings);
         bfree(shelf->portraits[i].thumbnail);
     }
     bfree(shelf->portraits);
@@ -66,12 +70,33 @@ static bool is_name(const char *name, const char *told)
     return strlen(name) == length && memcmp(name, told, length) == 0;
 }
 
+/// As much of a portrait's findings as is shown, in lines.
+static char *findings_of(const Streamfx__V1__Portrait *portrait)
+{
+    struct dstr lines = {0};
+    for (size_t i = 0; i < portrait->n_findings && i < MOST_FINDINGS; i++) {
+        const char *told = portrait->findings[i];
+        if (i)
+            dstr_cat(&lines, "\n");
+        dstr_ncat(&lines, told, sfx_text_within(told, LONGEST_FINDING));
+    }
+    return lines.array ? lines.array : bstrdup("");
+}
+
+static bool is_same(const struct portrait *portrait, const Streamfx__V1__Portrait *told)
+{
+    char *findings = findings_of(told);
+    const bool same = strcmp(portrait->id, told->id) == 0 && is_name(portrait->name, told->display_name) &&
+                      strcmp(portrait->findings, findings) == 0;
+    bfree(findings);
+    return same;
+}
+
 bool shelf_set_portraits(struct shelf *shelf, Streamfx__V1__Portrait *const *portraits, size_t count)
 {
     bool other = count != shelf->portrait_count;
     for (size_t i = 0; i < count && !other; i++)
-        other = strcmp(shelf->portraits[i].id, portraits[i]->id) != 0 ||
-                !is_name(shelf->portraits[i].name, portraits[i]->display_name);
+        other = !is_same(&shelf->portraits[i], portraits[i]);
     if (!other)
         return false;
     struct shelf taken = {0};
@@ -81,6 +106,7 @@ bool shelf_set_portraits(struct shelf *shelf, Streamfx__V1__Portrait *const *por
         struct portrait *portrait = &taken.portraits[i];
         sfx_copy_text(portrait->id, ID_ROOM, portraits[i]->id);
         portrait->name = name_of(portraits[i]->display_name);
+        portrait->findings = findings_of(portraits[i]);
     }
     for (size_t i = 0; i < shelf->portrait_count; i++) { // few have one, of thousands
         char **thumbnail = &shelf->portraits[i].thumbnail;

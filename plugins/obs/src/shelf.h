@@ -13,6 +13,7 @@
 struct portrait {
     char id[ID_ROOM];
     char *name;
+    char *findings;  ///< what about its photo will show, a line each; empty: nothing
     char *thumbnail; ///< "data:image/jpeg;base64,..."; NULL: not here yet
 };
 

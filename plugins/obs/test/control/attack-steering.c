@@ -129,6 +129,14 @@ static void hear_nothing(int level, const char *format, va_list rest, void *unus
 
 // --- what must hold
 
+static void examine_lines(const char *text)
+{
+    char *lines = strdup(text), *rest = lines;
+    for (const char *line; (line = strsep(&rest, "\n"));)
+        examine_text(line);
+    free(lines);
+}
+
 static void examine_view(void *data, const struct steering_view *view)
 {
     (void)data;
@@ -147,6 +155,8 @@ static void examine_view(void *data, const struct steering_view *view)
         must(is_identifier(portrait->id), "a portrait has an identifier");
         examine_text(portrait->name);
         must(strlen(portrait->name) <= 320, "names are no books");
+        examine_lines(portrait->findings);
+        must(strlen(portrait->findings) <= 2500, "findings are some lines");
         must(!portrait->thumbnail || strncmp(portrait->thumbnail, "data:image/jpeg;base64,/9j", 26) == 0,
             "a thumbnail is a JPEG");
     }
@@ -180,18 +190,14 @@ static void examine_settings(obs_data_t *settings)
     must(obs_data_get_json(settings), "settings can be kept");
 }
 
-static void examine_lines(const char *text)
-{
-    char *lines = strdup(text), *rest = lines;
-    for (const char *line; (line = strsep(&rest, "\n"));)
-        examine_text(line);
-    free(lines);
-}
+static uint64_t findings_shown; // windows that tell what was found about the photo that is shown
 
 static void examine_property(obs_property_t *property)
 {
     const char *text = obs_property_description(property);
     examine_lines(text ? text : "");
+    if (strcmp(obs_property_name(property), "findings") == 0 && strcmp(text, "<p>the mouth is open") == 0)
+        findings_shown++;
     if (strcmp(obs_property_name(property), "status") == 0)
         must(!memchr(text, '<', strcspn(text, "\n")), "the line of status does not begin as rich text");
     for (size_t i = 0; i < obs_property_list_item_count(property); i++) {
@@ -419,6 +425,7 @@ int main(int count, char **given)
     play_no_more(playing);
     for (enum method method = 0; method < METHODS; method++)
         printf("%s %" PRIu64 "\n", method_name(method), changed_of(method));
+    printf("findings %" PRIu64 "\n", findings_shown);
     attack_end();
     return 0;
 }
