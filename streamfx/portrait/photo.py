@@ -9,6 +9,7 @@ import logging
 import re
 import struct
 import warnings
+import zlib
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -39,6 +40,25 @@ with suppress(AttributeError, OSError):  # Windows' Pillow does not export it
     _libtiff = ctypes.CDLL(Image.core.__file__)  # type: ignore[attr-defined]  # missing in Pillow's types
     _libtiff.TIFFSetErrorHandler(None)
     _libtiff.TIFFSetWarningHandler(None)
+
+_DAMAGED: Final = (
+    OSError,
+    ValueError,
+    TypeError,
+    SyntaxError,
+    RuntimeError,
+    AssertionError,
+    LookupError,
+    AttributeError,
+    ArithmeticError,
+    EOFError,
+    MemoryError,
+    SystemError,
+    struct.error,
+    zlib.error,
+    ImageCms.PyCMSError,
+)
+"""What Pillow's readers raise at damaged files: seven kinds in 33,000 of them, others by their sources."""
 
 _UPRIGHT: Final = "Save it upright, if that was wrong"
 _AS_JPEG: Final = "Export it as JPEG with the camera's or any photo program"
@@ -130,7 +150,7 @@ def _decode(data: bytes, name: str) -> tuple[U8, tuple[Finding, ...]]:
         raise _too_large(name, f"it has {_megapixels(error)} megapixels") from error
     except PhotoUnreadable:
         raise
-    except Exception as error:  # Pillow's readers raise anything at a damaged file
+    except _DAMAGED as error:
         raise PhotoUnreadable(
             f"{name} is damaged or cut short: {_short(error)}", "Copy or export the photo again"
         ) from error

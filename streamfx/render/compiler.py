@@ -49,7 +49,7 @@ class _Compiled(caching.FunctionCache):  # type: ignore[misc]
     def load_overload(self, signature: object, target: object) -> object:
         try:
             return super().load_overload(signature, target)
-        except Exception:  # noqa: BLE001 - a damaged file may raise anything; it is written over
+        except Exception:  # noqa: BLE001 - a damaged pickle may raise anything; it is written over
             self._drop()
             return None
 
