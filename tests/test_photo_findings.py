@@ -139,11 +139,13 @@ def test_a_hand_before_the_mouth_is_said(analyser: PhotoAnalyser):
 @pytest.mark.shared
 def test_how_far_a_mouth_is_open_decides(analyser: PhotoAnalyser):
     clip = scenes.shared("driving/lp_d18.mp4")
-    shut, wide, widest = media.pictures_at(clip, 0.0, 2.4, 4.5)
+    shut, wide, too_wide, laughing, bared, widest = media.pictures_at(clip, 0.0, 2.17, 2.4, 3.85, 4.0, 4.5)
     assert found(analyser, shut) == []
-    assert "wide open (2.4 cm)" in found(analyser, wide)[0].cause
-    with pytest.raises(PhotoUnsuitable, match=r"open by 3\.\d cm, and can be closed from up to 2\.6"):
-        found(analyser, widest)
+    assert "wide open (1.9 cm)" in found(analyser, wide)[0].cause
+    assert "laughs (lips 1.4 cm apart)" in found(analyser, laughing)[0].cause
+    for rgb, gap in ((too_wide, "2.4"), (bared, "2.2"), (widest, "3.1")):
+        with pytest.raises(PhotoUnsuitable, match=f"open by {gap} cm, and can be closed from up to 2.0"):
+            found(analyser, rgb)
 
 
 def test_a_covered_mouth_stays_covered(tmp_path: Path, good: np.ndarray, landmarks: np.ndarray):
