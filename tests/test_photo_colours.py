@@ -239,7 +239,7 @@ def test_what_is_transparent_is_white_and_told(tmp_path: Path):
     assert (photo.rgb[:, :100] == 255).all()
     assert_alike(photo.rgb[4::8, 108::8], CHART[:, 13:], 0)
     assert photo.rgb[4::8, 101] == pytest.approx((CHART[:, 12] + 255.0) / 2, abs=2)
-    assert str(photo.findings[0]).startswith("52 % of the photo is transparent and shown white")
+    assert str(photo.findings[0]).startswith("52 % of the photo is transparent and counts as white")
     opaque = load_photo(save(tmp_path / "b.png", RGB.convert("RGBA")))
     assert opaque.findings == ()
 

@@ -231,6 +231,37 @@ def test_a_plain_wall_is_no_border(good: np.ndarray):
     assert without_border(plain(np.full((100, 100, 3), 9, np.uint8))).findings == ()
 
 
+def in_a_circle(rgb: np.ndarray, ground: int) -> tuple[np.ndarray, np.ndarray]:
+    """The picture's middle in a circle on a plain ground, and the same without the ground."""
+    side = min(rgb.shape[:2])
+    left = (rgb.shape[1] - side) // 2
+    square = rgb[:side, left : left + side]
+    inside = np.zeros((side, side), np.float32)
+    middle = (side - 1) / 2
+    cv2.circle(inside, (round(middle), round(middle)), round(middle), 1.0, -1, cv2.LINE_AA)
+    avatar = np.full_like(square, ground) + inside[..., None] * (square.astype(np.float32) - ground)
+    return cv2.copyMakeBorder(
+        avatar.astype(np.uint8), *[24] * 4, cv2.BORDER_CONSTANT, value=[ground] * 3
+    ), square
+
+
+@pytest.mark.parametrize("ground", [0, 255])
+def test_a_circle_is_a_border_whose_corners_are_filled(good: np.ndarray, ground: int):
+    avatar, square = in_a_circle(good, ground)
+    made = without_border(plain(avatar))
+    assert "the picture is a circle" in made.findings[0].cause
+    assert np.abs(np.subtract(made.size, square.shape[1::-1])).max() <= 4
+    edge = round(0.17 * square.shape[0])  # of the circle, on the diagonal
+    filled, beside = (
+        made.rgb[2:edge, 2:edge].mean((0, 1)),
+        square[edge : edge + 12, edge : edge + 12].mean((0, 1)),
+    )
+    assert np.abs(filled - ground).min() > 60, "nothing of the ground is left"
+    assert np.abs(filled - beside).max() < 30, "it goes on as at the circle's edge"
+    at = slice(square.shape[0] // 3, square.shape[0] // 2)
+    assert np.abs(made.rgb[at, at].astype(int) - square[at, at]).mean() < 12, "the middle is as it was"
+
+
 @pytest.mark.shared
 def test_no_good_portrait_has_a_border():
     for path in scenes.shared("portraits").rglob("*.[jp][pn]g"):

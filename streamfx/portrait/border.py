@@ -9,6 +9,7 @@ import numpy as np
 from streamfx.frames import F32, U8
 from streamfx.portrait.checks import Finding
 from streamfx.portrait.photo import Photo
+from streamfx.portrait.rounded import without_corners
 
 _UNIFORM = 10  # grey levels by which a border's pixels may differ from its colour (JPEG rings near the edge)
 _MOST_OF = 0.98  # of a row that has to have the border's colour
@@ -23,8 +24,10 @@ _SOFT = 2  # px of the edge between border and picture, cut off with it
 def without_border(photo: Photo) -> Photo:
     """The photo without the frame around it, if there is one on two opposite sides, and with a finding.
 
-    A plain wall is no frame: behind it no straight edge begins along nearly the whole side.
+    A plain wall is no frame: behind it no straight edge begins along nearly the whole side. Of a circle on a
+    plain ground the corners are filled.
     """
+    photo = without_corners(photo)
     height, width = photo.rgb.shape[:2]
     rows, columns = photo.rgb, photo.rgb.swapaxes(0, 1)
     top, bottom = _thickness(rows)

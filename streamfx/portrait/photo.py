@@ -244,7 +244,7 @@ def _upright_rgb(image: Image.Image, coding: Coding) -> tuple[U8, tuple[Finding,
     if clear := float((alpha < _OPAQUE).mean()):
         rgb = to_u8(rgb * (alpha / np.float32(255))[..., None] + (255 - alpha.astype(np.float32))[..., None])
     if clear >= _LEAST_CLEAR:
-        cause = f"{100 * clear:.0f} % of the photo is transparent and shown white"
+        cause = f"{100 * clear:.0f} % of the photo is transparent and counts as white"
         findings += (Finding(cause, "Put the background that you want behind it"),)
     return rgb, findings
 
