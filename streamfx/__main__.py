@@ -52,6 +52,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         _drop_output()
         return FAILED
+    except (RuntimeError, ImportError) as error:
+        if not is_shortage(error):
+            raise
+        return _refused_by_system(error, is_verbose=is_verbose)
     except (OSError, MemoryError) as error:
         return _refused_by_system(error, is_verbose=is_verbose)
     except StreamfxError as error:
@@ -92,16 +96,16 @@ def _open_standard_streams() -> None:
         sys.stdout.reconfigure(errors="backslashreplace")
 
 
-def _refused_by_system(error: OSError | MemoryError, *, is_verbose: bool) -> int:
+def _refused_by_system(error: Exception, *, is_verbose: bool) -> int:
     """A line for what no part of the program foresaw but has a name; anything else is raised on."""
     if isinstance(error, FileNotFoundError) and not current_folder():
         _say("error: The current folder is gone, and a path is relative to it. Go to another: cd.")
-    elif isinstance(error, MemoryError) or (is_shortage(error) and error.errno != errno.ENOSPC):
+    elif is_shortage(error) and getattr(error, "errno", 0) != errno.ENOSPC:
         cause, remedy = shortage("The system gives too little", error)
         _say(f"error: {cause}. {remedy}.")
         if is_verbose:
             print_exception(error)
-    elif _output_works():
+    elif not isinstance(error, OSError) or _output_works():
         raise error
     else:
         _drop_output()

@@ -63,6 +63,14 @@ _PART_FLAGS: Final = (
     os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 )
 
+_MENDED: Final = {
+    errno.ENOSPC: "Make room there",
+    errno.EDQUOT: "Make room there",
+    errno.EFBIG: "Raise the limit (ulimit -f unlimited)",
+    errno.EACCES: "Permit writing there",
+    errno.EPERM: "Permit writing there",
+    errno.EROFS: "Permit writing there",
+}
 _WRITE_FAILURES: Final[dict[int, tuple[str, str]]] = {
     errno.ENOSPC: ("no space is left on the disk", "Free some space, or write to another disk"),
     errno.EDQUOT: ("the disk quota is used up", "Free some space, or write to another disk"),
@@ -274,6 +282,19 @@ def write_failure(path: Path, error: OSError) -> OutputError:
     if known is None:
         return OutputError(*shortage(what, error, "Write to another place"))
     return OutputError(f"{what}: {known[0]}", known[1])
+
+
+def where_else(error: BaseException, place: str) -> str:
+    """What to do where a folder of ours takes no file.
+
+    Args:
+        error: the system's, or one that it caused.
+        place: another one, as a clause: "set X to another folder".
+    """
+    while error.__cause__ is not None and not isinstance(error, OSError):
+        error = error.__cause__
+    first = _MENDED.get(getattr(error, "errno", None) or 0)
+    return f"{first}, or {place}" if first else place[:1].upper() + place[1:]
 
 
 def _raise_unopened(path: Path, what: Subject, error: OSError | ValueError | RuntimeError) -> NoReturn:

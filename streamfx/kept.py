@@ -20,14 +20,14 @@ from typing import Final
 
 from streamfx import config
 from streamfx.errors import OutputError, StreamfxError, UsageError
-from streamfx.files import try_folder
+from streamfx.files import try_folder, where_else
 
 DAMAGED: Final = (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error)
 """What reading a damaged or foreign NPZ file raises."""
 
 TOLD: Final = "STREAMFX_CACHE_TOLD"
 """Variable by which children know that it was said."""
-_ELSEWHERE: Final = "Make room there, or set XDG_CACHE_HOME to a folder that can be written"
+_ELSEWHERE: Final = "set XDG_CACHE_HOME to a folder that can be written"
 
 _log = logging.getLogger(__name__)
 
@@ -37,18 +37,23 @@ def check() -> None:
     try:
         try_folder(config.cache_folder())
     except StreamfxError as error:
-        left_out(error.cause)
+        left_out(error.cause, error)
 
 
-def left_out(cause: str) -> None:
+def left_out(cause: str, error: BaseException) -> None:
     """Say, unless it was said, that work is done anew each time.
 
     Args:
         cause: a clause that names the folder and why it cannot be used.
+        error: of which that is the cause.
     """
     if not os.environ.get(TOLD):
         os.environ[TOLD] = "1"
-        _log.warning("Nothing is kept to save time: %s. %s.", cause[:1].lower() + cause[1:], _ELSEWHERE)
+        _log.warning(
+            "Nothing is kept to save time: %s. %s.",
+            cause[:1].lower() + cause[1:],
+            where_else(error, _ELSEWHERE),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +75,7 @@ def rigs_folder() -> Path | None:
     try:
         return config.cache_folder() / "rigs"
     except UsageError as error:
-        left_out(error.cause)
+        left_out(error.cause, error)
         return None
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import os
 import sys
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +23,13 @@ FILM_BYTES: Final = 220_000_000
 LIVE_BYTES: Final = 500_000_000
 """For the daemon and the processes of one session: 360 MB cannot be had back, and libraries need room in the
 page cache."""
+FILM_THREADS: Final = (8, 4)
+"""For a film: as many, and more for each core; 12 were used on two. Libraries end the process, or blame a
+model, where one is refused."""
+LIVE_THREADS: Final = (44, 6)
+"""For the daemon, the processes of a session and the one that looks at a photo; 52 were used on two cores."""
+ADDRESSES: Final = 1_500_000_000
+"""Bytes that a process may map: libraries map more than they use, for a film 1430 MB on two cores."""
 
 _ENOUGH: Final = 1 << 16
 _UNTOLD: Final = 1024
@@ -33,6 +42,9 @@ _MEMORY: Final = {"": ("", "memory.max"), "memory": ("memory", "memory.limit_in_
 """By the controllers in /proc/self/cgroup, of version 2 and 1: below which mount, in which file it stands."""
 _UNLIMITED: Final = 1 << 60
 _VMSTAT: Final = Path("/proc/vmstat")
+_MORE_THREADS: Final = (
+    "Close programs, or allow more: ulimit -u unlimited; docker run --pids-limit; for a systemd unit TasksMax"
+)
 _RAISE: Final = "Raise the limit: ulimit -n 1024; for a systemd unit LimitNOFILE=1024"
 
 
@@ -109,6 +121,57 @@ def require_memory(least: int) -> None:
         raise LimitReached("process", "streamfx", cause, "Allow it 1 GB: docker run -m 1g, or MemoryMax=1G")
 
 
+def require_threads(some: tuple[int, int]) -> None:
+    """See that this process, with those that it starts, may have so many threads more; they are tried.
+
+    Args:
+        some: so many, and so many for each core.
+
+    Raises:
+        LimitReached: it may not.
+    """
+    least = some[0] + some[1] * (os.cpu_count() or 1)
+    if (most := more_threads(least)) < least:
+        cause = (
+            f"The system lets this user have only {most} threads and processes more, and {least} are needed"
+        )
+        raise LimitReached("process", "streamfx", cause, _MORE_THREADS)
+
+
+def more_threads(wanted: int) -> int:
+    """How many of the wanted threads can be had: what others of this user have counts, too."""
+    done, started = threading.Event(), list[threading.Thread]()
+    try:
+        for _ in range(wanted):
+            thread = threading.Thread(target=done.wait, daemon=True)
+            thread.start()
+            started.append(thread)
+    except RuntimeError:
+        return len(started)
+    finally:
+        done.set()
+        for thread in started:
+            thread.join()
+    return wanted
+
+
+def require_addresses() -> None:
+    """See that this process may map enough.
+
+    Raises:
+        LimitReached: it may not.
+    """
+    if sys.platform == "win32":
+        return
+    import resource
+
+    most = resource.getrlimit(resource.RLIMIT_AS)[0]
+    if most != resource.RLIM_INFINITY and most < ADDRESSES:
+        had, needed = f"{most / 1e6:.0f} MB", f"{ADDRESSES / 1e6:.0f}"
+        cause = f"The system lets this program map only {had} of memory, and it needs {needed}"
+        raise LimitReached("process", "streamfx", cause, "Raise the limit: ulimit -v unlimited")
+
+
 def memory_allowed(root: Path = _CGROUPS, own: Path = Path("/proc/self/cgroup")) -> int | None:
     """Bytes that the control groups of this process, and those around them, allow it; None for no limit."""
     found: list[int] = []
@@ -133,8 +196,7 @@ def shortage(what: str, error: BaseException, remedy: str = "Try again") -> tupl
         error: what the system said.
         remedy: where it is none that is known here.
     """
-    number = errno.ENOMEM if isinstance(error, MemoryError) else getattr(error, "errno", 0)
-    short = _SHORTAGES.get(number or 0)
+    short = _SHORTAGES.get(_number(error))
     if short is None:
         said = getattr(error, "strerror", None) or str(error)
         return f"{what}: {said[:1].lower()}{said[1:]}", remedy
@@ -145,7 +207,16 @@ def is_shortage(error: BaseException) -> bool:
     """Whether an error, wherever it comes from, says that the system gives too little of something."""
     if isinstance(error, BlockingIOError):  # of too many processes only where one is started
         return False
-    return isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno in _SHORTAGES)
+    return _number(error) in _SHORTAGES
+
+
+def _number(error: BaseException) -> int:
+    """The system's, also of errors that Python raises without it; 0 for none."""
+    if isinstance(error, MemoryError) or (isinstance(error, ImportError) and _UNMAPPED in str(error)):
+        return errno.ENOMEM
+    if isinstance(error, RuntimeError) and _NO_THREAD in str(error):
+        return errno.EAGAIN
+    return (error.errno or 0) if isinstance(error, OSError) else 0
 
 
 def memory_kills() -> int:
@@ -176,11 +247,17 @@ def _size() -> str:
     return f"files may have at most {most / 1e6:.1f} MB here (ulimit -f)"
 
 
+_UNMAPPED: Final = "failed to map segment"
+_NO_THREAD: Final = "start new thread"
+"""Of Python's own words: no memory for a library, and no further thread."""
 _SHORTAGES: Final[dict[int, tuple[Callable[[], str], str]]] = {
     errno.EMFILE: (_files, _RAISE),
     errno.ENFILE: (lambda: "all programs together have too many files open", "Close programs"),
     errno.ENOMEM: (lambda: "no memory is left for it", "Close programs, or allow more memory (ulimit -v)"),
-    errno.EAGAIN: (lambda: "there are too many processes", "Close programs, or allow more (ulimit -u)"),
+    errno.EAGAIN: (
+        lambda: "there are too many processes or threads",
+        "Close programs, or allow more (ulimit -u)",
+    ),
     errno.EFBIG: (_size, "Raise the limit: ulimit -f unlimited"),
     errno.ENOSPC: (lambda: "no space is left on the disk", "Free some space"),
     errno.EDQUOT: (lambda: "the disk quota is used up", "Free some space"),

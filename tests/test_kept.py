@@ -24,6 +24,7 @@ from streamfx.__main__ import main
 from streamfx.doctor import guarded
 from streamfx.doctor import machine as doctor
 from streamfx.errors import OutputError
+from streamfx.files import where_else, write_failure
 from streamfx.portrait.cache import RigCache
 from streamfx.render import compiler
 from streamfx.session.portraits import Portraits
@@ -163,9 +164,23 @@ class TestWhatIsOptionalDecidesNothing:
             kept.check()
         assert [record.getMessage() for record in caplog.records] == [
             f"Nothing is kept to save time: the folder {account}/file/below/streamfx cannot be made: not a "
-            "directory. Make room there, or set XDG_CACHE_HOME to a folder that can be written."
+            "directory. Set XDG_CACHE_HOME to a folder that can be written."
         ]
         assert os.environ[kept.TOLD]
+
+    @pytest.mark.parametrize(
+        ("number", "remedy"),
+        [
+            (errno.ENOSPC, "Make room there, or set X"),
+            (errno.EFBIG, "Raise the limit (ulimit -f unlimited), or set X"),
+            (errno.EROFS, "Permit writing there, or set X"),
+            (errno.ENOTDIR, "Set X"),
+        ],
+    )
+    def test_the_remedy_is_of_what_the_system_said(self, number: int, remedy: str):
+        error = write_failure(Path("/kept"), OSError(number, os.strerror(number)))
+        error.__cause__ = OSError(number, os.strerror(number))
+        assert where_else(error, "set X") == where_else(error.__cause__, "set X") == remedy
 
 
 class TestDoctorTries:

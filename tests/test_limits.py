@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import resource
+import shutil
 import signal
 from contextlib import closing
 from pathlib import Path
@@ -13,13 +14,14 @@ import limits as trial
 import pytest
 from control_stage import Stage
 from live_stage import until
-from scenes import MOTION
+from scenes import MOTION, photo
 
 from streamfx import limits
 from streamfx.__main__ import main
 from streamfx.cli import doctor
 from streamfx.client import Client
-from streamfx.errors import LimitReached, WorkerFailed
+from streamfx.errors import LimitReached, ModelUnusable, WorkerFailed
+from streamfx.models.network import _openvino_errors
 from streamfx.session import process
 from streamfx.session.process import ChildProcess
 from streamfx.session.publishing import Publishing
@@ -68,8 +70,9 @@ def test_a_session_lives_with_64_files_a_gigabyte_and_a_full_dev_shm_whoever_com
         (trial.open_files(63), "only 63 files open, and it needs 64. Raise the limit: ulimit -n 1024"),
         (trial.open_files(12), "only 12 files open, and it needs 16. Raise the limit: ulimit -n 1024"),
         (trial.size(4000), "shared memory can be had: files may have at most 4.1 MB here (ulimit -f)"),
+        (trial.addresses(1000), "lets this program map only 1024 MB of memory, and it needs 1500. Raise the"),
     ],
-    ids=["files", "few files", "size"],
+    ids=["files", "few files", "size", "addresses"],
 )
 def test_live_is_refused_by_name(limit: trial.Limit, words: str, short_folder: Path):
     done, gaps = trial.live(limit, short_folder, MOTION)
@@ -77,6 +80,28 @@ def test_live_is_refused_by_name(limit: trial.Limit, words: str, short_folder: P
     assert done.code == 1
     assert gaps is None
     assert words in done.said
+
+
+@pytest.mark.skipif(not (shutil.which("setpriv") and os.geteuid() == 0), reason="needs another user")
+def test_where_threads_are_few_all_are_refused_by_name(short_folder: Path):
+    few, some = trial.processes(14), trial.processes(30)
+    film = trial.render(few, short_folder, MOTION)
+    other = [trial.run(some, short_folder, *command) for command in (("live", str(photo())), ("serve",))]
+    for done in (film, *other):
+        assert done.faults == ()
+        assert "threads and processes more, and" in done.said
+        assert "Close programs, or allow more: ulimit -u unlimited" in done.said
+    assert (
+        "fail  threads    The system lets this user have only" in trial.run(some, short_folder, "doctor").said
+    )
+
+
+@pytest.mark.parametrize("number", [errno.ENOMEM, errno.EAGAIN])
+def test_a_network_that_lacks_memory_or_threads_is_not_to_blame(number: int):
+    reason = {errno.ENOMEM: "can't alloc", errno.EAGAIN: os.strerror(errno.EAGAIN)}[number]
+    with pytest.raises(ModelUnusable, match="Close programs, or allow more") as refused, _openvino_errors():
+        raise RuntimeError(f"Exception from src/x.cpp:1\n{reason}\n")
+    assert "ulimit" in refused.value.remedy
 
 
 def test_a_film_is_refused_in_a_container_that_is_too_small(short_folder: Path):

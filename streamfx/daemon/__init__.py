@@ -78,7 +78,7 @@ class Daemon:
             ResourceBusy: another daemon of this user runs.
             UsageError: clients could reach it in an unsafe way.
             OutputError: a folder cannot be made.
-            LimitReached: this process may have too few files open, or too little memory.
+            LimitReached: this process may have too few files open or threads, or too little memory.
         """
         entered = False
         try:
@@ -124,6 +124,7 @@ class Daemon:
         limits.allow_many()
         limits.require_files(limits.DAEMON)
         limits.require_memory(limits.LIVE_BYTES)
+        limits.require_threads(limits.LIVE_THREADS)
         share = limits.shares(options.most_sessions, 1 + bool(options.control.listen))
         keep_little()
         with ExitStack() as stack:

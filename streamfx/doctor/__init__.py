@@ -8,6 +8,7 @@ from functools import partial
 from streamfx.checks import Check, State
 from streamfx.doctor.machine import CHECKS
 from streamfx.errors import StreamfxError
+from streamfx.limits import is_shortage, shortage
 
 
 def examine(*, fix: bool = False) -> Iterator[Check]:
@@ -36,8 +37,12 @@ def _one(name: str) -> list[Check]:
 
 
 def guarded(name: str, checks: Callable[[], Sequence[Check]]) -> Sequence[Check]:
-    """Checks that meet one of our own errors become a failed one."""
+    """Checks that meet one of our own errors, or a shortage of the system, become a failed one."""
     try:
         return checks()
     except StreamfxError as error:
         return [Check(name, State.FAIL, error.cause, error.remedy)]
+    except (OSError, MemoryError, RuntimeError, ImportError) as error:
+        if not is_shortage(error):
+            raise
+        return [Check(name, State.FAIL, *shortage("The system gives too little", error))]

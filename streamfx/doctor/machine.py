@@ -13,7 +13,7 @@ from typing import Final
 
 from streamfx import __version__, config, kept, limits
 from streamfx.checks import Check, State
-from streamfx.errors import StreamfxError
+from streamfx.errors import LimitReached, StreamfxError
 from streamfx.files import try_folder
 from streamfx.models.store import State as ModelState
 from streamfx.models.store import Store
@@ -100,6 +100,16 @@ def _files(name: str) -> Check:
         remedy = "ulimit -n 1024; for a systemd unit LimitNOFILE=1024"
         return Check(name, State.FAIL, f"{finding}: live and serve need {limits.DAEMON}", remedy)
     return Check(name, State.OK, finding)
+
+
+def _threads(name: str) -> Check:
+    """Whether live and serve can have their threads, and what they map."""
+    try:
+        limits.require_addresses()
+        limits.require_threads(limits.LIVE_THREADS)
+    except LimitReached as error:
+        return Check(name, State.FAIL, error.cause, error.remedy)
+    return Check(name, State.OK, "as many as live and serve need can be had")
 
 
 def memory_available(meminfo: Path = Path("/proc/meminfo")) -> int | None:
@@ -241,6 +251,7 @@ CHECKS: Final[dict[str, Callable[[str], Check]]] = {
     "cpu": _cpu,
     "memory": _memory,
     "files": _files,
+    "threads": _threads,
     "cache": _cache,
     "data": _data,
     "runtime": _runtime,

@@ -6,6 +6,7 @@ save 0.1 s of a start, but what lies in it is run without any check: one flipped
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ import openvino  # streamfx/__init__.py keeps it from reporting to its makers
 
 from streamfx.errors import ModelUnusable, UsageError
 from streamfx.frames import F32
+from streamfx.limits import shortage
 from streamfx.models.weights import NetworkName, NetworkRow, Weights, WeightsFile, shipped_weights
 
 CORE: Final = openvino.Core()
@@ -214,6 +216,10 @@ def _tensor(array: F32) -> openvino.Tensor:
     return openvino.Tensor(array[None], shared_memory=True)
 
 
+_SHORT: Final = {"alloc": errno.ENOMEM, os.strerror(errno.EAGAIN): errno.EAGAIN}
+"""Words of OpenVINO's where the system gives too little, and the system's number."""
+
+
 @contextmanager
 def _openvino_errors() -> Iterator[None]:
     """The one place where OpenVINO's errors become ours."""
@@ -222,7 +228,7 @@ def _openvino_errors() -> Iterator[None]:
     except RuntimeError as error:
         # Source line and indentation of C++ say nothing to a person; the last line names the reason.
         reason = str(error).strip().splitlines()[-1]
-        raise ModelUnusable(
-            f"OpenVINO {openvino.__version__} cannot run the network: {reason}",
-            "pip install --upgrade openvino",
-        ) from error
+        what = f"OpenVINO {openvino.__version__} cannot run the network"
+        number = next((number for word, number in _SHORT.items() if word in reason), 0)
+        short = OSError(number, reason)
+        raise ModelUnusable(*shortage(what, short, "pip install --upgrade openvino")) from error

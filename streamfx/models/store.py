@@ -21,7 +21,7 @@ from typing import Final
 
 from streamfx import config
 from streamfx.errors import ModelCorrupt, ModelMissing
-from streamfx.files import sync_folder
+from streamfx.files import sync_folder, where_else
 from streamfx.models.manifest import ModelRow, find_row, own_manifest
 from streamfx.models.origins import HostUnreachableError, Origin, OriginError
 
@@ -211,7 +211,7 @@ class Store:
         except OSError as error:
             raise ModelMissing(
                 f"The model folder {self.root} cannot be written ({error.strerror or error})",
-                "Make room or permit writing there, or set STREAMFX_MODELS_DIR to another folder",
+                where_else(error, "set STREAMFX_MODELS_DIR to another folder"),
             ) from error
 
 

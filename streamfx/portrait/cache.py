@@ -63,7 +63,7 @@ class RigCache:
                 np.savez(file, **_packed(rig, findings), photos=np.asarray(photos))
         except (OSError, OutputError) as error:
             if not isinstance(error.__cause__, FileNotFoundError):  # else it was cleared away meanwhile
-                kept.left_out(getattr(error, "cause", str(error)))
+                kept.left_out(getattr(error, "cause", str(error)), error)
             return
         for old in sorted(kept.solved(self._folder), key=lambda one: one.made_ns, reverse=True)[_MOST:]:
             old.path.unlink(missing_ok=True)

@@ -58,7 +58,7 @@ class _Compiled(caching.FunctionCache):  # type: ignore[misc]
             super().save_overload(signature, result)
         except OSError as error:
             self._drop()  # it may name a file that was not written, where an older one lies
-            kept.left_out(f"{self.cache_path} cannot be written: {error.strerror}")
+            kept.left_out(f"{self.cache_path} cannot be written: {error.strerror}", error)
 
     def _drop(self) -> None:
         """Forget which files are there."""
@@ -71,8 +71,8 @@ def compiled(function: _F) -> _F:
     jitted = numba.njit(nogil=True, fastmath=True, error_model="numpy")(function)
     try:
         jitted._cache = _Compiled(function)
-    except RuntimeError:  # no folder will have it
+    except RuntimeError as error:  # no folder will have it
         kept.check()
-        kept.left_out("no folder can be written for compiled functions")
+        kept.left_out("no folder can be written for compiled functions", error)
     made: _F = jitted
     return made

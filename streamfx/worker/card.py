@@ -9,6 +9,7 @@ import json
 import os
 from dataclasses import asdict
 
+from streamfx.limits import is_shortage, shortage
 from streamfx.worker.guard import die_with_parent
 from streamfx.worker.protocol import Card
 
@@ -36,6 +37,11 @@ def _seen() -> Card:
         name, free, total = memory(device)
     except DeviceError as error:
         return Card(cause=error.cause, remedy=error.remedy)
+    except (OSError, MemoryError, RuntimeError, ImportError) as error:
+        if not is_shortage(error):
+            raise
+        cause, remedy = shortage("No card can be looked for", error)
+        return Card(cause=cause, remedy=remedy)
     return Card(f"{Device.CUDA}: {name}", free // 2**20, total // 2**20)
 
 
