@@ -6,6 +6,7 @@ out, and that is said once, by whichever process of a program meets it first.
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import shutil
@@ -28,6 +29,9 @@ DAMAGED: Final = (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.Ba
 TOLD: Final = "STREAMFX_CACHE_TOLD"
 """Variable by which children know that it was said."""
 _ELSEWHERE: Final = "set XDG_CACHE_HOME to a folder that can be written"
+
+_TRIES: Final = 10
+"""Of deleting a folder into which others write."""
 
 _log = logging.getLogger(__name__)
 
@@ -122,20 +126,23 @@ def size_of(folder: Path) -> int:
 
 
 def clear_folder(folder: Path) -> int:
-    """Delete all files below a folder; the number of their bytes.
+    """Delete all files below a folder, though others may write there; the number of their bytes.
 
     Raises:
         OutputError: some of it cannot be deleted.
     """
     size = size_of(folder)
-    try:
-        if os.path.lexists(folder):
-            shutil.rmtree(folder)
-    except FileNotFoundError:  # somebody else clears, too
-        return size
-    except OSError as error:
-        cause = f"{error.filename or folder} cannot be deleted: {error.strerror}"
-        raise OutputError(cause, "Delete it by hand") from error
+    for left in reversed(range(_TRIES)):
+        try:
+            if os.path.lexists(folder):
+                shutil.rmtree(folder)
+            break
+        except OSError as error:
+            # A file took its name, or came, meanwhile: the rest is still there.
+            if left and error.errno in (errno.ENOENT, errno.ENOTEMPTY):
+                continue
+            cause = f"{error.filename or folder} cannot be deleted: {error.strerror}"
+            raise OutputError(cause, "Delete it by hand") from error
     return size
 
 

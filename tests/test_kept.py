@@ -14,6 +14,7 @@ from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from live_stage import until
@@ -21,6 +22,7 @@ from scenes import photo, store
 
 from streamfx import config, files, kept, pipeline
 from streamfx.__main__ import main
+from streamfx.daemon import Daemon, DaemonOptions
 from streamfx.doctor import guarded
 from streamfx.doctor import machine as doctor
 from streamfx.errors import OutputError
@@ -30,6 +32,7 @@ from streamfx.render import compiler
 from streamfx.session.portraits import Portraits
 from streamfx.session.sessions import Sessions
 from streamfx.session.settings import Output, SessionSettings
+from streamfx.session.status import State
 
 SIZE = (160, 120)
 DEMO = str(config.demo_motion_file())
@@ -334,6 +337,54 @@ class TestCacheCommand:
         assert main(["cache", "clear"]) == 0
         assert [one.name for one in account.rglob("*") if one.is_file()] == ["model"]
         assert main(["cache", "clear"]) == 0
+
+    @pytest.mark.timeout(240)
+    def test_it_is_cleared_beside_a_running_daemon_which_goes_on(
+        self, account: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ):
+        passing = account / "runtime_dir" / "streamfx" / "portraits" / "left"
+        passing.mkdir(parents=True)
+        (passing / "photo").write_bytes(photo().read_bytes())  # of a daemon that was killed
+        turned = cv2.imencode(".png", cv2.flip(cv2.imread(str(photo())), 1))[1].tobytes()
+        with Daemon(DaemonOptions(size=(200, 160))) as daemon:
+            daemon.portraits.add(photo().read_bytes(), id="astro")
+            daemon.portraits.add(turned, id="turned")
+            asked = SessionSettings(Output("none", (200, 160), 30.0), DEMO, ("astro", "turned"))
+            session = daemon.sessions.create(asked)
+            until(lambda: session.status().state is State.LIVE, 90, "live")
+            worker = session.status().worker_pid
+            assert list((account / "cache_home").rglob("*.rig.npz"))
+            assert main(["cache", "clear"]) == 0
+            said = capsys.readouterr().out
+            assert "2 portraits" in said
+            assert "what the daemon that runs shows" in said
+            assert passing.exists()
+            assert list((account / "cache_home").rglob("*.npz")) == []
+            session.update(replace(asked, selected="turned"))
+            until(lambda: session.status().portrait == "turned", 60, "the other one is shown")
+            until(lambda: session.status().state is State.LIVE, 30, "live again")
+            assert session.status().worker_pid == worker
+        assert main(["cache", "clear"]) == 0
+        assert not passing.exists()
+        assert list((account / "runtime_dir").rglob("*.npz")) == []
+
+    def test_what_takes_its_name_meanwhile_is_deleted_too(
+        self, account: Path, monkeypatch: pytest.MonkeyPatch
+    ):
+        """A rig is written to its end, and takes its name, between the folder's reading and its deletion."""
+        folder = account / "rigs"
+        folder.mkdir()
+        (folder / ".one.part").write_bytes(b"pixels")
+        unlink = os.unlink
+
+        def late(name: str, **where: object) -> None:
+            monkeypatch.setattr(os, "unlink", unlink)
+            (folder / ".one.part").rename(folder / "one.rig.npz")
+            unlink(name, **where)
+
+        monkeypatch.setattr(os, "unlink", late)
+        assert kept.clear_folder(folder) == len(b"pixels")
+        assert not folder.exists()
 
     def test_a_photo_that_is_a_portrait_too_is_told(self, account: Path, capsys: pytest.CaptureFixture[str]):
         Portraits(account / "data_home" / "streamfx" / "portraits", SIZE).add(photo(), id="astro")

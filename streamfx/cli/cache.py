@@ -69,12 +69,17 @@ def list_kept(arguments: argparse.Namespace) -> int:
 
 
 def clear(arguments: argparse.Namespace) -> int:
-    """Delete; a daemon may run, and makes anew what it needs."""
+    """Delete; a daemon may run: it shows what it has in memory, and makes anew what it needs."""
+    from streamfx.daemon import clear_leftovers
+
     if arguments.photo:
         return _clear_photo(arguments.photo)
     folder = config.cache_folder()
     size = sum(kept.clear_folder(folder / name) for name in ("rigs", "kernels", "engines", "idle"))
-    print(f"deleted {megabytes(size)} in {folder}")
+    left = clear_leftovers()
+    print(f"deleted {megabytes(size + (left or 0))} in {folder}")
+    if left is None:
+        print("kept: what the daemon that runs shows; it goes with the daemon")
     if portraits := _portraits():
         print(f"kept: {len(portraits)} portraits; one is removed by `streamfx ctl portraits remove ID`")
     return 0

@@ -23,17 +23,21 @@ from streamfx.errors import OutputError, ResourceBusy
 from streamfx.files import try_folder
 from streamfx.handed import socket_beside
 from streamfx.interrupts import held
+from streamfx.kept import clear_folder
 from streamfx.memory import keep_little
 from streamfx.session.handed import HandedFiles
 from streamfx.session.handover import MOST as MOST_READERS
 from streamfx.session.portraits import ELSEWHERE, Portraits
 from streamfx.session.sessions import Sessions
 from streamfx.session.settings import Output
+from streamfx.worker.protocol import IDLE
 
 if TYPE_CHECKING:
     from streamfx.control.server import ControlServer
 
 _LOCK: Final = "daemon.lock"
+_PASSING: Final = "portraits"
+"""Folder of portraits that are not kept, beside the sockets."""
 
 _log = logging.getLogger(__name__)
 
@@ -147,6 +151,28 @@ class Daemon:
             self._stack = stack.pop_all()
 
 
+def clear_leftovers() -> int | None:
+    """Delete the portraits' pictures that a killed daemon left beside its sockets.
+
+    Returns:
+        The number of bytes; None if a daemon runs, which needs them and deletes them at its end.
+
+    Raises:
+        OutputError: they cannot be deleted.
+    """
+    folder = config.runtime_folder()
+    if not folder.is_dir():
+        return 0
+    try:
+        lock = _locked(folder / _LOCK)
+    except ResourceBusy:
+        return None
+    try:
+        return sum(clear_folder(folder / name) for name in (IDLE, _PASSING))
+    finally:
+        os.close(lock)
+
+
 def _portraits_folder(options: DaemonOptions, stack: ExitStack) -> Path:
     """Where portraits are kept; where that cannot be and need not, a folder that goes with the daemon."""
     folder = options.data / "portraits"
@@ -159,7 +185,7 @@ def _portraits_folder(options: DaemonOptions, stack: ExitStack) -> Path:
             _log.warning("Portraits can be shown, but neither added nor deleted: %s", error)
             return folder
         _log.warning("Portraits are not kept beyond this run: %s", error)
-        passing = options.runtime / "portraits"
+        passing = options.runtime / _PASSING
         shutil.rmtree(passing, ignore_errors=True)
         stack.callback(shutil.rmtree, passing, ignore_errors=True)
         return passing
