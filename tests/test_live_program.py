@@ -58,7 +58,7 @@ def test_killed_outright_it_takes_its_worker_with_it(short_folder: Path, clip: P
 
 def test_its_process_holds_nothing_that_decodes_tracks_or_infers(short_folder: Path, clip: Path):
     with _program(short_folder, clip) as program:
-        until(lambda: list((short_folder / "streamfx").glob("*.ring")), what="a session")
+        until((short_folder / "streamfx" / "control.sock").exists, what="what clients reach")
         mapped = Path(f"/proc/{program.pid}/maps").read_text()
         program.terminate()
         program.wait(10)

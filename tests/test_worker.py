@@ -54,3 +54,18 @@ def test_it_leaves_no_core_file_and_cannot_be_read_and_goes_before_the_publisher
     assert (dumpable, core) == ("0", True)
     ours = int(Path("/proc/self/oom_score_adj").read_text())
     assert int(score) == (ours if spared else min(1000, ours + 300))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there the pipe tells")
+def test_it_does_nothing_for_one_that_died_before_it_began():
+    code = "from streamfx.worker.guard import die_with_parent as go; input(); go(); input()"
+    program = subprocess.Popen(
+        [sys.executable, "-c", code], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert program.stdin is not None
+    assert program.stdout is not None
+    with program:
+        program.stdout.close()
+        program.stdin.write(b"begin\n")
+        program.stdin.flush()
+        assert program.wait(15) == 1

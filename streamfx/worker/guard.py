@@ -31,13 +31,24 @@ def die_with_parent(*, spared: bool = False) -> None:
     libc = ctypes.CDLL(None, use_errno=True)
     libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
-    if os.getppid() != parent:  # it died before we asked
+    if os.getppid() != parent or _is_unheard():  # it died before we asked, or before we began
         os._exit(1)
     import resource
 
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if not spared:
         _go_first()
+
+
+def _is_unheard() -> bool:
+    """Whether standard output is a pipe that nobody reads any more."""
+    if sys.platform == "win32":
+        return False
+    import select
+
+    output = select.poll()
+    output.register(1, 0)
+    return any(told & select.POLLERR for _, told in output.poll(0))
 
 
 def _go_first() -> None:
