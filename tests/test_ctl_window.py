@@ -1,4 +1,4 @@
-"""`streamfx ctl preview --window` on a real X server."""
+"""`streamfx ctl preview --window`, and the window of `live --preview`, on a real X server."""
 
 from __future__ import annotations
 
@@ -12,17 +12,23 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 import pytest
 from control_stage import staged
+from live_stage import canary_clip, paint_canary, sings, until
 from PIL import Image, ImageGrab
+from scenes import photo, store
 
+from streamfx import children
 from streamfx.cli.keys import Pressed
 from streamfx.cli.window import show
+from streamfx.client import Client
 from streamfx.errors import UsageError
 from streamfx.frames import Quality, Rendered
+from streamfx.session.status import State
 
 RED, BLUE = (200, 30, 30), (30, 30, 200)
 SIZE = (320, 240)
@@ -147,3 +153,82 @@ def test_without_tkinter_it_says_so(monkeypatch: pytest.MonkeyPatch):
     with pytest.raises(UsageError, match="no tkinter") as refused:
         show(iter(()), "streamfx")
     assert "python3-tk" in refused.value.remedy
+
+
+def windows(display: str) -> list[str]:
+    """Those of previews, in the order in which they were opened."""
+    return xdo(display, "search", "--onlyvisible", "--name", "^streamfx: session-1").split()
+
+
+def xdo(display: str, *words: str) -> str:
+    """Do as a person does, by the XTest extension."""
+    variables = {**os.environ, "DISPLAY": display}
+    done = subprocess.run(["xdotool", *words], env=variables, capture_output=True, text=True, check=False)
+    return done.stdout
+
+
+def type_into(display: str, window: str, key: str) -> None:
+    xdo(display, "windowraise", window, "windowfocus", "--sync", window, "key", key)
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.skipif(not shutil.which("xdotool"), reason="xdotool is not installed")
+def test_lives_own_window_shows_what_is_published_and_its_keys_steer(
+    display: str, tmp_path: Path, short_folder: Path
+):
+    store()
+    socket = short_folder / "streamfx" / "control.sock"
+    size = ("--camera", "none", "--size", "320x240", "--preview")
+    command = [sys.executable, "-m", "streamfx", "live", str(photo()), "--source", str(canary_clip(tmp_path))]
+    folders = {"XDG_RUNTIME_DIR": str(short_folder), "XDG_DATA_HOME": str(short_folder / "data")}
+    log = tmp_path / "log"
+    with (
+        log.open("w") as out,
+        subprocess.Popen(
+            [*command, *size], env={**os.environ, **folders, "DISPLAY": display}, stdout=out, stderr=out
+        ) as live,
+    ):
+        try:
+            until(lambda: windows(display) or live.poll() is not None, 60, "a window")
+            with Client.connect(socket) as client:
+                until(lambda: client.get_session("session-1").status.state is State.LIVE, 90, "live")
+                (own,) = windows(display)
+                until(lambda: seen_portrait(display, client), 20, "the published picture in the window")
+                type_into(display, own, "m")
+                until(lambda: client.get_session("session-1").settings.mirror, 20, "mirrored")
+                type_into(display, own, "h")
+                until(lambda: client.get_session("session-1").status.state is State.HIDDEN, 20, "hidden")
+                for _ in range(10):
+                    screen = grabbed(display)
+                    assert not sings(screen)
+                    assert sings(paint_canary(screen[:240, :320]))
+                    time.sleep(0.05)
+                further = open_window_at(display, socket)
+                until(lambda: len(windows(display)) == 2, 20, "another window")
+                (other,) = (one for one in windows(display) if one != own)
+                type_into(display, other, "Escape")
+                assert further.wait(20) == 0
+                assert client.get_session("session-1").status.state is State.HIDDEN
+                type_into(display, own, "q")
+            assert live.wait(20) == 0, log.read_text()
+            assert "ended" in log.read_text()
+        finally:
+            live.kill()
+
+
+def grabbed(display: str) -> np.ndarray:
+    return np.asarray(ImageGrab.grab(xdisplay=display).convert("RGB"))
+
+
+def seen_portrait(display: str, client: Client) -> bool:
+    """Whether what stands in the window, without a window manager in the corner, is the published picture."""
+    with closing(client.preview("session-1")) as pictures:
+        published = np.asarray(Image.open(io.BytesIO(next(pictures).jpeg)).convert("RGB")).astype(int)
+    shown = grabbed(display)[: published.shape[0], : published.shape[1]]
+    assert not sings(shown)
+    return float(np.abs(shown - published).mean()) < 10
+
+
+def open_window_at(display: str, socket: Path) -> subprocess.Popen[bytes]:
+    command = children.own("streamfx.cli.window", str(socket), "session-1")
+    return children.start(command, variables={"DISPLAY": display})
