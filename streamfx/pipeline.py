@@ -27,6 +27,7 @@ from streamfx.models.face_basis import load_face_basis
 from streamfx.models.face_model import load_face_model
 from streamfx.models.store import Store
 from streamfx.portrait.appearance import check_appearance
+from streamfx.portrait.askew import check_print
 from streamfx.portrait.border import without_border
 from streamfx.portrait.cache import RigCache
 from streamfx.portrait.checks import (
@@ -121,6 +122,7 @@ def load_portrait(
         pose = geometry.pose(face.landmarks)
         checked = check_face(face, pose, photo.size, photo.name)
         checked += check_appearance(photo.rgb, face, pose, photo.name)
+        checked += check_print(photo.rgb, face)
         person = analyser.person_mask(photo.rgb, face)
         sitter = Sitter.of(photo.rgb, face, pose, geometry.weights)
         seen = [

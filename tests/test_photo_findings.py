@@ -19,6 +19,7 @@ from streamfx.errors import PhotoUnsuitable
 from streamfx.models.weights import Profile
 from streamfx.pipeline import Animator, Networks, Portrait, load_portrait, open_studio
 from streamfx.portrait.appearance import check_appearance
+from streamfx.portrait.askew import check_print
 from streamfx.portrait.border import without_border
 from streamfx.portrait.checks import Finding
 from streamfx.portrait.photo import Photo, load_photo
@@ -260,6 +261,18 @@ def test_a_circle_is_a_border_whose_corners_are_filled(good: np.ndarray, ground:
     assert np.abs(filled - beside).max() < 30, "it goes on as at the circle's edge"
     at = slice(square.shape[0] // 3, square.shape[0] // 2)
     assert np.abs(made.rgb[at, at].astype(int) - square[at, at]).mean() < 12, "the middle is as it was"
+
+
+@pytest.mark.parametrize("degrees", [-12, 6])
+def test_a_print_that_lies_askew_is_said(analyser: PhotoAnalyser, good: np.ndarray, degrees: int):
+    height, width = good.shape[:2]
+    lean = cv2.getRotationMatrix2D((width / 2, height / 2), degrees, 0.7)
+    wood = np.array([140, 95, 60]) + np.random.default_rng(0).normal(0, 4, good.shape)
+    table = np.clip(wood, 0, 255).astype(np.uint8)
+    cv2.warpAffine(good, lean, (width, height), table, borderMode=cv2.BORDER_TRANSPARENT)
+    (found,) = check_print(table, analyser.faces(table)[0])
+    assert f"a print that lies askew (by {abs(degrees)} degrees)" in found.cause
+    assert check_print(good, analyser.faces(good)[0]) == []
 
 
 @pytest.mark.shared
