@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import threading
 import time
@@ -28,6 +29,13 @@ TILE = 8
 ONE, OTHER = (255, 0, 255), (0, 255, 0)
 _NEAR = 70
 """Levels by which a pixel may differ from the canary's colours, after a lossy codec and half a blend."""
+_ROW = 512
+"""Pixels in a row of which half are the canary's: none of other data."""
+_NUMBERS = re.compile(
+    r"(?:\b\d{1,3}\b[\s,\[\]]+){16}"  # bytes
+    r"|(?:-?\d+\.\d+(?:e[-+]?\d+)?[\s,\[\]]+){6}"  # coordinates
+    r"|(?:\\x[0-9a-f]{2}){6}|[0-9a-f]{96,}|[A-Za-z0-9+/]{160,}"  # bytes' own text, hexadecimal, base64
+)
 SINGS = 0.002
 """Share of the picture in the canary's colours that counts as a leak; portraits have none."""
 
@@ -49,6 +57,26 @@ def sings(rgb: U8) -> bool:
     for colour in (ONE, OTHER):
         share += float((np.abs(small - np.array(colour, np.int16)).max(2) < _NEAR).mean())
     return share > SINGS
+
+
+def holds_canary(data: bytes) -> bool:
+    """Whether camera pixels, raw or as a picture file, are in a file's bytes."""
+    picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
+    if picture is not None and sings(picture):  # red and blue are alike in the canary
+        return True
+    for start in range(3):
+        pixels = np.frombuffer(data[start : start + (len(data) - start) // 3 * 3], np.uint8)
+        pixels = pixels.reshape(-1, 3).astype(np.int16)
+        near = [np.abs(pixels - np.array(colour, np.int16)).max(1) < _NEAR for colour in (ONE, OTHER)]
+        rows = (near[0] | near[1])[: len(pixels) // _ROW * _ROW].reshape(-1, _ROW)
+        if len(rows) and rows.mean(1).max() > 0.5:
+            return True
+    return False
+
+
+def tells_numbers(text: str) -> list[str]:
+    """Lines of a log with what pixels or landmarks look like there: rows of numbers, or bytes as text."""
+    return [line for line in text.splitlines() if _NUMBERS.search(line)]
 
 
 def canary_clip(folder: Path) -> Path:
