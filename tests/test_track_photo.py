@@ -101,6 +101,17 @@ def test_the_mask_ends_with_the_photo_and_not_before(analyser: PhotoAnalyser, ph
     assert analyser.person_mask(photo, face)[-1, 130:220].min() > 0.9
 
 
+def test_hair_that_the_photo_cuts_is_the_persons(analyser: PhotoAnalyser, photo: np.ndarray):
+    (face,) = analyser.faces(photo)
+    (left, top), (right, chin) = (
+        face.landmarks[:, :2].min(0).astype(int),
+        face.landmarks[:, :2].max(0).astype(int),
+    )
+    tight = np.ascontiguousarray(photo[top - 5 : chin + 20, left - 15 : right + 15])
+    (face,) = analyser.faces(tight)
+    assert analyser.person_mask(tight, face)[:10].mean() > 0.9
+
+
 def test_another_person_is_not_part_of_the_mask(analyser: PhotoAnalyser, photo: np.ndarray):
     own, other = photo[:300, 60:420], photo[:300, 120:400]
     gap = np.full((300, 160, 3), photo[20, 330], np.uint8)

@@ -6,6 +6,7 @@ window of head and shoulders, for the hair. A guided filter (He 2013) leads both
 
 from __future__ import annotations
 
+from math import ceil
 from typing import Final
 
 import cv2
@@ -44,12 +45,20 @@ def person_alpha(segmenter: Segmenter, rgb: U8, landmarks: F32) -> F32:
 
 
 def _confidence(segmenter: Segmenter, rgb: U8, face: F32) -> F32:
-    """f32 [H,W]: the whole picture's confidence, with the head window's in its place behind a soft seam."""
+    """f32 [H,W]: the whole picture's confidence, with the head window's in its place behind a soft seam.
+
+    Above the photo the head window sees it mirrored: drawn out to stripes, hair that the border cuts would
+    pass for a dark wall.
+    """
     height, width = rgb.shape[:2]
     side = max(width, height)
     whole = Square((width - side) / 2, (height - side) / 2, side)
     head = Square.around(face, WINDOW_FACES, WINDOW_DOWN)
-    under, over = (_spread(segmenter.confidence(w.cut(rgb, NET_PX)), w, rgb) for w in (whole, head))
+    above = max(0, ceil(-head.y))
+    tall = cv2.copyMakeBorder(rgb, above, 0, 0, 0, cv2.BORDER_REFLECT)
+    higher = Square(head.x, head.y + above, head.side)
+    cuts = ((whole.cut(rgb, NET_PX), whole), (higher.cut(tall, NET_PX), head))
+    under, over = (_spread(segmenter.confidence(cut), w, rgb) for cut, w in cuts)
     out: F32 = under + (over - under) * _spread(_seam(), head, rgb)
     return out
 
