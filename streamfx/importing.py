@@ -2,7 +2,8 @@
 
 Python puts the current folder, or the script's, first on its path: a `numpy.py` there would be run, and a
 folder named `streamfx` would be taken for the package. This program leaves both out, and so do its children.
-Nothing is imported here but what Python has imported itself: a `pathlib.py` may lie in such a folder, too.
+Nothing is imported with this module but what Python has imported itself: a `pathlib.py` may lie in such a
+folder, too.
 """
 
 from __future__ import annotations
@@ -29,6 +30,20 @@ def current_folder() -> str:
         return os.getcwd()
     except OSError:
         return ""
+
+
+def require_current_folder() -> None:
+    """Refuse to go on where it was deleted: torch's MKL would end the process without a word of ours.
+
+    Raises:
+        UsageError: it was.
+    """
+    from streamfx.errors import UsageError
+
+    if not current_folder():
+        raise UsageError(
+            "The current folder is gone, and torch does not work without one", "Go to another: cd"
+        )
 
 
 def _standing_in() -> list[str]:

@@ -101,9 +101,10 @@ class Console(AbstractContextManager["Console"]):
 
     def _note(self, note: str) -> None:
         """Say once what is worth knowing of what drives."""
-        if note and note not in self._notes:
-            self._notes.add(note)
-            self._terminal.say(f"note: {note}")
+        for one in note.split("; ") if note else ():
+            if one not in self._notes:
+                self._notes.add(one)
+                self._terminal.say(f"note: {one}")
 
     def _look_at_window(self) -> None:
         from streamfx.cli.window import QUIT

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from streamfx.cli import add_json, eval_networks, eval_warp
+from streamfx.importing import require_current_folder
 
 if TYPE_CHECKING:
     from streamfx.cli import Subparsers
@@ -96,6 +97,7 @@ def add_parser(subparsers: Subparsers) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Measure one thing."""
+    require_current_folder()
     from streamfx.lab.evaluation.clips import data_folder
 
     measure: Measure = arguments.measure

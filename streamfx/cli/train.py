@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from streamfx.cli import options
 from streamfx.cli.standing import StandingLine
 from streamfx.errors import UsageError
+from streamfx.importing import require_current_folder
 
 if TYPE_CHECKING:
     from streamfx.cli import Subparsers
@@ -68,6 +69,7 @@ def run(arguments: argparse.Namespace) -> int:
             f"Training needs packages that are not installed: {', '.join(missing)}",
             "Install them: pip install 'streamfx[train]'",
         )
+    require_current_folder()
     from streamfx.lab.training.task import train
 
     with StandingLine(sys.stderr) as terminal:
