@@ -86,6 +86,7 @@ def test_at_most_so_many_calls(tmp_path: Path):
             next(first), next(second)
             with pytest.raises(LimitReached, match="2 calls under way"):
                 client.list_sessions()
+            assert stage.server.refused == {"RESOURCE_EXHAUSTED": 1}
             second.close()
             until(lambda: _answers(client))
 

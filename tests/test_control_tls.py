@@ -88,6 +88,8 @@ def test_only_the_health_is_open(tmp_path: Path, papers: Path):
                 with pytest.raises(grpc.RpcError) as refused:
                     raw_call(channel, unknown, b"")
                 assert refused.value.code() is grpc.StatusCode.UNAUTHENTICATED
+        closed = sum(permission is not Permission.OPEN for permission in TABLE.values())
+        assert stage.server.refused == {"UNAUTHENTICATED": closed + 3}
 
 
 def test_mutual_tls(tmp_path: Path, papers: Path):

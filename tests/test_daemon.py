@@ -295,7 +295,7 @@ def test_a_camera_that_cannot_be_opened_is_told_and_leaves_nothing(
 def metrics(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Metrics]:
     """Served, of no session; requests have half a second."""
     monkeypatch.setattr(daemon_metrics, "_HEAD_S", 0.5)
-    made = Metrics("127.0.0.1:0", Sessions(Portraits(tmp_path, (320, 240))))
+    made = Metrics("127.0.0.1:0", Sessions(Portraits(tmp_path, (320, 240))), {})
     yield made
     made.close()
 
@@ -370,7 +370,7 @@ def test_metrics_bound_what_a_client_may_take(metrics: Metrics):
 def test_metrics_tell_of_every_session_on_loopback_only(tmp_path: Path):
     sessions = Sessions(Portraits(tmp_path, (320, 240)))
     sessions.create(SessionSettings(Output("none", (320, 240)), "none"))
-    metrics = Metrics("127.0.0.1:0", sessions)
+    metrics = Metrics("127.0.0.1:0", sessions, {"NOT_FOUND": 3})
     try:
         until(lambda: sessions.get("session-1").status().counters.published > 5)
         request = urllib.request.Request(
@@ -383,8 +383,9 @@ def test_metrics_tell_of_every_session_on_loopback_only(tmp_path: Path):
         sessions.close()
     assert 'streamfx_published_total{session="session-1"}' in text
     assert 'streamfx_source_damaged_total{session="session-1"} 0.0' in text
+    assert 'streamfx_calls_refused_total{status="NOT_FOUND"} 3.0' in text
     assert 'streamfx_state{session="session-1",state="waiting"} 1.0' in text
     assert text.endswith("# EOF\n")
     for address in ("0.0.0.0:9464", "192.168.1.2:9464", "localhost", "127.0.0.1:99999"):
         with pytest.raises(UsageError):
-            Metrics(address, sessions)
+            Metrics(address, sessions, {})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
@@ -10,6 +11,8 @@ from typing import Any, Final
 
 import grpc
 from grpc import aio
+
+_Code: Final = grpc.StatusCode
 
 
 class Permission(IntEnum):
@@ -68,9 +71,17 @@ class Credential:
 class Guard(aio.ServerInterceptor):
     """Refuses calls without the permission that their method asks for, before any handler is looked up."""
 
-    def __init__(self, credentials: Sequence[Credential], otherwise: Permission) -> None:
-        """`otherwise` is what callers have without a token: everything on one's own socket and by mTLS."""
-        self._credentials = tuple(credentials)
+    def __init__(
+        self, credentials: Sequence[Credential], otherwise: Permission, refused: Counter[str]
+    ) -> None:
+        """Begin with nobody refused.
+
+        Args:
+            credentials: that are known.
+            otherwise: what callers have without a token: everything on one's own socket and by mTLS.
+            refused: counts those that are refused, by status.
+        """
+        self._credentials, self._refused = tuple(credentials), refused
         self._otherwise = otherwise
 
     async def intercept_service(
@@ -83,7 +94,9 @@ class Guard(aio.ServerInterceptor):
         has = self._permission(handler_call_details)
         if has >= needed:
             return await continuation(handler_call_details)
-        return _NOT_ALLOWED if has > Permission.OPEN else _NOT_KNOWN
+        is_known = has > Permission.OPEN
+        self._refused[(_Code.PERMISSION_DENIED if is_known else _Code.UNAUTHENTICATED).name] += 1
+        return _NOT_ALLOWED if is_known else _NOT_KNOWN
 
     def _permission(self, details: grpc.HandlerCallDetails) -> Permission:
         if not self._credentials:
@@ -107,8 +120,8 @@ def _refusing(code: grpc.StatusCode, text: str) -> grpc.RpcMethodHandler[Any, An
 
 
 _NOT_KNOWN: Final = _refusing(
-    grpc.StatusCode.UNAUTHENTICATED, "The call bears no valid token. Give one with --token-file."
+    _Code.UNAUTHENTICATED, "The call bears no valid token. Give one with --token-file."
 )
 _NOT_ALLOWED: Final = _refusing(
-    grpc.StatusCode.PERMISSION_DENIED, "This token may only look. Use the one that may change things."
+    _Code.PERMISSION_DENIED, "This token may only look. Use the one that may change things."
 )

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
+from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractContextManager, aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -64,8 +65,9 @@ def methods_of(service: ServiceDescriptor, limits: Limits = Limits()) -> list[Me
 class Calls:
     """Those that are under way at one address."""
 
-    def __init__(self, limits: Limits) -> None:
-        self._most = limits.calls
+    def __init__(self, limits: Limits, refused: Counter[str]) -> None:
+        """None yet; `refused` counts those that fail, by the status that they get."""
+        self._most, self.refused = limits.calls, refused
         self._running = self.made = 0
         """`made`: all so far."""
         self.most_at_all = limits.calls * _BACKSTOP
@@ -231,6 +233,7 @@ class _Bound:
             status = _short(error) if is_shortage(error) else failures.unforeseen()
         else:
             return
+        self._calls.refused[_BY_NUMBER[status.code].name] += 1
         await _abort(context, status)
 
 

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import secrets
 import threading
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
@@ -75,6 +76,8 @@ class ControlServer:
         self._grace_s = 0.0
         self.socket = options.socket or default_socket()
         """Path of the UNIX socket."""
+        self.refused: Counter[str] = Counter()
+        """Calls that failed, or were not allowed, by the status that they got."""
         self.ports: tuple[int, ...] = ()
         """TCP ports listened at, once started."""
 
@@ -126,7 +129,7 @@ class ControlServer:
         async with AsyncExitStack() as closing:
             place = SocketPlace(self.socket)
             closing.callback(place.release)
-            services = _Services(self._sessions, self._devices, self._options)
+            services = _Services(self._sessions, self._devices, self._options, self.refused)
             closing.callback(services.close)
             servers = [_listen_locally(services, place)]
             if self._options.listen:
@@ -148,14 +151,17 @@ class ControlServer:
             (self._options.read_token_file, Permission.READ),
         )
         credentials = [Credential(read_token(file), what) for file, what in files if file is not None]
-        return Guard(credentials, Permission.CONTROL if self._options.client_ca else Permission.OPEN)
+        otherwise = Permission.CONTROL if self._options.client_ca else Permission.OPEN
+        return Guard(credentials, otherwise, self.refused)
 
 
 class _Services:
     """What all addresses serve."""
 
-    def __init__(self, sessions: Sessions, devices: Devices, options: ControlOptions) -> None:
-        self._limits = options.limits
+    def __init__(
+        self, sessions: Sessions, devices: Devices, options: ControlOptions, refused: Counter[str]
+    ) -> None:
+        self._limits, self.refused = options.limits, refused
         self._calls: list[Calls] = []
         self._work = Work()
         self._closing = Closing()
@@ -172,7 +178,7 @@ class _Services:
 
     def server(self, guard: Guard, *, is_local: bool) -> aio.Server:
         """A server with all of them behind a guard, not yet listening."""
-        limit, calls = self._limits.message_bytes, Calls(self._limits)
+        limit, calls = self._limits.message_bytes, Calls(self._limits, self.refused)
         connections = self._limits.connections
         self._calls.append(calls)
         options = (
@@ -219,11 +225,11 @@ class _Services:
 def _listen_locally(services: _Services, place: SocketPlace) -> aio.Server:
     """A server for programs of the same user."""
     if has_sockets():
-        server = services.server(Guard((), Permission.CONTROL), is_local=True)
+        server = services.server(Guard((), Permission.CONTROL, services.refused), is_local=True)
         _listen_at(server, f"unix:{place.path}", None)
         return server
     token = secrets.token_urlsafe(_TOKEN_BYTES)
-    guard = Guard((Credential(token, Permission.CONTROL),), Permission.OPEN)
+    guard = Guard((Credential(token, Permission.CONTROL),), Permission.OPEN, services.refused)
     server = services.server(guard, is_local=True)
     local = grpc.local_server_credentials(grpc.LocalConnectionType.LOCAL_TCP)
     place.point_to(_listen_at(server, "127.0.0.1:0", local), token)

@@ -120,7 +120,7 @@ class Daemon:
         if options.metrics:
             from streamfx.daemon.metrics import Metrics
 
-            self._stack.callback(Metrics(options.metrics, self.sessions).close)
+            self._stack.callback(Metrics(options.metrics, self.sessions, self.control.refused).close)
 
     def _open(self) -> None:
         options = self._options

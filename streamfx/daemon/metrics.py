@@ -10,7 +10,7 @@ import io
 import ipaddress
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
 from socketserver import TCPServer, ThreadingMixIn
@@ -47,19 +47,20 @@ _PATHS: Final = ("/metrics", "/")
 class Metrics:
     """Serves from its making to `close`."""
 
-    def __init__(self, address: str, sessions: Sessions) -> None:
+    def __init__(self, address: str, sessions: Sessions, refused: Mapping[str, int]) -> None:
         """Begin to serve.
 
         Args:
             address: HOST:PORT, a loopback address: the figures tell when somebody is in a call.
             sessions: whose figures are served.
+            refused: calls of clients that failed, by status; it grows meanwhile.
 
         Raises:
             UsageError: the address is no loopback address, or taken.
         """
         host, port = _loopback(address)
         registry = CollectorRegistry()
-        registry.register(_Reader(sessions))
+        registry.register(_Reader(sessions, refused))
         try:
             self._server = _Server(host, port, registry)
         except OSError as error:
@@ -187,8 +188,8 @@ class _Request(BaseHTTPRequestHandler):
 class _Reader(Collector):
     """Reads the sessions when somebody asks."""
 
-    def __init__(self, sessions: Sessions) -> None:
-        self._sessions = sessions
+    def __init__(self, sessions: Sessions, refused: Mapping[str, int]) -> None:
+        self._sessions, self._refused = sessions, refused
 
     def collect(self) -> Iterator[Metric]:
         states = [session.status() for session in self._sessions.list()]
@@ -198,6 +199,7 @@ class _Reader(Collector):
                 family.add_metric([status.id], getattr(status.counters, name))
             yield family
         yield from _source_counters(states)
+        yield _refused(self._refused)
         yield from _gauges(states)
 
 
@@ -213,6 +215,15 @@ def _source_counters(states: list[SessionStatus]) -> Iterator[Metric]:
         dropped.add_metric([status.id], status.source.dropped)
         damaged.add_metric([status.id], status.source.damaged)
     yield from (dropped, damaged)
+
+
+def _refused(numbers: Mapping[str, int]) -> Metric:
+    """Calls of all clients that failed, or were not allowed."""
+    text = "Calls that failed or were not allowed."
+    refused = CounterMetricFamily("streamfx_calls_refused", text, labels=["status"])
+    for code, number in dict(numbers).items():
+        refused.add_metric([code], number)
+    return refused
 
 
 def _gauges(states: list[SessionStatus]) -> Iterator[Metric]:
