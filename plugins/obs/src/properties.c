@@ -179,8 +179,8 @@ static void add_portraits(obs_properties_t *properties, const struct steering_vi
     if (!view->shelf.portrait_count)
         obs_property_list_add_string(list, T("Portrait.None"), "");
     obs_property_set_long_description(list, T("Portrait.Description"));
-    add_thumbnails(properties, view);
     add_findings(properties, view);
+    add_thumbnails(properties, view);
     obs_property_t *photo = obs_properties_add_path(properties, SET_PHOTO, T("AddPhoto"), OBS_PATH_FILE,
         "(*.jpg *.jpeg *.png *.webp *.avif *.tif *.tiff *.bmp)", NULL);
     obs_property_set_long_description(photo, T("AddPhoto.Description"));
