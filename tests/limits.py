@@ -408,6 +408,8 @@ def main() -> int:
         faults += _commands(open_files(most))
     for kilobytes in (100_000, 8_000, 4_000, 1_000, 10):
         faults += _commands(size(kilobytes))
+    for megabytes in (1600, 1000):
+        faults += _commands(addresses(megabytes))
     if can_mount():
         faults += _commands(full_shared_memory())
     else:

@@ -111,10 +111,10 @@ def above(put: Callable[[str], None]) -> Iterator[TextIO]:
         sys.stderr.flush()
         terminal = another_stderr()
         reading, writing = os.pipe()
-        os.dup2(writing, _STDERR)
-        os.close(writing)
         reader = threading.Thread(target=_hand_on, args=(reading, put), name="streamfx-stderr", daemon=True)
         reader.start()
+        os.dup2(writing, _STDERR)
+        os.close(writing)
     try:
         yield terminal
     finally:
