@@ -241,6 +241,26 @@ def test_a_jump_of_the_clock_begins_an_epoch(tmp_path: Path):
     assert source.statistics.repaired_timestamps == 1
 
 
+@pytest.mark.parametrize("codecs", [("libx264", "mpeg2video"), ("mpeg2video", "libx264")])
+@pytest.mark.parametrize("reordered", ["0", "2"])
+def test_no_picture_is_lost_where_a_joined_file_changes_its_codec(
+    tmp_path: Path, codecs: tuple[str, str], reordered: str
+):
+    """Whether the decoder refuses what is not its own, or takes it in silence."""
+    options = {"g": "12", "bf": reordered}
+    fast = {"libx264": {"preset": "ultrafast"}, "mpeg2video": {}}
+    first, second = (
+        Clip(SECONDS, begin=SECONDS * n, codec=codec, options=options | fast[codec])
+        for n, codec in enumerate(codecs)
+    )
+    with open_source(joined(tmp_path / "joined.ts", first, second)) as source:
+        times = [frame.captured_ns / 1e9 for frame in source]
+        assert source.statistics.damaged_packets <= 4
+    assert 118 <= len(times) <= 120
+    assert max(np.diff(times)) < 0.25
+    assert times[-1] == pytest.approx(2 * SECONDS, abs=0.1)
+
+
 @pytest.mark.parametrize("rate", [11_025, 44_100, 96_000])
 @pytest.mark.parametrize("fps", [Fraction(30_000, 1001), 23])
 def test_pieces_of_sound_fit_any_rate_of_pictures(tmp_path: Path, rate: int, fps: Fraction | int):

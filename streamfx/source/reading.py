@@ -23,6 +23,9 @@ DECODER_THREADS: Final = 2
 """Frame threads: 0.45 instead of 0.85 ms a picture at 512x512, 1.5 instead of 2.8 at 720x1280 (two cores).
 Never thread type AUTO: it has hung at interpreter exit (PyAV #909)."""
 
+LATE: Final = 6
+"""Packets: pictures come as much later as threads, and the order in which pictures are stored, make them."""
+
 CARD: Final = "cuda"
 """FFmpeg's name of NVIDIA cards, as a device and as the format of pictures that lie there."""
 _EXACT: Final = frozenset({"h264", "hevc", "vp8", "vp9", "av1"})
@@ -53,7 +56,8 @@ class Reading:
         """
         self.decoder = CARD if by_card else SOFTWARE
         self._by_card, self._reformatter = by_card, VideoReformatter()
-        self._undecoded = 0
+        self._undecoded = self._refused = 0
+        """Packets that were refused, and those since the last picture."""
         self.unread = 0.0
         """Share of the file that another film takes, behind this one; known at the end."""
         self._key_dts = 0
@@ -63,7 +67,7 @@ class Reading:
         self.stream = self.tracks.pictures
         self.codec = self.stream.codec_context
         """The decoder; another one when the codec changes on the way."""
-        self._recognition: Recognition[VideoStream] = Recognition(self.codec.name)
+        self._recognition: Recognition[VideoStream] = Recognition(self.codec.name, LATE)
         try:
             self._set_up()
         except CardFailed:
@@ -78,8 +82,12 @@ class Reading:
     def close(self) -> None:
         """Release file and decoder; may be called twice."""
         self.tracks.close()
-        vars(self).pop("stream", None)  # a decoder's memory is released with the last who knows it
-        vars(self).pop("codec", None)
+        for name in (
+            "stream",
+            "codec",
+            "_recognition",
+        ):  # a decoder's memory goes with the last who knows it,
+            vars(self).pop(name, None)  # and packets know it, too
 
     def pictures(self) -> Iterator[VideoFrame]:
         """All of them; call it once.
@@ -103,10 +111,13 @@ class Reading:
         except (av.FFmpegError, ValueError) as error:
             if self._by_card:
                 raise CardFailed from error
-            self._undecoded += 1
+            self._undecoded, self._refused = self._undecoded + 1, self._refused + 1
+            decoded = []
+        if decoded:
+            self._refused = 0
+            self._recognition.decoded(packet)
+        else:
             yield from self._by_other_codec(packet)
-            return
-        self._recognition.decoded(bool(decoded))
         for picture in decoded:
             picture.time_base = self.stream.time_base  # PyAV leaves it out of the last ones
             if picture.pts is None and picture.dts is not None:
@@ -119,12 +130,13 @@ class Reading:
         name = self._recognition.failed(packet)
         if name is None:
             return
+        kept, damaged = self._recognition.kept(), self._undecoded - self._refused
         yield from self._decoded(None)
         self.codec = cast(VideoCodecContext, CodecContext.create(name, "r"))
         self._set_up()
-        for kept in self._recognition.kept():
-            self._undecoded -= 1
-            yield from self._decoded(kept)
+        for one in kept:
+            yield from self._decoded(one)
+        self._undecoded, self._refused = damaged, 0  # what is refused of these is the codec's before
 
     def _set_up(self) -> None:
         if not self._by_card:

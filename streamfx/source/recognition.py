@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import Final, Generic, Literal, TypeVar
 
 from av.audio.stream import AudioStream
@@ -19,20 +20,30 @@ S = TypeVar("S", VideoStream, AudioStream)
 
 
 class Recognition(Generic[S]):
-    """Watches a decoder fail."""
+    """Watches a decoder fail: refuse packets, or take them and give nothing."""
 
-    def __init__(self, codec: str) -> None:
+    def __init__(self, codec: str, late: int = 0) -> None:
+        """Begin with a codec.
+
+        Args:
+            codec: FFmpeg's name.
+            late: packets by which what a decoder gives may be late: so many that it took before are another
+                codec's already.
+        """
         self._codec = codec
+        self._before: deque[Packet[S]] = deque(maxlen=late)
         self._kept: list[Packet[S]] = []
         self._look_at = FAILURES
 
-    def decoded(self, any_picture: bool) -> None:
-        """The decoder gave something: what failed before was damage."""
-        if any_picture:
-            self._kept, self._look_at = [], FAILURES
+    def decoded(self, packet: Packet[S] | None) -> None:
+        """The decoder gave something for a packet: what failed before was damage."""
+        self._before.extend(self._kept)
+        if packet is not None:
+            self._before.append(packet)
+        self._kept, self._look_at = [], FAILURES
 
     def failed(self, packet: Packet[S] | None) -> str | None:
-        """The decoder refused a packet. Returns the name of another codec as soon as one is recognised."""
+        """The decoder gave nothing for a packet. Returns another codec's name as soon as it is recognised."""
         if packet is None or self._look_at >= FAILURES << LOOKS:
             return None
         self._kept.append(packet)
@@ -47,6 +58,9 @@ class Recognition(Generic[S]):
         return name
 
     def kept(self) -> list[Packet[S]]:
-        """The packets that were refused; they are given once, for the new decoder."""
-        kept, self._kept, self._look_at = self._kept, [], FAILURES
+        """For the new decoder, once: the last packets that were taken before, and those that gave nothing."""
+        kept = list(self._before)
+        kept += self._kept
+        self._kept, self._look_at = [], FAILURES
+        self._before.clear()
         return kept

@@ -111,7 +111,8 @@ class SoundReader:
         except (av.FFmpegError, ValueError):
             self.lost_s += _seconds(packet)
             return self._by_other_codec(packet)
-        self._recognition.decoded(bool(frames))
+        if frames:
+            self._recognition.decoded(packet)
         return frames
 
     def _by_other_codec(self, packet: Packet[AudioStream]) -> list[AudioFrame]:
