@@ -113,3 +113,12 @@ def test_whatever_is_written_stands_above_the_bar_which_goes():
     rows = [re.sub(r"^\S+ \S+ WARNING streamfx\.test: ", "", row) for row in screen(sent)]
     assert rows[-2:] == ["the end", "the error"]
     assert sorted(rows[:-2]) == sorted(OF_ALL), sent
+
+
+def test_the_bar_never_tells_more_than_all():
+    """A joined file tells the length of its first film; more frames come."""
+    more = "    for _ in range(4):\n        tick()\n    import time; time.sleep(0.3)\n"
+    sent = re.sub(r"\x1b\[[?\d;]*[A-Za-z]", "", run_in_terminal(BAR + more))
+    told = [(int(done), int(total)) for done, total in re.findall(r"(\d+)/(\d+)", sent)]
+    assert (7, 7) in told
+    assert all(done <= total for done, total in told)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import count
 from typing import TYPE_CHECKING
 
 from streamfx.cli.show import is_quiet
@@ -51,7 +52,14 @@ def frame_bar(what: str, total: int | None) -> Iterator[Callable[[], None]]:
 
     with _drawn(MofNCompleteColumn()) as drawn:
         task = drawn.add_task("looking at the driver", total=total)
-        yield lambda: drawn.update(task, advance=1, description=what)
+        done = count(1)
+
+        def tick() -> None:
+            made = next(done)  # more than expected: files that were joined tell the length of their first
+            most = None if total is None else max(made, total)
+            drawn.update(task, completed=made, total=most, description=what)
+
+        yield tick
 
 
 @contextmanager
