@@ -39,7 +39,7 @@ from streamfx.portrait.checks import (
     choose_face,
 )
 from streamfx.portrait.deform import FAITHFUL, Gains, deform
-from streamfx.portrait.photo import Photo, is_there, load_photo
+from streamfx.portrait.photo import Photo, is_there, load_photo, photo_digest
 from streamfx.portrait.reference import Sitter
 from streamfx.portrait.rig import FaceGeometry, rig_digest, solve_rig
 from streamfx.realtime import ahead
@@ -94,6 +94,7 @@ def load_portrait(
     cache: RigCache | None = None,
     references: Sequence[Path] = (),
     framing: Framing = AS_IT_FITS,
+    read: Photo | None = None,
 ) -> Portrait:
     """photo -> face -> checks -> rig; from the cache when the same photos were solved before.
 
@@ -104,14 +105,15 @@ def load_portrait(
         cache: where solved rigs are kept.
         references: other photos of the person, whose teeth the mouth shows.
         framing: how much of the photo the frame shows.
+        read: the photo, where it was read already.
 
     Raises:
         PhotoUnreadable, PhotoUnsuitable, RigUnsolvable, ModelError.
     """
-    photo, others = load_photo(path), [load_photo(reference) for reference in references]
-    digest = rig_digest(photo, size, others, framing)
-    if cache is not None and (cached := cache.load(digest)) is not None:
-        return Portrait(*cached, photo.sha256)
+    own, *foreign = (photo_digest(one) for one in (path, *references))
+    if cache is not None and (cached := cache.load(rig_digest(own, size, foreign, framing))) is not None:
+        return Portrait(*cached, own)
+    photo, others = read or load_photo(path), [load_photo(reference) for reference in references]
     check_size(photo.size, photo.name)
     photo, others = without_border(photo), [without_border(other) for other in others]
     task = store.path("face_landmarker")

@@ -245,13 +245,13 @@ def _check_shapes(rig: Rig) -> None:
 
 def test_the_digest_names_photo_size_and_nothing_else():
     photo, *_ = synthetic.portrait()
-    assert rig_digest(photo, (640, 480)) == rig_digest(replace(photo, name="other.png"), (640, 480))
+    digest = photo.sha256
     others = {
-        rig_digest(photo, (640, 480)),
-        rig_digest(photo, (1280, 720)),
-        rig_digest(replace(photo, sha256="1"), (640, 480)),
+        rig_digest(digest, (640, 480)),
+        rig_digest(digest, (1280, 720)),
+        rig_digest("1", (640, 480)),
     }
-    others.add(rig_digest(photo, (640, 480), framing=Framing(zoom=1.1)))
+    others.add(rig_digest(digest, (640, 480), framing=Framing(zoom=1.1)))
     assert len(others) == 4
 
 

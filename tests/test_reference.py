@@ -291,13 +291,10 @@ def test_a_reference_without_teeth_leaves_the_mouth_as_it_is():
 
 
 def test_the_digest_names_every_reference():
-    portrait, *_ = synthetic.portrait()
-    a, b = (replace(portrait, sha256=name) for name in "ab")
-    size = (640, 480)
-    digests = [rig_digest(portrait, size, references) for references in ((), (a,), (b,), (a, b))]
-    assert len(set(digests)) == 4
-    assert rig_digest(portrait, size, (replace(a, name="moved.jpg"),)) == digests[1]
-    assert rig().digest == rig_digest(portrait, rig().size, [smile()[0]])
+    own = synthetic.portrait()[0].sha256
+    digests = {rig_digest(own, (640, 480), references) for references in ("", "a", "b", "ab")}
+    assert len(digests) == 4
+    assert rig().digest == rig_digest(own, rig().size, [smile()[0].sha256])
 
 
 # -- real photos ---------------------------------------------------------------------------------------------

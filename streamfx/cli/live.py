@@ -166,9 +166,7 @@ def _looked_at(
         if id := _known(photo, portraits, references):
             return portraits.get(id), False
         name = (path.stem[:80] if path.stem.isprintable() else "") or "portrait"
-        return portraits.add(
-            photo, name=name, references=references, given_up=given_up, with_idle=False
-        ), True
+        return portraits.add(photo, name=name, references=references, given_up=given_up, urgent=True), True
 
     with ThreadPoolExecutor(1, "streamfx-photos") as pool:
         try:

@@ -125,13 +125,17 @@ def load_photo(path: Path) -> Photo:
     return Photo(rgb, hashlib.sha256(data).hexdigest(), path.name, findings)
 
 
+def photo_digest(path: Path) -> str:
+    """The sha256 of a photo's bytes, which need not be one. Raises PhotoUnreadable."""
+    return hashlib.sha256(files.read_bytes(path, MAX_BYTES, files.PHOTO)).hexdigest()
+
+
 def is_there(photo: Photo, path: Path) -> bool:
     """Whether a photo's file is still there, and the same."""
     try:
-        data = files.read_bytes(path, MAX_BYTES, files.PHOTO)
+        return photo_digest(path) == photo.sha256
     except PhotoUnreadable:
         return False
-    return hashlib.sha256(data).hexdigest() == photo.sha256
 
 
 def _decode(data: bytes, name: str) -> tuple[U8, tuple[Finding, ...]]:

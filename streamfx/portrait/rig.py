@@ -74,14 +74,17 @@ class FaceGeometry:
 
 
 def rig_digest(
-    photo: Photo,
-    size: tuple[int, int],
-    references: Sequence[Photo] = (),
-    framing: Framing = AS_IT_FITS,
+    photo: str, size: tuple[int, int], references: Sequence[str] = (), framing: Framing = AS_IT_FITS
 ) -> str:
-    """Name of the rig in the cache: changes with the photos' bytes, the frame, its framing and this code."""
+    """Name of the rig in the cache: changes with the photos' bytes, the frame, its framing and this code.
+
+    Args:
+        photo, references: the sha256 of their bytes.
+        size: (width, height) px of the frame.
+        framing: of the frame.
+    """
     frame = f"{size[0]}x{size[1]} {framing.kind} {framing.zoom!r} {framing.x!r} {framing.y!r}"
-    text = " ".join([photo.sha256, frame, f"rig{VERSION}", *(one.sha256 for one in references)])
+    text = " ".join([photo, frame, f"rig{VERSION}", *references])
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -151,7 +154,7 @@ def solve_rig(
         mouth_hidden=hidden,
         grey=is_grey(photo.rgb),
         turned=photo.turned,
-        digest=rig_digest(photo, size, [one.photo for one in references], framing),
+        digest=rig_digest(photo.sha256, size, [one.photo.sha256 for one in references], framing),
     )
 
 

@@ -79,7 +79,9 @@ def solve_skin(mesh: Mesh, person: F32, landmarks: F32, pad: int, cut: Mask) -> 
         """f32 [count,C]: solved from values f32 [36,C] on the oval and [count,C] outside."""
         c = np.maximum(pins, np.concatenate([np.zeros(sides), confidence]))
         values = np.concatenate([on_oval, outside])
-        _, solved = cv2.solve(laplacian + np.diag(c), c[:, None] * values, flags=cv2.DECOMP_CHOLESKY)
+        system = laplacian.copy()
+        np.einsum("ii->i", system)[:] += c
+        _, solved = cv2.solve(system, c[:, None] * values, flags=cv2.DECOMP_CHOLESKY)
         return np.asarray(solved[sides:], np.float32)
 
     ones, zeros = np.ones((sides, 1)), np.zeros((sides, 1))

@@ -17,6 +17,8 @@ from streamfx import config, kept
 from streamfx.errors import UsageError
 
 _F = TypeVar("_F", bound=Callable[..., Any])
+_made: list[Any] = []
+"""Dispatchers of the compiled functions."""
 
 
 class _Beside(caching.UserWideCacheLocator):  # type: ignore[misc]
@@ -47,11 +49,7 @@ class _Compiled(caching.FunctionCache):  # type: ignore[misc]
     _impl_class = _Places
 
     def load_overload(self, signature: object, target: object) -> object:
-        try:
-            return super().load_overload(signature, target)
-        except Exception:  # noqa: BLE001 - a damaged pickle may raise anything; it is written over
-            self._drop()
-            return None
+        return self._read(lambda: super(_Compiled, self).load_overload(signature, target), None)
 
     def save_overload(self, signature: object, result: object) -> None:
         try:
@@ -59,6 +57,18 @@ class _Compiled(caching.FunctionCache):  # type: ignore[misc]
         except OSError as error:
             self._drop()  # it may name a file that was not written, where an older one lies
             kept.left_out(f"{self.cache_path} cannot be written: {error.strerror}", error)
+
+    def kept(self, codegen: object) -> list[Any]:
+        """Signatures for which the function is kept, compiled for this processor by this numba."""
+        keys = self._read(lambda: list(self._cache_file._load_index()), [])
+        return [key[0] for key in keys if key == self._index_key(key[0], codegen)]
+
+    def _read(self, read: Callable[[], Any], otherwise: Any) -> Any:  # noqa: ANN401 - numba's own
+        try:
+            return read()
+        except Exception:  # noqa: BLE001 - a damaged file may raise anything; it is written over
+            self._drop()
+            return otherwise
 
     def _drop(self) -> None:
         """Forget which files are there."""
@@ -74,5 +84,14 @@ def compiled(function: _F) -> _F:
     except RuntimeError as error:  # no folder will have it
         kept.check()
         kept.left_out("no folder can be written for compiled functions", error)
+    _made.append(jitted)
     made: _F = jitted
     return made
+
+
+def load_kept() -> None:
+    """Load what earlier runs compiled, before it is called first: it takes 0.3 s, while nobody waits yet."""
+    for function in _made:
+        if isinstance(function._cache, _Compiled):
+            for signature in function._cache.kept(function.targetctx.codegen()):
+                function.compile(signature)

@@ -107,7 +107,7 @@ class Portraits:
         id: str = "",
         references: Sequence[bytes | Path] = (),
         given_up: threading.Event | None = None,
-        with_idle: bool = True,
+        urgent: bool = False,
     ) -> PortraitInfo:
         """Check a photo and keep it. Takes some seconds; others wait for their turn meanwhile.
 
@@ -117,7 +117,7 @@ class Portraits:
             id: by default made from the name.
             references: other photos of the person.
             given_up: set by others, it ends this at once, and nothing is kept.
-            with_idle: draw the portrait at rest, too; without, the first session that shows it does.
+            urgent: a session waits for it: others do not go first, and the portrait at rest is drawn there.
 
         Raises:
             GivenUp: it was set.
@@ -136,8 +136,7 @@ class Portraits:
             place = self._folder / f".{secrets.token_hex(8)}"
             try:
                 draft = PortraitInfo(id, name, (0, 0), "", 0, (), 0)
-                idle = str(place / _idle_name(self._size, cut_out=False)) if with_idle else ""
-                info = self._prepared(place, photo, references, draft, given_up, idle)
+                info = self._prepared(place, photo, references, draft, given_up, urgent)
                 place.rename(self._folder / id)
             except OSError as error:
                 cause, remedy = shortage(f"The portrait cannot be kept in {self._folder}", error, ELSEWHERE)
@@ -274,7 +273,7 @@ class Portraits:
         references: Sequence[bytes | Path],
         draft: PortraitInfo,
         given_up: threading.Event,
-        idle: str,
+        urgent: bool,
     ) -> PortraitInfo:
         """Copy the photos to `place` and have them looked at."""
         place.mkdir(mode=0o700)
@@ -286,7 +285,8 @@ class Portraits:
             tuple(_references(place, len(references))),
             *self._size,
             str(place / _THUMBNAIL),
-            idle,
+            "" if urgent else str(place / _idle_name(self._size, cut_out=False)),
+            urgent,
         )
         outcome = _looked_at(task, given_up)
         if outcome.error:

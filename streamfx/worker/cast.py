@@ -25,6 +25,7 @@ from streamfx.portrait.cache import RigCache
 from streamfx.portrait.deform import Gains
 from streamfx.realtime import Closed, Latest, Stalled
 from streamfx.render.base import Device, Mode, Studio
+from streamfx.render.compiler import load_kept
 from streamfx.sink import idle
 from streamfx.worker.idle import idle_portrait
 from streamfx.worker.protocol import Loaded, Message, Orders, PortraitFile, Refused
@@ -138,6 +139,8 @@ class Cast:
         background = (orders.background, orders.colour, orders.image)
         drawing = (orders.device, orders.refine, orders.mouth)
         wanted = [_Wanted(file, framing, background, drawing) for file in orders.portraits]
+        if not wanted:
+            load_kept()
         kept = {one.file.id for one in wanted}
         self._ready = {name: entry for name, entry in self._ready.items() if name in kept}
         for one in sorted(wanted, key=lambda one: one.file.id != orders.selected):

@@ -27,10 +27,11 @@ _QUALITY: Final = 85
 def main() -> int:
     """Read the task, do it, tell."""
     die_with_parent()
-    priority.step_back()
     writer = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # libraries that print must not print between
     task = Task(**json.loads(sys.stdin.readline()))
+    if not task.urgent:
+        priority.step_back()
     outcome = _done(task)
     writer.write(json.dumps(asdict(outcome)) + "\n")
     writer.flush()
@@ -50,7 +51,8 @@ def _done(task: Task) -> Outcome:
     try:
         seen = load_photo(photo)
         cache = RigCache.default()
-        portrait = load_portrait(photo, (task.width, task.height), Store.default(), cache, references)
+        size = (task.width, task.height)
+        portrait = load_portrait(photo, size, Store.default(), cache, references, read=seen)
         if task.idle:
             idle.save(idle_portrait(portrait.rig, Animator(portrait.rig)), Path(task.idle))
         if portrait.rig.turned:

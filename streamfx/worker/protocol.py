@@ -299,6 +299,8 @@ class Task:
     """Path of the JPEG to be written."""
     idle: str
     """Path of the idle portrait to be written; empty for none."""
+    urgent: bool = False
+    """Whether others do not go first."""
 
 
 @dataclass(frozen=True, slots=True)
