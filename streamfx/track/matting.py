@@ -47,18 +47,19 @@ def person_alpha(segmenter: Segmenter, rgb: U8, landmarks: F32) -> F32:
 def _confidence(segmenter: Segmenter, rgb: U8, face: F32) -> F32:
     """f32 [H,W]: the whole picture's confidence, with the head window's in its place behind a soft seam.
 
-    Above the photo the head window sees it mirrored: drawn out to stripes, hair that the border cuts would
-    pass for a dark wall.
+    Where it reaches above the photo the head window is seen twice: with the photo's first row drawn out, in
+    which hair that the border cuts passes for a dark wall, and mirrored, in which loose curls do.
     """
     height, width = rgb.shape[:2]
     side = max(width, height)
     whole = Square((width - side) / 2, (height - side) / 2, side)
     head = Square.around(face, WINDOW_FACES, WINDOW_DOWN)
-    above = max(0, ceil(-head.y))
-    tall = cv2.copyMakeBorder(rgb, above, 0, 0, 0, cv2.BORDER_REFLECT)
-    higher = Square(head.x, head.y + above, head.side)
-    cuts = ((whole.cut(rgb, NET_PX), whole), (higher.cut(tall, NET_PX), head))
-    under, over = (_spread(segmenter.confidence(cut), w, rgb) for cut, w in cuts)
+    under, over = (segmenter.confidence(window.cut(rgb, NET_PX)) for window in (whole, head))
+    if above := max(0, ceil(-head.y)):
+        tall = cv2.copyMakeBorder(rgb, above, 0, 0, 0, cv2.BORDER_REFLECT)
+        mirrored = Square(head.x, head.y + above, head.side).cut(tall, NET_PX)
+        over = np.maximum(over, segmenter.confidence(mirrored))
+    under, over = _spread(under, whole, rgb), _spread(over, head, rgb)
     out: F32 = under + (over - under) * _spread(_seam(), head, rgb)
     return out
 
