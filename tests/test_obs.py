@@ -30,7 +30,7 @@ BACK_S = 2.0
 RESTARTS = 20
 SOURCES = 200
 RECORD_S, START_S = 5.0, 0.5
-REPEATED, TRIES = 0.01, 3
+REPEATED, TRIES = 0.01, 5
 LATENCY_S = 5.0
 
 
@@ -142,25 +142,27 @@ def test_alpha_lets_the_background_shine_through(obs: ObsStage):
 
 
 def test_a_recording_has_each_picture_once(obs: ObsStage, tmp_path: Path):
-    """But for its first frames: there OBS itself stumbles while the encoder starts. And as often as this
-    machine held the writer or OBS up, by their own words, one picture may be shown twice, one left out."""
-    log = tmp_path / "writer.log"
-    with writer(obs, "film", "--log", str(log)), source(obs, "Film", session="film"):
-        seconds_until_shown(obs, "Film", 1)
-        found = []
-        while len(found) < TRIES and not (found and found[-1] <= REPEATED):
+    """But for its first frames: there OBS itself stumbles while the encoder starts.
+
+    As often as this machine held the writer or OBS up, by their own words, one picture may be shown twice and
+    one left out. Each try has a writer of its own: one whose pictures come when OBS takes them stays so.
+    """
+    shares: list[float] = []
+    while len(shares) < TRIES and not (shares and shares[-1] <= REPEATED):
+        log = tmp_path / f"writer-{len(shares)}.log"
+        with writer(obs, "film", "--log", str(log)), source(obs, "Film", session="film"):
+            seconds_until_shown(obs, "Film", 1)
             before = obs.call("GetStats")["renderSkippedFrames"]
             numbers = recorded(obs)
             skipped = obs.call("GetStats")["renderSkippedFrames"] - before
-            steps = np.diff(numbers)
-            assert len(numbers) >= 30 * RECORD_S * 0.9
-            assert (steps >= 0).all()
-            late = late_pictures(log, numbers)
-            repeated = int((steps == 0).sum())
-            found.append((repeated - late - skipped) / len(numbers))
-            told = f"{repeated} repeated, {late} written late, {skipped} skipped"
-            sys.stdout.write(f"recording: {len(numbers)} frames, {told}\n")
-    assert found[-1] <= REPEATED
+        steps = np.diff(numbers)
+        assert len(numbers) >= 30 * RECORD_S * 0.9
+        assert (steps >= 0).all()
+        late, repeated = late_pictures(log, numbers), int((steps == 0).sum())
+        shares.append((repeated - late - skipped) / len(numbers))
+        told = f"{repeated} repeated, {late} written late, {skipped} skipped"
+        sys.stdout.write(f"recording: {len(numbers)} frames, {told}\n")
+    assert shares[-1] <= REPEATED
 
 
 def late_pictures(log: Path, numbers: list[int]) -> int:

@@ -15,7 +15,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
-from streamfx import config, limits, locks, priority
+from streamfx import limits, locks, priority
+from streamfx.config import data_folder, runtime_folder
 from streamfx.control.address import default_socket
 from streamfx.control.options import ControlOptions
 from streamfx.daemon.devices import list_devices
@@ -46,11 +47,11 @@ _log = logging.getLogger(__name__)
 class DaemonOptions:
     """What a daemon needs to know before it starts."""
 
-    data: Path = field(default_factory=config.data_folder)
+    data: Path = field(default_factory=data_folder)
     """Folder of the portraits."""
     must_keep: bool = True
     """Whether there can be no daemon without that folder."""
-    runtime: Path = field(default_factory=config.runtime_folder)
+    runtime: Path = field(default_factory=runtime_folder)
     """Folder of sockets and the lock; made with access for this user only."""
     control: ControlOptions = field(default_factory=ControlOptions)
     """How clients reach it."""
@@ -160,7 +161,7 @@ def clear_leftovers() -> int | None:
     Raises:
         OutputError: they cannot be deleted.
     """
-    folder = config.runtime_folder()
+    folder = runtime_folder()
     if not folder.is_dir():
         return 0
     try:

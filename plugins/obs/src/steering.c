@@ -348,8 +348,7 @@ static void copy_session(struct steering *steering, const Streamfx__V1__Session 
     const struct report *now = &view->report;
     if (before.state != now->state || strcmp(before.trouble, now->trouble) != 0 ||
         strcmp(before.source_trouble, now->source_trouble) != 0 ||
-        strcmp(before.source_note, now->source_note) != 0 ||
-        strcmp(before.portrait, now->portrait) != 0)
+        strcmp(before.source_note, now->source_note) != 0 || strcmp(before.portrait, now->portrait) != 0)
         show_change(steering);
     view->portrait_count = 0;
     for (size_t i = 0; i < session->settings->n_portraits && i < SESSION_PORTRAITS; i++)
