@@ -13,6 +13,8 @@ from obs_answers import recorded
 from obs_attack import PLANTS, PROGRAMS, SANITIZERS, attack, built, count_of, figures, missing
 
 COUNT = int(os.environ.get("STREAMFX_OBS_ANSWERS", "300"))
+WINDOWS = 600
+"""So many turns that threads take as it comes show whatever they can, also a photo's findings."""
 SEED = 21
 """None of those of the long run."""
 
@@ -59,7 +61,7 @@ def test_broken_connections_and_frames_end_a_call_and_no_more(program, sanitizer
 
 @pytest.mark.parametrize("sanitizer", SANITIZERS)
 def test_what_comes_back_spoils_no_settings_and_no_window_of_obs(program, sanitizer: str):
-    count = count_of("attack-steering", sanitizer, COUNT)
+    count = max(WINDOWS, count_of("attack-steering", sanitizer, COUNT))
     told = figures(attack(program("attack-steering", sanitizer), count, SEED))
     (windows,) = told.pop("findings")
     assert windows, "what was found about the photo is in the window of properties"
