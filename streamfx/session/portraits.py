@@ -258,13 +258,15 @@ class Portraits:
     @contextmanager
     def _turn(self, given_up: threading.Event) -> Iterator[None]:
         """One photo at a time is added, during the block."""
-        while not self._adding.acquire(timeout=_TURN_S):
+        while not (taken := self._adding.acquire(timeout=_TURN_S)) and not given_up.is_set():
+            pass
+        try:
             if given_up.is_set():
                 raise GivenUp("The photo was not looked at: nobody waits for it any more")
-        try:
             yield
         finally:
-            self._adding.release()
+            if taken:
+                self._adding.release()
 
     def _prepared(
         self,
