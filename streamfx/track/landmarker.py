@@ -129,10 +129,11 @@ class FaceTracker:
     def _stand_up(self, rgb: U8, captured_ns: int) -> None:
         """Now and then, see whether faces stand upright in the pictures as they are turned."""
         every_ns = TURN_NS if self._locked else LOOK_NS
-        if self._turned_ns is not None and abs(captured_ns - self._turned_ns) < every_ns:
+        if self._turned_ns is None or abs(captured_ns - self._turned_ns) >= every_ns:
+            self._turned_ns = captured_ns
+        elif not self._upright.is_looking:
             return
-        self._turned_ns = captured_ns
-        if self._upright.look(rgb, self._landmarks):
+        if self._upright.look(rgb, self._landmarks, at_once=not self._locked):
             self._choice = FaceChoice()
             self._drop()
             self._turned_ns = captured_ns

@@ -15,7 +15,7 @@ import numpy as np
 from streamfx.frames import F32, U8
 from streamfx.topology import INTEROCULAR
 from streamfx.track.crop import fitted
-from streamfx.track.engine import Detector
+from streamfx.track.engine import Detector, Sighting
 
 TURNS: Final = 4
 SIDE: Final = 256
@@ -40,20 +40,32 @@ class Upright:
     def begin(self) -> None:
         """Another source: the first face decides at once."""
         self._settled, self._wanted, self._looks = False, self.turn, 0
+        self._seen: list[Sighting] = []
 
     def of(self, rgb: U8) -> U8:
         """The picture, turned."""
         return np.ascontiguousarray(np.rot90(rgb, self.turn)) if self.turn else rgb
 
-    def look(self, rgb: U8, landmarks: F32 | None) -> bool:
+    @property
+    def is_looking(self) -> bool:
+        """Whether a look has begun and wants further pictures."""
+        return bool(self._seen)
+
+    def look(self, rgb: U8, landmarks: F32 | None, *, at_once: bool = True) -> bool:
         """See which way up faces are; whether the turn has changed.
 
         Args:
             rgb: the picture as it came.
             landmarks: f32 [478,3] px of the face followed in the turned picture, if there is one.
+            at_once: see it in all turns; else in one of them, and the next picture in the next: all four take
+                as long as a live picture has.
         """
         small, _ = fitted(rgb, SIDE)
-        seen = [self._detector.surest(np.ascontiguousarray(np.rot90(small, turn))) for turn in range(TURNS)]
+        for turn in range(len(self._seen), TURNS if at_once else len(self._seen) + 1):
+            self._seen.append(self._detector.surest(np.ascontiguousarray(np.rot90(small, turn))))
+        if len(self._seen) < TURNS:
+            return False
+        seen, self._seen = self._seen, []
         best = max(range(TURNS), key=lambda turn: seen[turn].score)
         self._settled |= landmarks is not None
         surer = seen[best].score - seen[self.turn].score
