@@ -35,7 +35,7 @@ _JOIN_S: Final = 2.0
 _SOON: Final = 0.25
 """Of a period: a picture that came so soon after its tick has just missed it."""
 _STEP_NS, _MARGIN_NS = 2_000_000, 8_000_000
-_WINDOW: Final = 45
+_WINDOW: Final = 300
 """Pictures that must not have been near to missing before ticks move forward."""
 
 _log = logging.getLogger(__name__)
@@ -218,7 +218,7 @@ class _Phase:
             return 0
         spare_ns = self._shortest_ns - _MARGIN_NS
         self._begin()
-        return -_STEP_NS // 2 if spare_ns > _STEP_NS else 0
+        return -min(spare_ns // 4, _STEP_NS) if spare_ns > _STEP_NS else 0
 
     def _begin(self) -> None:
         self._shortest_ns, self._seen = self._period_ns, 0

@@ -32,8 +32,9 @@ from streamfx.worker.remote import unpack
 REMOTE: Final = "remote"
 _WAIT_S: Final = 0.1
 """For a motion, before the worker shows that it is alive."""
-_SOONEST: Final = 0.6
-"""Of a frame's time between two renderings: drivers faster than the camera are not followed in full."""
+_SOONEST: Final = 0.97
+"""Of a frame's time between two renderings, on average: drivers faster than the camera are not followed in
+full. One picture may come a frame's time late, and the next in time."""
 _WORKING_S, _PREPARING_S = 1.0, 10.0
 """Longest without progress, as a rule and while something is loaded or opened."""
 
@@ -57,6 +58,8 @@ class Worker:
         self._period_ns = 1e9 / begin.fps
         self._orders = Orders()
         self._rendered_ns = self._remote_seq = 0
+        self._due_ns = 0.0
+        """Before which no picture is rendered."""
         threading.Thread(target=self._listen, name="streamfx-ear", daemon=True).start()
 
     def run(self) -> None:
@@ -77,7 +80,7 @@ class Worker:
 
     def _show(self, motion: Motion) -> None:
         orders, start_ns = self._orders, monotonic_ns()
-        if start_ns - self._rendered_ns < _SOONEST * self._period_ns:
+        if start_ns < self._due_ns:
             return
         gains = Gains(orders.head, orders.expression, orders.gaze)
         picture = self._cast.animate(orders.selected, motion, gains, networks=self._ladder.full)
@@ -87,6 +90,7 @@ class Worker:
             priority.for_itself()
         self._ring.write(picture)
         self._rendered_ns = start_ns
+        self._due_ns = max(self._due_ns, start_ns - self._period_ns) + _SOONEST * self._period_ns
         self._ladder.note((picture.rendered_ns - start_ns) / 1e9, start_ns)
 
     def _obey(self) -> bool:
