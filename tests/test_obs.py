@@ -149,17 +149,17 @@ def test_a_recording_has_each_picture_once(obs: ObsStage, tmp_path: Path):
     """
     shares: list[float] = []
     while len(shares) < TRIES and not (shares and shares[-1] <= REPEATED):
-        log = tmp_path / f"writer-{len(shares)}.log"
-        with writer(obs, "film", "--log", str(log)), source(obs, "Film", session="film"):
-            seconds_until_shown(obs, "Film", 1)
+        name, log = f"Film {len(shares)}", tmp_path / f"writer-{len(shares)}.log"
+        with writer(obs, "film", "--log", str(log)), source(obs, name, session="film"):
+            seconds_until_shown(obs, name, 1)
             before = obs.call("GetStats")["renderSkippedFrames"]
             numbers = recorded(obs)
             skipped = obs.call("GetStats")["renderSkippedFrames"] - before
         steps = np.diff(numbers)
-        assert len(numbers) >= 30 * RECORD_S * 0.9
         assert (steps >= 0).all()
         late, repeated = late_pictures(log, numbers), int((steps == 0).sum())
-        shares.append((repeated - late - skipped) / len(numbers))
+        is_whole = len(numbers) >= 30 * RECORD_S * 0.9
+        shares.append((repeated - late - skipped) / len(numbers) if is_whole else 1.0)
         told = f"{repeated} repeated, {late} written late, {skipped} skipped"
         sys.stdout.write(f"recording: {len(numbers)} frames, {told}\n")
     assert shares[-1] <= REPEATED
