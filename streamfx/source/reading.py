@@ -56,8 +56,8 @@ class Reading:
         """
         self.decoder = CARD if by_card else SOFTWARE
         self._by_card, self._reformatter = by_card, VideoReformatter()
-        self._undecoded = self._refused = 0
-        """Packets that were refused, and those since the last picture."""
+        self._undecoded, self._refused = 0, 0
+        """Packets that were refused: all, and those since the last picture."""
         self.unread = 0.0
         """Share of the file that another film takes, behind this one; known at the end."""
         self._key_dts = 0
@@ -82,12 +82,9 @@ class Reading:
     def close(self) -> None:
         """Release file and decoder; may be called twice."""
         self.tracks.close()
-        for name in (
-            "stream",
-            "codec",
-            "_recognition",
-        ):  # a decoder's memory goes with the last who knows it,
-            vars(self).pop(name, None)  # and packets know it, too
+        # A decoder's memory goes with the last who knows it, and packets know it, too.
+        for name in ("stream", "codec", "_recognition"):
+            vars(self).pop(name, None)
 
     def pictures(self) -> Iterator[VideoFrame]:
         """All of them; call it once.
