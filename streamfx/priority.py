@@ -18,8 +18,9 @@ from typing import Final
 
 from streamfx.children import PIPE, run
 
-NORMAL, HIGH, REALTIME = "normal", "high", "realtime"
-CHOICES: Final = (NORMAL, HIGH, REALTIME)
+AUTO, NORMAL, HIGH, REALTIME = "auto", "normal", "high", "realtime"
+CHOICES: Final = (AUTO, NORMAL, HIGH, REALTIME)
+"""AUTO is REALTIME where that is granted, and nothing is said where it is not: as sound servers have it."""
 
 _NICE: Final = -10
 _BACK: Final = 4
@@ -33,23 +34,31 @@ _SERVICE: Final = "org.freedesktop.RealtimeKit1"
 _log = logging.getLogger(__name__)
 
 
-def take(wanted: str) -> str:
-    """Raise the calling thread's priority; what was granted. Where none is, the log says why, once.
+def take(wanted: str, thread: int) -> str:
+    """Raise the priority of one of this process's threads; what was granted. May wait seconds for rtkit.
 
     To be called after the process has told what it does with SIGXCPU (`fall_back`).
+
+    Args:
+        wanted: one of CHOICES. Where a named one is not granted, the log says why.
+        thread: its number with the system (`threading.get_native_id`).
     """
     if wanted == NORMAL or sys.platform != "linux":
         return NORMAL
-    if wanted == REALTIME:
+    level = REALTIME if wanted == AUTO else wanted
+    if level == REALTIME:
         _limit_stretches()
     try:
-        _take_directly(wanted)
+        _take_directly(level, thread)
     except OSError:
-        why = _ask_rtkit(wanted)
+        why = _ask_rtkit(level, thread)
         if why:
-            _log.warning("the priority %r is not granted: %s", wanted, why)
+            _log.log(
+                logging.DEBUG if wanted == AUTO else logging.WARNING,
+                "the priority %r is not granted: %s", level, why,
+            )  # fmt: skip
             return NORMAL
-    return wanted
+    return level
 
 
 def for_itself() -> None:
@@ -90,13 +99,14 @@ def trouble(wanted: str) -> str:
         return ""
     if sys.platform != "linux":
         return "only Linux grants it to streamfx"
+    level = REALTIME if wanted == AUTO else wanted
     why: list[str] = []
 
     def attempt() -> None:
         try:
-            _take_directly(wanted)
+            _take_directly(level, threading.get_native_id())
         except OSError:
-            why.append(_ask_rtkit(wanted))
+            why.append(_ask_rtkit(level, threading.get_native_id()))
 
     thread = threading.Thread(target=attempt)
     thread.start()
@@ -104,29 +114,28 @@ def trouble(wanted: str) -> str:
     return "".join(why)
 
 
-def _take_directly(wanted: str) -> None:
-    """For this thread alone: on Linux 0 is the caller, not its process."""
+def _take_directly(level: str, thread: int) -> None:
     if sys.platform != "linux":
         return
-    if wanted == HIGH:
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
+    if level == HIGH:
+        os.setpriority(os.PRIO_PROCESS, thread, _NICE)  # on Linux of the thread, not of its process
     else:
-        os.sched_setscheduler(0, os.SCHED_RR | os.SCHED_RESET_ON_FORK, os.sched_param(_LEVEL))
+        os.sched_setscheduler(thread, os.SCHED_RR | os.SCHED_RESET_ON_FORK, os.sched_param(_LEVEL))
 
 
-def _ask_rtkit(wanted: str) -> str:
-    """Ask for this thread; why not, if it is refused."""
+def _ask_rtkit(level: str, thread: int) -> str:
+    """Ask for a thread of this process; why not, if it is refused."""
     ask = shutil.which("dbus-send")
     if ask is None:
         return "no limit of this user allows it, and there is no dbus-send to ask rtkit with"
-    method, level = (
+    method, value = (
         ("MakeThreadHighPriorityWithPID", f"int32:{_NICE}")
-        if wanted == HIGH
+        if level == HIGH
         else ("MakeThreadRealtimeWithPID", f"uint32:{_LEVEL}")
     )
     command = (
         ask, "--system", "--print-reply", f"--dest={_SERVICE}", "/org/freedesktop/RealtimeKit1",
-        f"{_SERVICE}.{method}", f"uint64:{os.getpid()}", f"uint64:{threading.get_native_id()}", level,
+        f"{_SERVICE}.{method}", f"uint64:{os.getpid()}", f"uint64:{thread}", value,
     )  # fmt: skip
     try:
         code, _, said = run(command, limit_s=_ASK_S, stderr=PIPE)

@@ -158,7 +158,7 @@ class Stand:
     """A daemon whose session shows a driven portrait, and who reads it."""
 
     def __init__(
-        self, folder: Path, source: str = "demo", within: Sequence[str] = (), priority: str = "normal"
+        self, folder: Path, source: str = "demo", within: Sequence[str] = (), priority: str = "auto"
     ) -> None:
         """Start it; `within` begins the command line that it is run by, in place of a desktop's limit."""
         store()
@@ -251,7 +251,7 @@ class Stand:
 
 @contextmanager
 def attacked(
-    folder: Path, source: str = "demo", within: Sequence[str] = (), priority: str = "normal"
+    folder: Path, source: str = "demo", within: Sequence[str] = (), priority: str = "auto"
 ) -> Iterator[Stand]:
     """A stand, for the block."""
     stand = Stand(folder, source, within, priority)
@@ -545,7 +545,7 @@ def main() -> int:
     parser.add_argument("--busy", type=int, default=0, help="loops that take the processors meanwhile (0)")
     parser.add_argument("--source", default="demo", help="what drives meanwhile (demo)")
     parser.add_argument(
-        "--priority", default="normal", help="of the publisher: normal, high, realtime (normal)"
+        "--priority", default="auto", help="of the publisher: auto, normal, high, realtime (auto)"
     )
     parser.add_argument("--read", help=argparse.SUPPRESS)
     arguments = parser.parse_args()

@@ -166,7 +166,7 @@ def test_a_ring_that_cannot_be_made_leaves_nothing_open():
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, soft_and_hard[1]))
     try:
         with pytest.raises(WorkerFailed, match=r"0\.1 MB here \(ulimit -f\)"):
-            Publishing(RingForm(640, 480, 30.0), "", cut_out=False, priority="")
+            Publishing(RingForm(640, 480, 30.0), "", cut_out=False, priority="auto")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, soft_and_hard)
     assert len(list(opened.iterdir())) == before

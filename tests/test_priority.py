@@ -23,32 +23,30 @@ UNTITLED = ("setpriv", "--bounding-set", "-sys_nice")
 is_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may be another user, or take any priority")
 
 
-def schedules(pid: int) -> dict[str, tuple[int, int]]:
-    """Policy and niceness of a process's threads, by name; threads of one name by their highest."""
-    found: dict[str, tuple[int, int]] = {}
-    for task in (Path("/proc") / str(pid) / "task").iterdir():
-        name = (task / "comm").read_text().strip()
-        own = (os.sched_getscheduler(int(task.name)), os.getpriority(os.PRIO_PROCESS, int(task.name)))
-        found[f"{name} {task.name}"] = own
-    return found
+def raised(pid: int) -> list[tuple[int, int]]:
+    """Policy and niceness of those threads of a process that have others than any thread has."""
+    threads = [int(task.name) for task in (Path("/proc") / str(pid) / "task").iterdir()]
+    found = [(os.sched_getscheduler(one), os.getpriority(os.PRIO_PROCESS, one)) for one in threads]
+    return [one for one in found if one != (os.SCHED_OTHER, 0)]
 
 
 @is_root
-@pytest.mark.parametrize("wanted", [priority.HIGH, priority.REALTIME])
+@pytest.mark.parametrize("wanted", [priority.AUTO, priority.HIGH, priority.REALTIME])
 def test_the_threads_that_publish_have_it_and_the_worker_has_not(tmp_path: Path, wanted: str):
     store()
     sessions = Sessions(Portraits(tmp_path, (320, 240)), priority=wanted)
     try:
         session = sessions.create(SessionSettings(Output("none", (320, 240)), "none"))
         until(lambda: session.status().counters.published > 5)
-        assert session._publishing.report().priority == wanted
-        publisher, worker = schedules(session._publishing.pid), schedules(session.status().worker_pid)
+        granted = priority.REALTIME if wanted == priority.AUTO else wanted
+        until(lambda: session._publishing.report().priority == granted)
+        until(lambda: len(raised(session._publishing.pid)) == 3)  # each thread asks for its own
+        publisher, worker = raised(session._publishing.pid), raised(session.status().worker_pid)
     finally:
         sessions.close()
-    raised = [one for one in publisher.values() if one != (os.SCHED_OTHER, 0)]
     realtime = os.SCHED_RR | os.SCHED_RESET_ON_FORK
-    assert raised == 3 * [(realtime, 0) if wanted == priority.REALTIME else (os.SCHED_OTHER, -10)]
-    assert set(worker.values()) == {(os.SCHED_OTHER, 0)}
+    assert publisher == 3 * [(realtime, 0) if granted == priority.REALTIME else (os.SCHED_OTHER, -10)]
+    assert not worker
 
 
 @is_root
@@ -58,7 +56,7 @@ def test_one_that_runs_too_long_at_real_time_goes_back_to_normal_and_lives():
         "from streamfx import priority\n"
         "priority.fall_back()\n"
         "def spin():\n"
-        "    assert priority.take('realtime') == 'realtime'\n"
+        "    assert priority.take('realtime', threading.get_native_id()) == 'realtime'\n"
         "    end = time.monotonic() + 1\n"
         "    while time.monotonic() < end: pass\n"
         "    print('lives', os.sched_getscheduler(0))\n"
@@ -75,18 +73,29 @@ def test_one_that_runs_too_long_at_real_time_goes_back_to_normal_and_lives():
 @is_root
 def test_where_it_is_not_granted_the_reason_is_told(tmp_path: Path):
     """Without the right, without limits, and with no system bus."""
-    code = "from streamfx import priority\nprint(priority.take('realtime'), priority.trouble('high'))"
-    done = subprocess.run(
+    told = _asked("realtime", tmp_path)
+    assert told.stdout.startswith("normal "), told
+    assert "rtkit" in told.stdout
+    assert re.search(r"'realtime' is not granted: .*rtkit", told.stderr)
+    quiet = _asked(priority.AUTO, tmp_path)
+    assert quiet.stdout.startswith("normal "), quiet
+    assert not quiet.stderr
+
+
+def _asked(wanted: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    code = (
+        "import threading\n"
+        "from streamfx import priority\n"
+        f"print(priority.take({wanted!r}, threading.get_native_id()), priority.trouble('high'))"
+    )
+    return subprocess.run(
         [*UNTITLED, sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=False,
-        env={**os.environ, "DBUS_SYSTEM_BUS_ADDRESS": f"unix:path={tmp_path}/none"},
+        env={**os.environ, "DBUS_SYSTEM_BUS_ADDRESS": f"unix:path={folder}/none"},
     )  # fmt: skip
-    assert done.stdout.startswith("normal "), done
-    assert "rtkit" in done.stdout
-    assert re.search(r"'realtime' is not granted: .*rtkit", done.stderr)
 
 
 def test_normal_asks_for_nothing(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(priority, "_take_directly", lambda _wanted: pytest.fail("asked"))
-    assert priority.take(priority.NORMAL) == priority.NORMAL
+    monkeypatch.setattr(priority, "_take_directly", lambda *_: pytest.fail("asked"))
+    assert priority.take(priority.NORMAL, threading.get_native_id()) == priority.NORMAL
     assert priority.trouble(priority.NORMAL) == ""
     assert threading.current_thread() is threading.main_thread()

@@ -25,7 +25,7 @@ RATES: Final = (1.0, 240.0)
 PROFILES: Final = ("lite", "paper")
 """`--refine` and `--mouth`: which network; in words, for importing the list would make `--help` slow."""
 DEVICES: Final = ("cpu", "cuda")
-PRIORITIES: Final = ("normal", "high", "realtime")
+PRIORITIES: Final = ("auto", "normal", "high", "realtime")
 OFF: Final = "off"
 """`--refine`: no network."""
 PROCEDURAL: Final = "procedural"
@@ -97,7 +97,7 @@ seconds = number(0.04, 24 * 3600)
 
 def add_priority(parser: argparse.ArgumentParser) -> None:
     """Add the option for how the system is to treat what publishes."""
-    what = "of what publishes the pictures: high or realtime, where the system grants it (normal)"
+    what = "of what publishes the pictures; auto: realtime, where the system grants it (auto)"
     parser.add_argument("--priority", choices=PRIORITIES, default="", help=what)
 
 

@@ -58,7 +58,7 @@ class DaemonOptions:
     size: tuple[int, int] = Output().size
     """(width, height) px for which photos are solved when they are added."""
     most_sessions: int = 4
-    priority: str = priority.NORMAL
+    priority: str = priority.AUTO
     """Of the threads that publish (streamfx/priority.py)."""
     metrics: str = ""
     """HOST:PORT, loopback, at which metrics are served; empty for none."""

@@ -40,7 +40,7 @@ address = "127.0.0.1:9464"     OpenMetrics; off by default
 
 [limits]
 sessions = 4
-priority = "normal"            or "high" or "realtime": of what publishes the pictures, where granted
+priority = "auto"              of what publishes: "normal", "high", "realtime"; auto: realtime where granted
 """
 
 from __future__ import annotations
@@ -53,13 +53,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from streamfx import config
+from streamfx import priority as priorities
 from streamfx.devices import camera_device
 from streamfx.errors import SettingRefused, UsageError
 from streamfx.feeds import is_feed
 from streamfx.files import ANY_FILE, read_bytes
 from streamfx.framings import Framing, FramingKind
 from streamfx.notation import frame_size, path_of, shown
-from streamfx.priority import CHOICES, NORMAL
 from streamfx.session.settings import (
     AUTO,
     DEMO,
@@ -161,7 +161,7 @@ class LimitsTable:
     """[limits]"""
 
     sessions: int = 4
-    priority: str = NORMAL
+    priority: str = priorities.AUTO
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,9 +217,11 @@ def parse_config(text: str) -> DaemonConfig:
     config.session.settings()
     if not 1 <= config.limits.sessions <= _MOST_SESSIONS:
         raise SettingRefused("limits.sessions", "out of range", f"Use 1 to {_MOST_SESSIONS}")
-    if config.limits.priority not in CHOICES:
+    if config.limits.priority not in priorities.CHOICES:
         raise SettingRefused(
-            "limits.priority", f"it is {shown(repr(config.limits.priority))}", f"Use {', '.join(CHOICES)}"
+            "limits.priority",
+            f"it is {shown(repr(config.limits.priority))}",
+            f"Use {', '.join(priorities.CHOICES)}",
         )
     return config
 

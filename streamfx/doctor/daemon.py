@@ -16,7 +16,7 @@ from streamfx.control.address import Pointer, default_socket, read_pointer
 from streamfx.daemon.config import usual_config
 from streamfx.errors import CameraUnavailable
 from streamfx.notation import path_of
-from streamfx.priority import NORMAL, trouble
+from streamfx.priority import AUTO, NORMAL, REALTIME, trouble
 
 _CONNECT_S: Final = 1.0
 _ANOTHER: Final = "Close that program, or choose another port in the settings"
@@ -46,7 +46,9 @@ def check_priority(wanted: str) -> Check:
     """Whether the publisher would be granted the priority of the settings."""
     why = trouble(wanted)
     if not why:
-        return Check("priority", State.OK, f"{wanted} is granted")
+        return Check("priority", State.OK, f"{REALTIME if wanted == AUTO else wanted} is granted")
+    if wanted == AUTO:
+        return Check("priority", State.OK, f"normal: realtime is not granted ({why})")
     remedy = "Install rtkit, or allow it in /etc/security/limits.d: @users - rtprio 20, @users - nice -11"
     return Check("priority", State.WARN, f"{wanted} is not granted: {why}", remedy)
 

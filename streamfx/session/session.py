@@ -13,6 +13,7 @@ from typing import Final
 from streamfx.errors import ResourceBusy, ResourceUnready, SettingRefused
 from streamfx.frames import Quality, Rendered
 from streamfx.handed import named
+from streamfx.priority import AUTO
 from streamfx.realtime import Latest
 from streamfx.session import process
 from streamfx.session.handed import HandedFiles, specs_of
@@ -56,7 +57,7 @@ class Session:
         portraits: Portraits,
         runtime: Path | None = None,
         card: str = "",
-        priority: str = "",
+        priority: str = AUTO,
         files: HandedFiles | None = None,
         readers: int = MOST_READERS,
     ) -> None:

@@ -11,6 +11,7 @@ from typing import Final
 
 from streamfx.errors import LimitReached, ResourceExists, ResourceMissing, SettingRefused, StreamfxError
 from streamfx.interrupts import held
+from streamfx.priority import AUTO
 from streamfx.session import cards
 from streamfx.session.handed import HandedFiles
 from streamfx.session.handover import MOST as MOST_READERS
@@ -34,7 +35,7 @@ class Sessions:
         *,
         most: int = MOST,
         runtime: Path | None = None,
-        priority: str = "",
+        priority: str = AUTO,
         files: HandedFiles | None = None,
         readers: int = MOST_READERS,
     ) -> None:

@@ -122,7 +122,7 @@ def _publish(
 
 
 class _Granted:
-    """The priority of this process's threads: asked for by each of them.
+    """The priority of this process's threads: each asks for its own, and waits for no answer.
 
     Not of the one alone that publishes: it would wait for another that holds the interpreter and is given no
     processor.
@@ -132,7 +132,12 @@ class _Granted:
         self._wanted, self.granted = wanted, priority.NORMAL
 
     def ask(self) -> None:
-        self.granted = priority.take(self._wanted)
+        threading.Thread(
+            target=self._ask_for, args=(threading.get_native_id(),), name="streamfx-priority", daemon=True
+        ).start()
+
+    def _ask_for(self, thread: int) -> None:
+        self.granted = priority.take(self._wanted, thread)
 
 
 def _obey(
