@@ -11,8 +11,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -176,42 +176,64 @@ def type_into(display: str, window: str, key: str) -> None:
 def test_lives_own_window_shows_what_is_published_and_its_keys_steer(
     display: str, tmp_path: Path, short_folder: Path
 ):
+    with lives_window(display, tmp_path, short_folder, str(canary_clip(tmp_path))) as (live, said, socket):
+        with Client.connect(socket) as client:
+            until(lambda: client.get_session("session-1").status.state is State.LIVE, 90, "live")
+            (own,) = windows(display)
+            until(lambda: seen_portrait(display, client), 20, "the published picture in the window")
+            type_into(display, own, "m")
+            until(lambda: client.get_session("session-1").settings.mirror, 20, "mirrored")
+            type_into(display, own, "h")
+            until(lambda: client.get_session("session-1").status.state is State.HIDDEN, 20, "hidden")
+            for _ in range(10):
+                screen = grabbed(display)
+                assert not sings(screen)
+                assert sings(paint_canary(screen[:240, :320]))
+                time.sleep(0.05)
+            further = open_window_at(display, socket)
+            until(lambda: len(windows(display)) == 2, 20, "another window")
+            (other,) = (one for one in windows(display) if one != own)
+            type_into(display, other, "Escape")
+            assert further.wait(20) == 0
+            assert client.get_session("session-1").status.state is State.HIDDEN
+            type_into(display, own, "q")
+        assert live.wait(20) == 0, said()
+        assert "ended" in said()
+
+
+@pytest.mark.skipif(not shutil.which("xdotool"), reason="xdotool is not installed")
+def test_escape_in_lives_own_window_closes_it_and_live_goes_on(
+    display: str, tmp_path: Path, short_folder: Path
+):
+    with lives_window(display, tmp_path, short_folder, "none") as (live, said, socket):
+        type_into(display, *windows(display), "Escape")
+        until(lambda: "the preview's window is closed; another: streamfx ctl" in said(), 20, "said")
+        assert not windows(display)
+        with Client.connect(socket) as client:
+            seq = next(client.preview("session-1")).seq
+            until(lambda: next(client.preview("session-1")).seq > seq, 10, "further pictures")
+        live.send_signal(signal.SIGINT)
+        assert live.wait(20) == 0, said()
+        assert said().endswith("ended\n")
+
+
+@contextmanager
+def lives_window(
+    display: str, folder: Path, runtime: Path, source: str
+) -> Iterator[tuple[subprocess.Popen[bytes], Callable[[], str], Path]]:
+    """A `live` whose window stands; what it has said, and its socket."""
     store()
-    socket = short_folder / "streamfx" / "control.sock"
     size = ("--camera", "none", "--size", "320x240", "--preview")
-    command = [sys.executable, "-m", "streamfx", "live", str(photo()), "--source", str(canary_clip(tmp_path))]
-    folders = {"XDG_RUNTIME_DIR": str(short_folder), "XDG_DATA_HOME": str(short_folder / "data")}
-    log = tmp_path / "log"
+    command = [sys.executable, "-m", "streamfx", "live", str(photo()), "--source", source, *size]
+    folders = {"XDG_RUNTIME_DIR": str(runtime), "XDG_DATA_HOME": str(runtime / "data"), "DISPLAY": display}
+    log = folder / "log"
     with (
         log.open("w") as out,
-        subprocess.Popen(
-            [*command, *size], env={**os.environ, **folders, "DISPLAY": display}, stdout=out, stderr=out
-        ) as live,
+        subprocess.Popen(command, env={**os.environ, **folders}, stdout=out, stderr=out) as live,
     ):
         try:
             until(lambda: windows(display) or live.poll() is not None, 60, "a window")
-            with Client.connect(socket) as client:
-                until(lambda: client.get_session("session-1").status.state is State.LIVE, 90, "live")
-                (own,) = windows(display)
-                until(lambda: seen_portrait(display, client), 20, "the published picture in the window")
-                type_into(display, own, "m")
-                until(lambda: client.get_session("session-1").settings.mirror, 20, "mirrored")
-                type_into(display, own, "h")
-                until(lambda: client.get_session("session-1").status.state is State.HIDDEN, 20, "hidden")
-                for _ in range(10):
-                    screen = grabbed(display)
-                    assert not sings(screen)
-                    assert sings(paint_canary(screen[:240, :320]))
-                    time.sleep(0.05)
-                further = open_window_at(display, socket)
-                until(lambda: len(windows(display)) == 2, 20, "another window")
-                (other,) = (one for one in windows(display) if one != own)
-                type_into(display, other, "Escape")
-                assert further.wait(20) == 0
-                assert client.get_session("session-1").status.state is State.HIDDEN
-                type_into(display, own, "q")
-            assert live.wait(20) == 0, log.read_text()
-            assert "ended" in log.read_text()
+            yield live, log.read_text, runtime / "streamfx" / "control.sock"
         finally:
             live.kill()
 

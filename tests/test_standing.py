@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pty
 import re
+import signal
 import sys
 
 import pytest
@@ -53,13 +54,13 @@ OF_ALL = [
 ]
 
 
-def run_in_terminal(body: str) -> str:
-    """What a program sends to its terminal."""
+def run_in_terminal(body: str, *, by: tuple[str, ...] = (), code: int = 0) -> str:
+    """What a program sends to its terminal; `by` another one, as by a shell."""
     pid, terminal = pty.fork()
     if pid == 0:
         os.execve(  # noqa: S606
-            sys.executable,
-            [sys.executable, "-c", PROGRAM.format(body=body)],
+            (*by, sys.executable)[0],
+            [*by, sys.executable, "-c", PROGRAM.format(body=body)],
             {**os.environ, "TERM": "xterm", "COLUMNS": "80"},
         )
     sent = b""
@@ -72,7 +73,7 @@ def run_in_terminal(body: str) -> str:
             break
         sent += data
     os.close(terminal)
-    assert os.waitpid(pid, 0)[1] == 0, sent.decode()
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == code, sent.decode()
     return sent.decode()
 
 
@@ -122,3 +123,47 @@ def test_the_bar_never_tells_more_than_all():
     told = [(int(done), int(total)) for done, total in re.findall(r"(\d+)/(\d+)", sent)]
     assert (7, 7) in told
     assert all(done <= total for done, total in told)
+
+
+SHELL = ("/bin/sh", "-c", '"$@"; code=$?; sleep .5; exit $code', "sh")
+"""Leads the terminal's session, as shells do: with its leader the terminal would be gone."""
+ENDS = {
+    "terminate": (
+        'import ctypes; ctypes.CDLL("libstdc++.so.6")._ZSt9terminatev()',
+        signal.SIGABRT,
+        ["terminate called without an active exception"],
+    ),
+    "in pieces": (
+        "import time; [(os.write(2, one), time.sleep(.004)) for one in (b'at ', b'last ', b'x')]; os.abort()",
+        signal.SIGABRT,
+        ["at last x"],
+    ),
+    "fault": (
+        "import ctypes, faulthandler; faulthandler.enable(); ctypes.string_at(0)",
+        signal.SIGSEGV,
+        ["Fatal Python error: Segmentation fault"],
+    ),
+    "killed": (
+        "import signal; os.write(2, b'so far\\n'); os.kill(os.getpid(), signal.SIGKILL)",
+        signal.SIGKILL,
+        ["so far"],
+    ),
+}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the library's name there")
+@pytest.mark.parametrize("end", ENDS)
+@pytest.mark.parametrize("stands", [LINE, BAR], ids=["line", "bar"])
+def test_last_words_reach_the_terminal(stands: str, end: str):
+    """Of a process that a library or another one ends, on a line of their own, with the cursor shown."""
+    words, number, wanted = ENDS[end]
+    body = stands.format(stream="stderr").replace("write_all()", words)
+    sent = run_in_terminal(body, by=SHELL, code=128 + number)
+    rows = screen(sent)
+    assert [row for row in rows if row in wanted] == wanted, sent
+    assert sent.rpartition("\x1b[?25l")[2].count("\x1b[?25h"), sent
+
+
+def test_what_outlives_a_program_ends_with_it():
+    left = "import subprocess; print(subprocess.run(('pgrep', '-P', str(os.getpid()), 'sh')).returncode)"
+    assert screen(run_in_terminal(LINE.format(stream="stderr") + left))[-3:] == ["1", "the end", "the error"]

@@ -23,6 +23,7 @@ _EVERY_S: Final = 0.5
 _LINE_EVERY_S: Final = 5.0
 """Where there is no terminal to rewrite a line on."""
 _JOIN_S: Final = 2.0
+_CLOSED: Final = "the preview's window is closed; another: streamfx ctl preview --window"
 
 
 class Console(AbstractContextManager["Console"]):
@@ -117,4 +118,4 @@ class Console(AbstractContextManager["Console"]):
         if code == QUIT:
             interrupts.stop()
         elif not self._closing.is_set():
-            self._terminal.say(said or "the preview's window is closed")
+            self._terminal.say(said or _CLOSED)

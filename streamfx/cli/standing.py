@@ -2,19 +2,25 @@
 
 Not only this process writes to standard error: so do its children, and libraries in C. While a line stands,
 all of that goes through a pipe, and is written in whole lines where the line stood, before it is drawn again.
+What this process says right before it is killed, or a library ends it (abort, a segmentation fault), stays
+in the pipe: another program, which outlives it, writes that.
 """
 
 from __future__ import annotations
 
 import os
+import selectors
 import shutil
+import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from types import TracebackType
 from typing import Final, TextIO
 
+from streamfx import children
 from streamfx.interrupts import held
 
 _STDERR: Final = 2
@@ -25,6 +31,12 @@ _END: Final = b"\0streamfx: the line is gone\0"
 _CHUNK: Final = 65536
 """Bytes that are read at once, and the longest line that is waited for."""
 _JOIN_S: Final = 2.0
+_SETTLE_S: Final = 0.02
+"""What stands in the pipe for less is not read: of last words, which are written in pieces, none is lost."""
+_SHELL: Final = "/bin/sh"
+_OUTLIVE: Final = r"read -r _ <&1 || { printf '\r\n\033[?25h'; exec cat; } >&2"
+"""Waits for a line, or the end, at descriptor 1. At the end it goes to a new line, shows the cursor, which
+bars hide, and writes what is left."""
 
 
 class StandingLine(AbstractContextManager["StandingLine"]):
@@ -111,6 +123,7 @@ def above(put: Callable[[str], None]) -> Iterator[TextIO]:
         sys.stderr.flush()
         terminal = another_stderr()
         reading, writing = os.pipe()
+        outlives = _outliving(reading, terminal)
         reader = threading.Thread(target=_hand_on, args=(reading, put), name="streamfx-stderr", daemon=True)
         reader.start()
         os.dup2(writing, _STDERR)
@@ -123,6 +136,34 @@ def above(put: Callable[[str], None]) -> Iterator[TextIO]:
             os.write(_STDERR, _END)
             os.dup2(terminal.fileno(), _STDERR)
             reader.join(_JOIN_S)
+            outlives()
+
+
+def _outliving(reading: int, terminal: TextIO) -> Callable[[], None]:
+    """Have a program write what stands in a pipe when this process is ended; what is returned ends it."""
+    waits, tells = os.pipe()
+    try:
+        with os.fdopen(waits, "rb") as told:
+            # Not in our process group: Ctrl-C is for us.
+            program = children.start(
+                (_SHELL, "-c", _OUTLIVE),
+                stdin=reading,
+                stdout=told,
+                stderr=terminal.fileno(),
+                process_group=0,
+            )
+    except OSError:  # no shell, or no more processes: then last words are lost
+        os.close(tells)
+        return lambda: None
+
+    def end() -> None:
+        with suppress(OSError):  # it was killed
+            os.write(tells, b"\n")
+        os.close(tells)
+        with suppress(subprocess.TimeoutExpired):
+            program.wait(_JOIN_S)
+
+    return end
 
 
 def another_stderr() -> TextIO:
@@ -141,8 +182,12 @@ def fitted(text: str, columns: int) -> str:
 
 def _hand_on(descriptor: int, put: Callable[[str], None]) -> None:
     """Read until the end is told; also when nothing can be put any more: who writes would wait for ever."""
+    waiting = selectors.DefaultSelector()
+    waiting.register(descriptor, selectors.EVENT_READ)
     rest, ended = b"", False
     while not ended:
+        waiting.select()
+        time.sleep(_SETTLE_S)
         data = os.read(descriptor, _CHUNK)
         text, end, _ = (rest + data).partition(_END)
         ended = bool(end) or not data
@@ -152,4 +197,5 @@ def _hand_on(descriptor: int, put: Callable[[str], None]) -> None:
         if lines or line_break:
             with suppress(OSError, ValueError):  # the terminal is gone, or its stream closed
                 put(lines.decode(errors="replace") + "\n")
+    waiting.close()
     os.close(descriptor)
