@@ -13,6 +13,8 @@ T = TypeVar("T")
 
 _LATE: Final = 0.1
 """Of a period: a tick as late as that still counts as kept."""
+_SOONEST: Final = 0.97
+"""Of a period, on average, between those that a limit lets through: clocks of both sides differ a little."""
 _POLL_S: Final = 0.1
 """How often a thread that waits for room looks whether anybody is still there."""
 
@@ -164,6 +166,26 @@ def ahead(values: Iterator[T], depth: int) -> Generator[T]:
             raise value.failure
     finally:
         thread.leave()
+
+
+class RateLimit:
+    """At most so many a second, on average: one may come late, and the next in time.
+
+    Args:
+        fps: a second.
+    """
+
+    def __init__(self, fps: float) -> None:
+        self._period_ns = 1e9 / fps
+        self._due_ns = 0.0
+
+    def allows(self, now_ns: int) -> bool:
+        """Whether there is room for another one."""
+        return now_ns >= self._due_ns
+
+    def count(self, now_ns: int) -> None:
+        """One came at this time."""
+        self._due_ns = max(self._due_ns, now_ns - self._period_ns) + _SOONEST * self._period_ns
 
 
 class Pacer:

@@ -201,6 +201,8 @@ class SlotReader:
         self._memory = RingMemory(descriptor, self.form, writable=False)
         self.seen = 0
         """`written` of the picture that was taken last."""
+        self.overtaken = 0
+        """Pictures that the one taken last overtook."""
 
     @property
     def beats(self) -> int:
@@ -220,7 +222,7 @@ class SlotReader:
                 return None
             picture = _copied(self._memory.slots[(written - 1) % self.form.slots])
             if picture is not None:
-                self.seen = written
+                self.overtaken, self.seen = written - self.seen - 1, written
                 return picture
         return None
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from itertools import count, islice
 
 import pytest
 
-from streamfx.realtime import Closed, Latest, LatestStatistics, Stalled, ahead
+from streamfx.realtime import Closed, Latest, LatestStatistics, RateLimit, Stalled, ahead
 
 SOON_S = 10.0
 
@@ -43,6 +43,33 @@ class Drawn:
                 yield value
         finally:
             self.closed_by = threading.current_thread()
+
+
+# -- RateLimit -----------------------------------------------------------------------------------------------
+
+
+def let_through(times_s: Iterable[float], fps: float) -> int:
+    limit, passed = RateLimit(fps), 0
+    for now_ns in (round(time_s * 1e9) for time_s in times_s):
+        if limit.allows(now_ns):
+            limit.count(now_ns)
+            passed += 1
+    return passed
+
+
+def test_one_that_comes_late_costs_none_of_those_that_come_in_time():
+    uneven = [100 + number / 30 + (0.025 if number % 3 == 0 else 0.0) for number in range(300)]
+    assert let_through(uneven, 30) == 300
+
+
+@pytest.mark.parametrize("fps", [50, 60, 120])
+def test_what_comes_faster_is_thinned_to_the_rate(fps: int):
+    assert let_through((100 + number / fps for number in range(10 * fps)), 30) <= 300 / 0.97 + 2
+
+
+def test_a_rest_is_not_made_up_for():
+    burst = [100.0, *(200 + number / 120 for number in range(120))]
+    assert let_through(burst, 30) <= 1 + 30 / 0.97 + 2
 
 
 # -- Latest --------------------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from streamfx.frames import FaceTrack, Frame
 from streamfx.pipeline import FaceDriver
 from streamfx.source import open_source
 from streamfx.telemetry import StageTimer
-from streamfx.track.engine import Detector
+from streamfx.track.engine import Detector, Sighting
 from streamfx.track.landmarker import FaceTracker
 from streamfx.track.people import People, look_of
 from streamfx.track.upright import Upright
@@ -57,6 +57,24 @@ def test_a_phone_that_is_turned_on_the_way_is_noticed():
     turns = [track.turn if track else None for track in seen]
     assert turns[:40] == [0] * 40
     assert turns[-30:] == [2] * 30
+
+
+def test_no_picture_of_a_followed_face_waits_for_more_than_one_look(monkeypatch: pytest.MonkeyPatch):
+    """All four turns at once would take as long as a picture has."""
+    looks, surest = [0], Detector.surest
+
+    def counting(self: Detector, rgb: np.ndarray) -> Sighting:
+        looks[-1] += 1
+        return surest(self, rgb)
+
+    monkeypatch.setattr(Detector, "surest", counting)
+    with FaceTracker(store().path("face_landmarker")) as tracker:
+        for seq, rgb in enumerate(clip(face_clip(), 45) * 2):
+            tracker.track(Frame(rgb, seq * STEP_NS, seq))
+            looks.append(0)
+    assert looks[0] == 4, "the first face decides at once"
+    assert max(looks[1:]) == 1
+    assert sum(looks[1:]) >= 2 * 4, "about once a second"
 
 
 def test_a_tilted_head_turns_no_picture():

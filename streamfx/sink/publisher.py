@@ -34,6 +34,8 @@ _JOIN_S: Final = 2.0
 
 _SOON: Final = 0.25
 """Of a period: a picture that came so soon after its tick has just missed it."""
+_ROOM: Final = 0.35
+"""Of a period: pictures that wait so long for their tick wait no longer for the sake of late ones."""
 _STEP_NS, _MARGIN_NS = 2_000_000, 8_000_000
 _WINDOW: Final = 300
 """Pictures that must not have been near to missing before ticks move forward."""
@@ -103,6 +105,8 @@ class Publisher:
         """Replaced whole by whoever steers; read at every tick."""
         self.feed: Callable[[], Rendered | None] = _nothing
         """The newest picture of the worker; replaced whole."""
+        self.overtaken: Callable[[], int] = lambda: 0
+        """How many pictures the one that the feed gave last overtook."""
         self._ring, self._previews, self._pacer, self._prepare = ring, previews, Pacer(fps), prepare
         self._open_camera, self.camera = open_camera, camera
         self._size = (ring.form.width, ring.form.height)
@@ -164,8 +168,10 @@ class Publisher:
         self._accounts.published(picture, fresh, monotonic_ns())
         if view.previewed:
             self._previews.write(output if view.preview == view.output else view.preview.dress(picture))
-        if fresh is not None and fresh.quality is not Quality.IDLE:
-            self._pacer.shift(self._phase.shift(now_ns - fresh.rendered_ns))
+        if fresh is None:
+            self._phase.went_without()
+        elif fresh.quality is not Quality.IDLE:
+            self._pacer.shift(self._phase.shift(now_ns - fresh.rendered_ns, self.overtaken()))
 
     def _give_to_camera(self, picture: Rendered, now_ns: int) -> None:
         if self.camera is None:
@@ -196,21 +202,31 @@ class Publisher:
 class _Phase:
     """Lets ticks come shortly after the worker's pictures: less delay, and none is shown twice.
 
-    A picture that has just missed its tick moves the ticks back a little. They move forward once no picture
-    was near to missing for a while. Both by so little that the rate stays what readers were told.
+    A picture that has just missed its tick moves the ticks back a little, whether it is shown at the next one
+    or another overtook it. They move forward once no picture was near to missing for a while. Both by so
+    little that the rate stays what readers were told.
     """
 
     def __init__(self, period_ns: int) -> None:
         self._period_ns = period_ns
         self._shortest_ns, self._seen = period_ns, 0
+        self._was_empty = False
 
-    def shift(self, waited_ns: int) -> int:
+    def went_without(self) -> None:
+        """There was no picture for this tick."""
+        self._was_empty = True
+
+    def shift(self, waited_ns: int, overtaken: int) -> int:
         """How far to move the ticks to come, ns.
 
         Args:
             waited_ns: how long this tick's picture had been finished.
+            overtaken: pictures since the last one that no tick showed.
         """
-        if waited_ns > (1 - _SOON) * self._period_ns:
+        waited = waited_ns / self._period_ns
+        was_missed = self._was_empty and overtaken > 0 and waited < _ROOM
+        self._was_empty = False
+        if was_missed or waited > 1 - _SOON:
             self._begin()
             return _STEP_NS
         self._shortest_ns, self._seen = min(self._shortest_ns, waited_ns), self._seen + 1

@@ -148,6 +148,11 @@ class RingReader:
         return Rendered(slot.rgb, slot.captured_ns, slot.rendered_ns, slot.seq, quality, slot.alpha)
 
     @property
+    def overtaken(self) -> int:
+        """Pictures that the newest one, when it was taken last, overtook."""
+        return self._slots.overtaken
+
+    @property
     def written(self) -> int:
         """Pictures written so far."""
         return self._slots.written

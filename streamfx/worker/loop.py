@@ -18,7 +18,7 @@ from streamfx.frames import Motion
 from streamfx.handed import named
 from streamfx.models.store import Store
 from streamfx.portrait.deform import Gains
-from streamfx.realtime import Stalled
+from streamfx.realtime import RateLimit, Stalled
 from streamfx.render.base import Device
 from streamfx.sink.ring import RingWriter
 from streamfx.telemetry import StageTimer
@@ -32,9 +32,6 @@ from streamfx.worker.remote import unpack
 REMOTE: Final = "remote"
 _WAIT_S: Final = 0.1
 """For a motion, before the worker shows that it is alive."""
-_SOONEST: Final = 0.97
-"""Of a frame's time between two renderings, on average: drivers faster than the camera are not followed in
-full. One picture may come a frame's time late, and the next in time."""
 _WORKING_S, _PREPARING_S = 1.0, 10.0
 """Longest without progress, as a rule and while something is loaded or opened."""
 
@@ -55,11 +52,10 @@ class Worker:
         size, idle = (begin.width, begin.height), runtime / IDLE
         self._cast = Cast(size, store, self._tell, self._patience, begin.card, idle)
         self._ladder = Ladder(begin.fps)
-        self._period_ns = 1e9 / begin.fps
+        self._rate = RateLimit(begin.fps)
+        """Drivers faster than the camera are not followed in full."""
         self._orders = Orders()
-        self._rendered_ns = self._remote_seq = 0
-        self._due_ns = 0.0
-        """Before which no picture is rendered."""
+        self._has_rendered, self._remote_seq = False, 0
         threading.Thread(target=self._listen, name="streamfx-ear", daemon=True).start()
 
     def run(self) -> None:
@@ -80,17 +76,17 @@ class Worker:
 
     def _show(self, motion: Motion) -> None:
         orders, start_ns = self._orders, monotonic_ns()
-        if start_ns < self._due_ns:
+        if not self._rate.allows(start_ns):
             return
         gains = Gains(orders.head, orders.expression, orders.gaze)
         picture = self._cast.animate(orders.selected, motion, gains, networks=self._ladder.full)
         if picture is None:
             return
-        if not self._rendered_ns:
+        if not self._has_rendered:
+            self._has_rendered = True
             priority.for_itself()
         self._ring.write(picture)
-        self._rendered_ns = start_ns
-        self._due_ns = max(self._due_ns, start_ns - self._period_ns) + _SOONEST * self._period_ns
+        self._rate.count(start_ns)
         self._ladder.note((picture.rendered_ns - start_ns) / 1e9, start_ns)
 
     def _obey(self) -> bool:

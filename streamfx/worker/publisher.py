@@ -104,7 +104,7 @@ def _publish(
     ):
         granted = _Granted(begin.priority)
         publisher = Publisher(ring, previews, begin.fps, opening, camera, granted.ask)
-        publisher.feed = worker.newest
+        publisher.feed, publisher.overtaken = worker.newest, lambda: worker.overtaken
         nobody = idle.silhouette((begin.width, begin.height), cut_out=begin.cut_out)
         publisher.rest_as(nobody, cut=True)
         stopping = threading.Event()
