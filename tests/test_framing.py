@@ -15,7 +15,9 @@ from streamfx.framings import AS_IT_FITS, SHIFTS, ZOOMS, Framing, FramingKind
 from streamfx.models.face_basis import load_face_basis
 from streamfx.portrait.deform import deform
 from streamfx.portrait.framing import frame_portrait
+from streamfx.portrait.plate import behind
 from streamfx.portrait.rig import solve_rig
+from streamfx.portrait.surroundings import continued
 from streamfx.render.base import Mode
 from streamfx.render.cpu import CpuRenderer
 
@@ -170,3 +172,31 @@ def test_hair_that_the_photo_cuts_is_never_seen_cut():
     first = int(np.flatnonzero(widths)[0])
     assert alpha[first + 4 :, centre].min() > 250, "the cap has a seam"
     assert widths[first] < 0.6 * widths[first + 12], "hair ends in a line, not in a cap"
+
+
+def test_a_narrow_band_of_hair_is_not_drawn_out_into_streaks():
+    picture, known = np.zeros((300, 200, 3), np.float32), np.zeros((300, 200), np.float32)
+    known[80:] = 1
+    picture[80:, np.arange(200) // 8 % 2 == 0] = 160
+    oval = np.array([[60, 90], [140, 90], [60, 200], [140, 200]], np.float32)
+    hair = continued(picture, known, known, oval)
+    assert hair.opacity[60, 100] == 1
+    assert np.ptp(hair.rgb[79, 40:160]) > 100, "right above the photo its hair goes on"
+    assert np.ptp(hair.rgb[40:70, 40:160]) < 10
+    assert hair.rgb[50, 100].mean() == pytest.approx(80, abs=5)
+
+
+def test_what_lies_beside_the_person_stays_but_for_stray_hair():
+    """Before a busy street nothing near the person is smoothed away; before a wall a strand of hair is."""
+    y, x = np.mgrid[:240, :320]
+    person = np.hypot(x - 160, y - 130) < 60
+    beside = (np.hypot(x - 160, y - 130) < 70) & (np.hypot(x - 160, y - 130) > 64)
+    known = np.ones(person.shape, np.float32)
+    blocks = np.random.default_rng(1).uniform(60, 190, (24, 32, 3)).repeat(10, 0).repeat(10, 1)
+    street = np.where(person[..., None], 40, blocks).astype(np.float32)
+    assert np.abs(behind(street, known, person, 120) - street)[beside].mean() < 6
+    wall = np.where(person, 40, 180)[..., None] + np.float32([0, 0, 0]) + (blocks / 200).astype(np.float32)
+    strand = beside & (np.abs(y - 130) < 2)
+    wall[strand] = 90
+    cleared = behind(wall, known, person, 120)
+    assert np.abs(cleared[strand] - 180).max() < 15

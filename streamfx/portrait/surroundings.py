@@ -31,6 +31,8 @@ _BLUR: Final = 0.09
 _DARKENED: Final = 0.6
 _SIDE = 0.12  # face heights beside the photo's borders that are repeated beyond
 _HAIR, _NECK = 0.2, 0.5  # the same above and below, of what is there of hair and neck
+_REPEATED = 1.5  # bands of hair, over which its detail ends
+_EVEN = 0.12  # face heights over which its colours are mixed
 _SKULL, _BULGE = 0.62, 0.9  # face heights: radius of what closes above hair that is cut, and beside
 _WIDER = 1.05  # times half the cut: the least radius
 _SOFT = 4.0  # px over which it ends
@@ -78,7 +80,7 @@ def continued(picture: F32, opacity: F32, known: F32, oval: F32) -> Person:
     inside = known > 0
     rgb = np.where(inside[..., None], picture, picture[along[:, None], across[None, :]])
     if up:
-        rgb[:up] = cv2.GaussianBlur(rgb[:up], (0, 0), 1.0, sigmaY=max(1.0, _HAIR * (top - up)))
+        rgb[:up] = _above(rgb[:up], picture[up], opacity[up], max(1.0, _HAIR * (top - up)), chin - top)
     more = np.where(inside, opacity, 0)
     more[down + 1 :] = opacity[down]
     more[:up] = _dome(opacity[up], up, _SKULL * (chin - top))
@@ -87,6 +89,30 @@ def continued(picture: F32, opacity: F32, known: F32, oval: F32) -> Person:
         width = known.shape[1] - right - 1
         more[part, right + 1 :] = _dome(more[part, right], width, _BULGE * (chin - top))[::-1].T
     return Person(rgb, more)
+
+
+def _above(mirrored: F32, row: F32, opacity: F32, band: float, face: float) -> F32:
+    """f32 [up,W,3]: what stands above the photo: near it hair, mirrored, farther away its smooth colour.
+
+    A narrow band, of a photo that ends where hair begins, would be drawn out into streaks.
+
+    Args:
+        mirrored: f32 [up,W,3]: the photo's upper band, to and fro.
+        row: f32 [W,3]: the photo's first.
+        opacity: f32 [W]: of the person in it.
+        band: px of what is mirrored at once.
+        face: px of its height.
+    """
+    weight, sigma = opacity[None, :, None] + np.float32(1e-4), _EVEN * face
+    smooth = _across(row[None] * weight, sigma) / _across(weight, sigma)
+    away = np.arange(len(mirrored), 0, -1, dtype=np.float32)[:, None, None] / (_REPEATED * band)
+    return np.asarray(smooth + np.exp(-np.square(away)) * (mirrored - smooth), np.float32)
+
+
+def _across(line: F32, sigma: float) -> F32:
+    """f32 [1,W,C], blurred along the row."""
+    blurred = cv2.GaussianBlur(line, (0, 0), sigma, sigmaY=1.0, borderType=cv2.BORDER_REPLICATE)
+    return np.asarray(blurred.reshape(line.shape), np.float32)
 
 
 def _mirrored(length: int, start: int, end: int, before: float, after: float) -> I64:
