@@ -225,17 +225,17 @@ class Stand:
         """What it has said so far."""
         return (self.folder / "log").read_text(errors="replace")
 
-    def settled(self, before: Holdings) -> Holdings:
-        """What it holds once it is at rest again."""
+    def settled(self, before: Holdings, calm_s: float = _CALM_S) -> Holdings:
+        """What it holds once it is at rest again, and twice so long at rest."""
         gc.collect()  # channels of ours that were closed, but hold their sockets
-        time.sleep(_CALM_S)
+        time.sleep(calm_s)
         end = time.monotonic() + _SETTLE_S
         while time.monotonic() < end:
             now = self.holdings()
             if now.descriptors <= before.descriptors and now.children <= before.children:
                 break
             time.sleep(0.2)
-        time.sleep(_CALM_S)
+        time.sleep(calm_s)
         return self.holdings()
 
     def close(self) -> None:
@@ -515,14 +515,14 @@ class Result:
         )
 
 
-def attack(stand: Stand, phase: str, count: int) -> Result:
-    """Run a phase and let the daemon come to rest."""
+def attack(stand: Stand, phase: str, count: int, calm_s: float = _CALM_S) -> Result:
+    """Run a phase and let the daemon come to rest for that long."""
     before = stand.holdings()
     stand.reader.gaps()
     start = time.monotonic()
     codes = asyncio.run(PHASES[phase](stand, count))
     seconds = time.monotonic() - start
-    after = stand.settled(before)
+    after = stand.settled(before, calm_s)
     return Result(phase, seconds, Counter(codes), stand.reader.gaps(), before, after)
 
 

@@ -23,7 +23,7 @@ def test_an_attack_from_all_sides_costs_no_picture_and_leaves_nothing(short_fold
         first, results = stand.holdings(), []
         with busy(1):
             for phase in PHASES:
-                results.append(attack(stand, phase, getattr(sizes, phase)))
+                results.append(attack(stand, phase, getattr(sizes, phase), calm_s=0.3))
                 sys.stdout.write(results[-1].line())
         last = stand.settled(first)
         assert stand.runs

@@ -230,6 +230,7 @@ def _shared() -> tuple[Path, Store]:
 
 @pytest.mark.shared
 @pytest.mark.slow
+@pytest.mark.timeout(400)
 def test_reenactment_reaches_its_figures():
     data, store = _shared()
     paths = [data / "driving" / f"{name}.mp4" for name in TUNED]

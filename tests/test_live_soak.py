@@ -23,7 +23,7 @@ from streamfx.session.sessions import Sessions
 from streamfx.session.settings import Output, SessionSettings
 from streamfx.session.status import State
 
-MINUTES = float(os.environ.get("STREAMFX_SOAK_MINUTES", "0.4"))
+MINUTES = float(os.environ.get("STREAMFX_SOAK_MINUTES", "0.2"))
 EVERY_S = 10.0 if MINUTES > 1 else 2.0
 WARM = 0.2
 """Share of the run that fills caches and pools."""

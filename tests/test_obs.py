@@ -191,7 +191,7 @@ def test_the_picture_is_back_soon_after_the_daemon_died(obs: ObsStage):
                 while not (obs.runtime / "back.ring").exists():
                     time.sleep(0.01)
                 waited.append(seconds_until_shown(obs, "Back", 1000 * time_ + 1))
-            if time_ % 2:
+            if time_ % 4 == 1:
                 time.sleep(1.7)  # longer than the source waits for pictures: the message is shown
                 assert not _is_portrait(np.resize(obs.shot("Back"), (*SIZE[::-1], 4)))
     # Includes the start of the writer's Python when the socket of the one before is still there.

@@ -30,7 +30,7 @@ from streamfx.sink.loopback_camera import open_device
 DEVICE = "/dev/video10"
 SIZE = (640, 480)
 FPS = 30.0
-PATIENCE_S = 60.0
+PATIENCE_S = 180.0
 """The machine may be emulated, and its host busy."""
 _MOST = 10_000
 _FORK = multiprocessing.get_context("fork")

@@ -17,7 +17,7 @@ from scenarios import SCENARIOS
 
 ROOT = Path(__file__).parents[2]
 VM = ROOT / "scripts" / "vcam-vm"
-LIMIT_S = 420
+LIMIT_S = 700
 NOT_HERE = 77
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(LIMIT_S + 300)]
