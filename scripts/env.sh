@@ -55,4 +55,9 @@ need_environment() {
     stamp "$1" >".venv/made-for-$1"
 }
 
+# run_tests ARGUMENTS...: pytest, by two processes that take whole files in turn.
+run_tests() {
+    exec .venv/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder "$@"
+}
+
 cd "$(dirname "$0")/.." || exit 1

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from alone import AloneAfterwards
 
 if TYPE_CHECKING:
     from control_stage import Stage
@@ -32,6 +33,7 @@ def pytest_configure(config: pytest.Config):
     for number, handler in _LISTENED_TO.items():
         if signal.getsignal(number) is signal.SIG_IGN:
             signal.signal(number, handler)
+    config.pluginmanager.register(AloneAfterwards(config))
 
 
 @pytest.fixture

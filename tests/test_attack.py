@@ -14,7 +14,7 @@ machines that run tests are noisy; scripts/live-attack tells the worst."""
 GROWTH_MB = 80.0
 """Allocators keep a little of every thread that ever ran; it was hundreds when photos were kept."""
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.alone, pytest.mark.timeout(300)]
 
 
 def test_an_attack_from_all_sides_costs_no_picture_and_leaves_nothing(short_folder: Path):

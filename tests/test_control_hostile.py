@@ -85,6 +85,7 @@ with stage.server:
 """
 
 
+@pytest.mark.alone
 def test_watchers_that_stop_reading_cost_nothing(tmp_path: Path):
     """Fifty previews, half of which are never read again after the first picture."""
     program = SERVER.format(tests=str(Path(__file__).parent), folder=str(tmp_path))

@@ -210,6 +210,7 @@ def test_a_full_card_leaves_the_networks_out_and_takes_them_up_again(monkeypatch
         cast.stop()
 
 
+@pytest.mark.alone
 @pytest.mark.skipif(HAS_CARD, reason="there is a card")
 def test_a_card_that_is_gone_leaves_the_idle_portrait_and_a_reason(
     sessions: Sessions, short_folder: Path, monkeypatch: pytest.MonkeyPatch
@@ -253,6 +254,7 @@ def drawn(watcher: Watcher, more: int = 20) -> None:
     until(lambda: pictures() > shown + more, 60)
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("fault", ["fails", "hangs", "is killed"])
 def test_a_session_is_drawn_by_torch_and_survives_the_cards_failure(
     sessions: Sessions, short_folder: Path, on_the_cpu: Path, fault: str, monkeypatch: pytest.MonkeyPatch

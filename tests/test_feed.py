@@ -238,6 +238,7 @@ def test_a_ring_of_another_size_is_found(source: FeedSource, feed: Feed, short_f
         assert source.info.height == 24
 
 
+@pytest.mark.alone
 def test_a_feed_that_pauses_goes_on_as_it_was(source: FeedSource, feed: Feed):
     late = threading.Timer(0.8, feed.show, (picture(5),))
     late.start()
@@ -498,6 +499,7 @@ def feeding(path: Path, clip: Path) -> Iterator[Feeder]:
     feeder.kill()
 
 
+@pytest.mark.alone
 def test_its_motion_is_recorded_for_as_long_as_is_told(
     runtime: Path, clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):

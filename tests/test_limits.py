@@ -33,6 +33,7 @@ LONGEST_GAP_MS = 400.0
 noisy, and scripts/live-limits tells the figures."""
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_a_session_lives_with_64_files_a_gigabyte_and_a_full_dev_shm_whoever_comes(short_folder: Path):

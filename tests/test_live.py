@@ -95,6 +95,12 @@ def watcher(session: Session, short_folder: Path) -> Iterator[Watcher]:
     assert made.seen.pictures > 0
 
 
+@pytest.fixture
+def little_patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a process that has said nothing yet: 10 s in place of 60."""
+    monkeypatch.setattr(process, "STARTING_S", 10.0)
+
+
 def is_live(session: Session) -> bool:
     status = session.status()
     return status.state is State.LIVE and status.quality in (Quality.FULL, Quality.WARP_ONLY)
@@ -136,6 +142,7 @@ def test_the_next_start_shows_the_right_portrait_from_its_first_picture(
     assert np.abs(shown.rgb.astype(int) - kept.rest).mean() < 8
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV, signal.SIGSTOP])
 def test_a_worker_that_dies_or_hangs_is_replaced_and_the_camera_goes_on(
     session: Session, watcher: Watcher, number: signal.Signals, monkeypatch: pytest.MonkeyPatch
@@ -161,10 +168,12 @@ def test_a_worker_that_dies_or_hangs_is_replaced_and_the_camera_goes_on(
     _report(f"worker {number.name} x{TIMES}", watcher)
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
 def test_a_publisher_that_dies_or_hangs_is_replaced_and_goes_on_in_the_same_ring(
-    session: Session, watcher: Watcher, number: signal.Signals
+    session: Session, watcher: Watcher, number: signal.Signals, monkeypatch: pytest.MonkeyPatch
 ):
+    monkeypatch.setattr(supervisor, "_CALM_NS", 200_000_000)  # the next is on standby so much sooner
     until(lambda: is_live(session))
     worker, published = session.status().worker_pid, 0
     for _ in range(TIMES):
@@ -185,12 +194,14 @@ def test_a_publisher_that_dies_or_hangs_is_replaced_and_goes_on_in_the_same_ring
     _report(f"publisher {number.name} x{TIMES}", watcher)
 
 
-def test_a_worker_that_hangs_while_it_loads_is_replaced_too(session: Session, watcher: Watcher):
+def test_a_worker_that_hangs_while_it_loads_is_replaced_too(
+    little_patience: None, session: Session, watcher: Watcher
+):
     until(lambda: session.status().source.state is SourceState.OPENING or session.status().worker_pid)
     time.sleep(1.0)
     pid = session.status().worker_pid
     os.kill(pid, signal.SIGSTOP)
-    until(lambda: session.status().worker_pid not in (0, pid), 75, "a new worker")
+    until(lambda: session.status().worker_pid not in (0, pid), 25, "a new worker")
     until(lambda: is_live(session))
 
 
@@ -226,6 +237,7 @@ def test_a_worker_of_which_a_thread_fails_is_replaced(
     until(lambda: is_live(session))
 
 
+@pytest.mark.alone
 def test_a_source_that_vanishes_is_found_again(
     sessions: Sessions, clip: Path, tmp_path: Path, short_folder: Path
 ):
@@ -275,6 +287,7 @@ def test_a_link_put_in_the_way_after_the_check_leads_the_worker_nowhere(session:
     until(lambda: "beach.png" in session.status().trouble, what="the background is refused")
 
 
+@pytest.mark.alone
 def test_a_session_is_changed_hundreds_of_times_while_it_runs(
     session: Session, watcher: Watcher, tmp_path: Path
 ):
@@ -361,6 +374,7 @@ def assert_alone(shown: Rendered | None) -> None:
     assert 0.1 < float((shown.alpha == 255).mean()) < 0.8
 
 
+@pytest.mark.alone
 def test_another_portrait_is_shown_within_a_few_pictures(session: Session, watcher: Watcher):
     """The mirrored photo's colours lie on the other side."""
     until(lambda: is_live(session) and not session.status().readying)
@@ -394,6 +408,7 @@ def test_paused_the_source_is_closed_and_hidden_the_portrait_rests(session: Sess
     until(lambda: is_live(session))
 
 
+@pytest.mark.alone
 def test_what_is_published_is_recorded_and_nothing_else(session: Session, watcher: Watcher, tmp_path: Path):
     until(lambda: is_live(session))
     film = tmp_path / "call.mp4"
@@ -425,6 +440,7 @@ def test_a_leak_is_caught_at_once(
     assert watcher.seen.leaks >= shown - 15, "all but those that fade in"
 
 
+@pytest.mark.alone
 def test_a_remote_driver_moves_the_portrait(sessions: Sessions, short_folder: Path):
     session = sessions.create(SessionSettings(OUTPUT, "remote", ("astro",)))
     with Watcher(short_folder / f"{session.id}.ring") as watcher:

@@ -49,6 +49,7 @@ CALL = """
 """
 
 
+@pytest.mark.alone
 def test_a_browser_shows_the_portrait_that_a_real_clip_drives(tmp_path: Path):
     if reason := pipewire_stage.missing_for_browser():
         pytest.skip(reason)

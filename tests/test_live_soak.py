@@ -29,7 +29,7 @@ WARM = 0.2
 """Share of the run that fills caches and pools."""
 GROWTH_MB = 20.0
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(120 + 90 * MINUTES)]
+pytestmark = [pytest.mark.slow, pytest.mark.alone, pytest.mark.timeout(120 + 90 * MINUTES)]
 
 
 @dataclass

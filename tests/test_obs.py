@@ -19,6 +19,7 @@ from obs_writer import BLOCK, looked, number_of
 REASON = missing_for_obs()
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.alone,
     pytest.mark.timeout(300),
     pytest.mark.skipif(bool(REASON), reason=REASON),
 ]

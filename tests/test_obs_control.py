@@ -533,6 +533,7 @@ def test_an_answer_without_end_is_refused(program: Path, tmp_path: Path):
         assert driver.ask("session one")["code"] == EXHAUSTED
 
 
+@pytest.mark.alone
 def test_a_daemon_that_hangs_costs_only_time(program: Path, tmp_path: Path):
     with hanging(tmp_path / "s") as path:
         with driving(program, str(path), "timeout=200") as driver:

@@ -191,6 +191,7 @@ def test_whatever_happens_to_sources_nothing_is_mixed_up_or_left_over(
 REASON = missing_for_obs()
 in_obs = [
     pytest.mark.slow,
+    pytest.mark.alone,
     pytest.mark.timeout(300),
     pytest.mark.skipif(bool(REASON), reason=REASON),
 ]

@@ -86,7 +86,7 @@ class Studio:
             except DaemonUnreachable:  # not yet, or no more
                 return False
 
-        until(is_true, 20, what + self.obs.log()[-1500:])
+        until(is_true, 60, what + self.obs.log()[-1500:])
 
 
 @contextmanager
@@ -403,8 +403,11 @@ def test_what_is_chosen_while_no_daemon_is_there_is_asked_of_the_next(studio: St
         until(lambda: studio.settings()["gain_head"] == 0.9, 10)
 
 
+@pytest.mark.alone
 def test_the_portrait_is_back_soon_after_the_daemon_is(studio: Studio):
     """From the moment at which the new daemon can be asked for pictures to the source's own pixels."""
+    studio.serve.kill()  # in a process of its own no test before has
+    studio.serve.wait()
     waited = []
     for _ in range(RESTARTS):
         (studio.obs.runtime / "control.sock").unlink(missing_ok=True)

@@ -27,6 +27,8 @@ from streamfx.errors import CameraLost, CameraUnavailable, StreamfxError, UsageE
 from streamfx.frames import Frame
 from streamfx.sink.pipewire import PipeWireCamera, formats, native
 
+pytestmark = pytest.mark.alone
+
 SIZE = (64, 48)
 BYTES = 2 * SIZE[0] * SIZE[1]
 BARS = (

@@ -49,6 +49,7 @@ def test_the_threads_that_publish_have_it_and_the_worker_has_not(tmp_path: Path,
     assert not worker
 
 
+@pytest.mark.alone
 @is_root
 def test_one_that_runs_too_long_at_real_time_goes_back_to_normal_and_lives():
     code = (

@@ -297,6 +297,7 @@ previews = ring
 """Another of the same form."""
 
 
+@pytest.mark.alone
 class TestPublisher:
     def test_the_camera_has_pictures_from_the_first_moment_without_any_worker(
         self, ring: RingWriter, previews: RingWriter

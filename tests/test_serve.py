@@ -117,6 +117,7 @@ def test_from_nothing_to_a_driven_portrait_over_grpc(short_folder: Path, clip: P
     assert not list((short_folder / "streamfx").glob("*.ring"))
 
 
+@pytest.mark.alone
 def test_watchers_that_stall_or_dawdle_do_not_hold_up_the_camera(short_folder: Path):
     """They come and go, ten at a time: every second takes one picture and never another, the rest too few."""
     times = int(os.environ.get("STREAMFX_FAULTS", "2"))
@@ -172,6 +173,7 @@ def _drive(client: Client, session: str) -> None:
     assert client.get_session(session).status.quality in (Quality.FULL, Quality.WARP_ONLY, Quality.HELD)
 
 
+@pytest.mark.alone
 def test_the_readmes_programs_do_what_they_say(short_folder: Path):
     programs = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.DOTALL)
     assert len(programs) == 2
