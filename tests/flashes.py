@@ -44,6 +44,8 @@ class Clip:
     options: dict[str, str] = field(default_factory=lambda: {"preset": "ultrafast", "g": "25", "bf": "2"})
     pix_fmt: str = "yuv420p"
     size: tuple[int, int] = SIZE
+    rotation: int = 0
+    """Degrees, counter-clockwise, by which players turn the pictures."""
     sound: str | None = "aac"
     rate: int = 48_000
     layout: str = "mono"
@@ -63,6 +65,8 @@ def write(path: Path, clip: Clip, change: Change = lambda _: True, **container: 
         pictures = film.add_stream(clip.codec, rate=clip.fps, options=clip.options)
         pictures.width, pictures.height, pictures.pix_fmt = *clip.size, clip.pix_fmt
         pictures.codec_context.time_base = Fraction(1, clip.ticks or clip.fps)
+        if clip.rotation:
+            pictures.set_display_rotation(clip.rotation)
         packets = []
         if clip.sound:
             sound = film.add_stream(clip.sound, rate=clip.rate)

@@ -5,7 +5,9 @@ The drivers flash while a tone sounds (flashes.py); a few real faces speak.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
+from contextlib import closing
 from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,11 +21,12 @@ from flashes import Change, Clip, film_of, lag, look, write
 from scenes import photo, shared, store
 
 from streamfx.__main__ import main
-from streamfx.cli.driver import Account
+from streamfx.cli.driver import Account, open_driver
 from streamfx.cli.film import driver_line
 from streamfx.errors import SourceUnreadable
 from streamfx.sink.film import FilmWriter
 from streamfx.source import open_source
+from streamfx.telemetry import StageTimer
 from streamfx.track.landmarker import FaceTracker
 
 SECONDS = 2.4
@@ -61,6 +64,12 @@ def renumbered(path: Path, **container: object) -> Path:
 
 
 OTHER_PROGRAMME = {"mpegts_start_pid": "512", "mpegts_pmt_start_pid": "4352", "mpegts_service_id": "7"}
+
+
+def with_repeats(path: Path) -> Path:
+    """Theora: where nothing changes packets are empty (there is no encoder of it in PyAV)."""
+    shutil.copy(Path(__file__).parent / "golden" / "flashes.ogv", path)
+    return path
 
 
 def twice(path: Path) -> Path:
@@ -104,6 +113,18 @@ DRIVERS: dict[str, tuple[Callable[[Path], Path], float, float]] = {
     ),
     "in order.avi": (lambda p: write(p, Clip(SECONDS, sound="mp3", options=IN_ORDER)), SECONDS, 25),
     "reordered.avi": (lambda p: write(p, Clip(SECONDS, sound="mp3")), SECONDS, 25),
+    "all key frames.avi": (
+        lambda p: write(p, Clip(SECONDS, codec="ffvhuff", sound="pcm_s16le", options={})), SECONDS, 25,
+    ),
+    "theora.ogv": (with_repeats, 2.12, 25),
+    "turned.mp4": (lambda p: write(p, Clip(SECONDS, rotation=90)), SECONDS, 25),
+    "phone.3gp": (
+        lambda p: write(
+            p, Clip(SECONDS, codec="h263", size=(128, 96), options={}, sound="amr_nb", rate=8000)
+        ),
+        SECONDS, 25,
+    ),
+    "without cues.mkv": (lambda p: write(p, CLIP, container_options={"live": "1"}), SECONDS, 25),
     "stream.ts": (lambda p: write(p, CLIP), SECONDS, 25),
     "program.mpg": (
         lambda p: write(p, Clip(SECONDS, codec="mpeg2video", sound="mp2", options={"bf": "2"})), SECONDS, 25,
@@ -180,8 +201,17 @@ def test_flashes_and_tones_are_at_most_a_picture_apart(tmp_path: Path, name: str
 
     assert fps == pytest.approx(rate, rel=0.1)
     assert frames / fps == pytest.approx(seconds, abs=0.15)
-    assert apart == pytest.approx(APART.get(name, 0), abs=1 / fps)
+    assert apart == pytest.approx(APART.get(name, 0), abs=0.9 / fps)
     assert alike > 0.8, alike
+
+
+@pytest.mark.parametrize("name", ["plain.mp4", "hole of 97 s.mkv", "hole of 97 s.mp4", "joined.ts"])
+def test_the_bar_ends_where_the_film_does(tmp_path: Path, name: str):
+    """Also where the file's clock is longer, or shorter."""
+    path = DRIVERS[name][0](tmp_path / name)
+    with open_driver(str(path), store(), StageTimer()) as driver, closing(driver.motions()) as motions:
+        made = sum(1 for _ in motions)
+        assert driver.expected == pytest.approx(made, abs=3)
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import media
 import numpy as np
 import pytest
 from av.stream import Disposition
+from fields import write_fields
 
 from streamfx.media import codec_of
 from streamfx.source import open_source
@@ -98,17 +99,17 @@ def test_the_video_is_what_moves_and_its_sound_what_players_choose(
             assert peak == pytest.approx(200 * (sound + 1), abs=10)
 
 
-def _woven(begin: int) -> np.ndarray:
-    """A bar that moves 6 px from one field to the next, the upper rows first."""
-    rgb = np.full((96, 128, 3), 40, np.uint8)
+def _woven(begin: int, height: int = 96, first: int = 0) -> np.ndarray:
+    """A bar that moves 6 px from one field to the next, the upper rows first, or the lower ones."""
+    rgb = np.full((height, 128, 3), 40, np.uint8)
     for row in (0, 1):
-        left = (12 * begin + 6 * row) % 96
+        left = (12 * begin + 6 * (row ^ first)) % 96
         rgb[row::2, left : left + 24] = 220
     return rgb
 
 
-def _still(begin: int) -> np.ndarray:
-    rgb = np.full((96, 128, 3), 40, np.uint8)
+def _still(begin: int, height: int = 96) -> np.ndarray:
+    rgb = np.full((height, 128, 3), 40, np.uint8)
     left = (12 * begin) % 96
     rgb[:, left : left + 24] = 220
     return rgb
@@ -147,6 +148,46 @@ def test_interlaced_pictures_are_made_whole(tmp_path: Path, name: str):
     assert max(_combed(frame.rgb) for frame in frames[1:]) < 3
     assert [frame.captured_ns for frame in frames] == [40_000_000 * n for n in range(20)]
     assert source.info.fps == 25
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_interlaced_pictures_without_a_mark_are_found(tmp_path: Path, first: int):
+    """By their comb, after some of them in motion."""
+    still, woven = [_woven(0, 480)] * 10, [_woven(n, 480, first) for n in range(40)]
+    path = _pictures(tmp_path / "unmarked.mp4", still + woven, "libx264", {"bf": "0", "crf": "12"})
+    with open_source(path) as source:
+        frames = list(source)
+    assert max(_combed(frame.rgb) for frame in frames[25:]) < 3
+    assert [frame.captured_ns for frame in frames] == [40_000_000 * n for n in range(50)]
+
+
+def test_whole_pictures_without_a_mark_stay_as_they_are(tmp_path: Path):
+    stripes = np.zeros((480, 1, 1), np.int16)
+    stripes[::2] = 12
+    shown = [(_still(n, 480) + stripes).astype(np.uint8) for n in range(40)]
+    path = _pictures(tmp_path / "whole.mp4", shown, "libx264", {"crf": "12"})
+    with open_source(path) as source:
+        frames = list(source)
+    expected = media.read_video(path)
+    assert all(np.array_equal(one.rgb, other) for one, other in zip(frames, expected, strict=True))
+
+
+@pytest.mark.parametrize("name", ["fields.ts", "fields.mp4"])
+def test_pictures_that_are_stored_field_by_field_are_not_twice_as_many(tmp_path: Path, name: str):
+    path = write_fields(tmp_path / name, [_woven(n)[:, :, 1] for n in range(20)])
+    assert min(_combed(picture) for picture in media.read_video(path)[2:-2]) > 8
+    with open_source(path) as source:
+        frames = list(source)
+    assert max(_combed(frame.rgb) for frame in frames[1:]) < 3
+    assert [frame.captured_ns for frame in frames] == [40_000_000 * n for n in range(20)]
+    assert source.info.fps == 25
+
+
+@pytest.mark.parametrize("fps", [24, 30, 60])
+def test_a_bare_stream_has_the_rate_of_its_codec(tmp_path: Path, fps: int):
+    with open_source(media.write_video(tmp_path / "v.h264", 10, fps=fps)) as source:
+        assert source.info.fps == fps
+        assert [frame.captured_ns for frame in source] == [round(1e9 / fps) * n for n in range(10)]
 
 
 def test_where_only_a_part_is_interlaced_the_rest_stays_as_it_is(tmp_path: Path):

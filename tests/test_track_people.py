@@ -100,6 +100,20 @@ def test_who_leans_from_the_first_picture_on_has_no_sideways_camera(turn: int, l
     assert abs(leans) > 60 or upright.turn == 0, "and a tilted head turns nothing"
 
 
+def test_half_a_face_at_the_edge_turns_no_picture():
+    """Eyes and brows alone look like a face that stands on its head."""
+    rgb = clip(face_clip(), 1)[0]
+    height, width = rgb.shape[:2]
+    detector = Detector(store().path("face_landmarker"))
+    for share in np.arange(0.2, 0.6, 0.02):
+        for x, y in ((0, share), (0, -share), (share, 0), (-share, 0)):
+            moved = np.array([[1, 0, x * width], [0, 1, y * height]])
+            cut = cv2.warpAffine(rgb, moved, (width, height), borderValue=(150, 160, 150))
+            upright = Upright(detector)
+            upright.look(cut, None)
+            assert upright.turn == 0, (x, y)
+
+
 def test_a_driver_tells_how_many_pictures_were_turned():
     with open_source(face_clip()) as source:
         turned = FaceDriver(Turned(source), store(), StageTimer())

@@ -93,5 +93,5 @@ def _animate(
     from streamfx.sink.film import FilmWriter
 
     animator = Animator(portrait.rig, canvas=canvas, timer=timer)
-    with FilmWriter(film, SIZE, FPS) as writer, frame_bar("rendering", driver.expected) as tick:
+    with FilmWriter(film, SIZE, FPS) as writer, frame_bar("rendering", lambda: driver.expected) as tick:
         return produce(driver, animator, timer, writer.write, tick)

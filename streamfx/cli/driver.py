@@ -64,8 +64,11 @@ class Driver(Protocol):
     name: str
     fps: float
     """Of the motions that it yields, constant."""
-    expected: int | None
-    """How many motions will come, as far as is known."""
+
+    @property
+    def expected(self) -> int | None:
+        """How many motions will come, as far as is known so far."""
+        ...
 
     def motions(self) -> Generator[Motion]:
         """Motions at even times. Close it before the driver."""
@@ -169,10 +172,15 @@ class SourceDriver:
         self.kind = Kind.CAMERA if info.live else Kind.VIDEO
         self.name = info.name
         self.fps = rate(min(max(info.fps, FPS[0]), FPS[1]))
-        length_s = info.duration_s or (info.frames or 0) / info.fps
-        self.expected = _expected(length_s, duration_s, self.fps)
+        self._length_s = info.duration_s or (info.frames or 0) / info.fps
         self._source, self._duration_s = source, duration_s
         self._face = FaceDriver(source, store, timer)
+
+    @property
+    def expected(self) -> int | None:
+        """From the length that the file tells, less the holes and more the joined films found so far."""
+        length_s = self._length_s and self._length_s + self._source.statistics.longer_s
+        return _expected(length_s, self._duration_s, self.fps)
 
     def motions(self) -> Generator[Motion]:
         """Motions at even times, whatever the source's own."""
@@ -230,5 +238,5 @@ def until(motions: Iterable[Motion], seconds: float | None) -> Iterator[Motion]:
 
 
 def _expected(length_s: float, duration_s: float | None, fps: float) -> int | None:
-    known = [length for length in (length_s, duration_s) if length]
+    known = [length for length in (length_s, duration_s) if length is not None and length > 0]
     return max(1, round(min(known) * fps)) if known else None

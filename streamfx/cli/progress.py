@@ -38,26 +38,30 @@ def bars() -> Iterator[Progress | None]:
 
 
 @contextmanager
-def frame_bar(what: str, total: int | None) -> Iterator[Callable[[], None]]:
+def frame_bar(what: str, total: int | Callable[[], int | None]) -> Iterator[Callable[[], None]]:
     """A function to call after each of `total` frames; draws how many are done and the time that remains.
 
     Args:
         what: what is being done, shown from the first frame on; before it the driver is looked through.
-        total: frames expected; None where that is not known.
+        total: frames expected, or what tells them after each; None where that is not known.
     """
     if is_quiet() or not sys.stderr.isatty():
         yield lambda: None
         return
     from rich.progress import MofNCompleteColumn
 
+    def expected() -> int | None:
+        return total if isinstance(total, int) else total()
+
     with _drawn(MofNCompleteColumn()) as drawn:
-        task = drawn.add_task("looking at the driver", total=total)
+        task = drawn.add_task("looking at the driver", total=expected())
         done = count(1)
 
         def tick() -> None:
-            made = next(done)  # more than expected: files that were joined tell the length of their first
-            most = None if total is None else max(made, total)
-            drawn.update(task, completed=made, total=most, description=what)
+            made, most = next(done), expected()
+            drawn.update(
+                task, completed=made, total=None if most is None else max(made, most), description=what
+            )
 
         yield tick
 

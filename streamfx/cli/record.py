@@ -83,7 +83,7 @@ def _record(driver: Driver, origin: str) -> MotionTemplate:
     """The template of all that the driver does."""
     from streamfx.track.template import MotionTemplate
 
-    with frame_bar("recording", driver.expected) as tick, closing(driver.motions()) as motions:
+    with frame_bar("recording", lambda: driver.expected) as tick, closing(driver.motions()) as motions:
 
         def counted() -> Iterator[Motion]:
             for motion in motions:

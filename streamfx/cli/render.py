@@ -190,7 +190,7 @@ def _animate(
         if sound:
             resources.callback(sound.close)
         writer = _writer(arguments, driver.fps, pipe, sound.reader if sound else None)
-        with writer as write, frame_bar("rendering", driver.expected) as tick:
+        with writer as write, frame_bar("rendering", lambda: driver.expected) as tick:
             made = produce(driver, animator, timer, write, tick)
             if not arguments.allow_no_face:
                 require_face(driver)  # here, where no film has come to be yet

@@ -50,6 +50,9 @@ class SourceStatistics:
     """Pieces of the stream that could not be decoded and were skipped."""
     unread: float = 0.0
     """Share of a joined file that is another film, which is not read; known at the end."""
+    longer_s: float = 0.0
+    """By how much longer a file is than it says, as far as it was read: films that were joined; below zero
+    where holes of its clock were left out."""
     dropped: int = 0
     """Live pictures that were overtaken by newer ones."""
     reopened: int = 0

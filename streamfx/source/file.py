@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, suppress
 from fractions import Fraction
 from itertools import islice
@@ -31,7 +32,8 @@ class FileSource(Source):
 
     `captured_ns` counts from the first picture. Damaged packets are skipped and counted; a file cut off in
     the middle yields what it has. `epoch` grows when the picture size or the file's clock changes.
-    Interlaced pictures are deinterlaced. The sound of the same file, on the same clock: `sound`.
+    Pictures that are marked as interlaced are deinterlaced. The sound of the same file, on the same clock:
+    `sound`.
 
     With `hardware` an NVIDIA card decodes, as far as it can; the pictures are the same, to the bit.
 
@@ -49,15 +51,18 @@ class FileSource(Source):
         self._reading = self._open(hardware=hardware)
         with ExitStack() as failing:
             failing.callback(self._release)
-            self._pictures = Deinterlacer().pictures(self._decode())
-            first = self._first_picture()
-            tracks = self._reading.tracks
+            deinterlacer = Deinterlacer()
+            self._pictures = deinterlacer.pictures(self._decode())
+            self._waiting = deque([self._first_picture()])
+            first, tracks = self._waiting[0], self._reading.tracks
+            if deinterlacer.is_at_work:
+                self._waiting.extend(islice(self._pictures, 1))
+            packets = _packets_each(tracks.fps, self._waiting)
             self._aspect = _pixel_aspect(tracks.pictures.sample_aspect_ratio)
             self._coded_aspect = self._reading.codec.sample_aspect_ratio
             self._start_ns = _file_ns(first) or 0
-            self._clock = PictureClock(self._start_ns, round(1e9 / tracks.fps))
-            self._info = _describe(path, tracks, first, self._aspect)
-            self._waiting: VideoFrame | None = first
+            self._clock = PictureClock(self._start_ns, round(packets * 1e9 / tracks.fps))
+            self._info = _describe(path, tracks, first, self._aspect, packets)
             failing.pop_all()
 
     @property
@@ -71,11 +76,12 @@ class FileSource(Source):
             repaired_timestamps=self._clock.repaired,
             damaged_packets=self._reading.damaged,
             unread=self._reading.unread,
+            longer_s=self._reading.tracks.timeline.moved_ns / 1e9,
             decoder=self._reading.decoder,
         )
 
     def __next__(self) -> Frame:
-        picture, self._waiting = self._waiting or next(self._pictures), None
+        picture = self._waiting.popleft() if self._waiting else next(self._pictures)
         time_ns, jumped = self._clock.stamp(_file_ns(picture), self._reading.tracks.timeline.jumps)
         coded = self._reading.codec.sample_aspect_ratio
         if coded != self._coded_aspect:  # broadcasts change between 4:3 and 16:9
@@ -99,7 +105,7 @@ class FileSource(Source):
 
     def close(self) -> None:
         self._pictures = iter(())
-        self._waiting = None
+        self._waiting.clear()
         self._release()
 
     def _release(self) -> None:
@@ -134,7 +140,18 @@ class FileSource(Source):
         yield from islice(self._reading.pictures(), given, None)
 
 
-def _describe(path: Path, tracks: Tracks, first: VideoFrame, aspect: float) -> SourceInfo:
+def _packets_each(rate: float, first: Sequence[VideoFrame]) -> int:
+    """How many packets make a picture: two where each field of an interlaced one (PAFF) is in one of its own.
+
+    Args:
+        rate: packets a second.
+        first: the first two pictures, where they were interlaced.
+    """
+    times = [time for time in map(_file_ns, first) if time is not None]
+    return 2 if len(times) == 2 and 1.5 < (times[1] - times[0]) * rate / 1e9 < 2.5 else 1
+
+
+def _describe(path: Path, tracks: Tracks, first: VideoFrame, aspect: float, packets_each: int) -> SourceInfo:
     orientation, stream = orientation_of(first), tracks.pictures
     width, height = round(first.width * aspect), first.height
     if orientation.transpose:
@@ -143,8 +160,8 @@ def _describe(path: Path, tracks: Tracks, first: VideoFrame, aspect: float) -> S
         name=path.name,
         width=width,
         height=height,
-        fps=tracks.fps,
-        frames=stream.frames or None,
+        fps=tracks.fps / packets_each,
+        frames=stream.frames // packets_each or None,
         duration_s=_duration_s(tracks),
         codec=stream.codec_context.name,
         rotation=orientation.rotation,

@@ -33,8 +33,9 @@ def rate_of(stream: VideoStream, packets: Iterable[MediaPacket]) -> float:
         stream: whose rate it is.
         packets: its first ones, and those of other tracks.
     """
-    told, counted = _told(stream), _counted(stream)
-    seen = _seen([packet for packet in packets if packet.stream is stream and packet.pts is not None])
+    counted = _counted(stream)
+    stamps: list[MediaPacket] = [one for one in packets if one.stream is stream and one.pts is not None]
+    told, seen = _told(stream, has_clock=bool(stamps)), _seen(stamps)
     if seen is None:
         return told or DEFAULT_FPS
     if told and abs(told / seen - 1) <= AGREES:
@@ -44,8 +45,10 @@ def rate_of(stream: VideoStream, packets: Iterable[MediaPacket]) -> float:
     return max(typical, counted or 0.0)
 
 
-def _told(stream: VideoStream) -> float | None:
-    for rate in (stream.average_rate, stream.guessed_rate):
+def _told(stream: VideoStream, *, has_clock: bool) -> float | None:
+    """The container's word; of bare streams the codec's, for FFmpeg's average is 25 a second for them all."""
+    rates = (stream.average_rate, stream.guessed_rate)
+    for rate in rates if has_clock else reversed(rates):
         if rate and 0 < rate <= MAX_FPS:
             return float(rate)
     return None

@@ -60,9 +60,12 @@ class Reading:
         """Packets that were refused: all, and those since the last picture."""
         self.unread = 0.0
         """Share of the file that another film takes, behind this one; known at the end."""
-        self._key_dts = 0
+        self._key_dts: int | None = None
         self._delay: int | None = None
         """By how many ticks later than it is shown a picture comes that is timed by its decoding alone."""
+        self._latest: VideoFrame | None = None
+        self._repeats: list[int] = []
+        """When a picture is shown once more, by packets that hold nothing else; not yet given."""
         self.tracks = Tracks(path, timeout_s, _card() if by_card else None)
         self.stream = self.tracks.pictures
         self.codec = self.stream.codec_context
@@ -83,23 +86,29 @@ class Reading:
         """Release file and decoder; may be called twice."""
         self.tracks.close()
         # A decoder's memory goes with the last who knows it, and packets know it, too.
-        for name in ("stream", "codec", "_recognition"):
+        for name in ("stream", "codec", "_recognition", "_latest"):
             vars(self).pop(name, None)
 
     def pictures(self) -> Iterator[VideoFrame]:
-        """All of them; call it once.
+        """All of them, each to be used before the next is asked for; call it once.
 
         Raises:
             CardFailed: the CPU must do the rest; only with `by_card`.
         """
         for packet in self.tracks.packets():
-            if packet.stream is self.stream:
+            if packet.stream is not self.stream:
+                continue
+            shown = packet.pts if packet.pts is not None else packet.dts
+            if packet.size or shown is None:
                 yield from self._decoded(packet)
+            else:  # Theora: nothing has changed since the picture before; a decoder would take it for the end
+                self._repeats.append(shown)
         yield from self._decoded(None)
+        yield from self._repeated()
         self.unread = self.tracks.unread()
 
     def _decoded(self, packet: Packet[VideoStream] | None) -> Iterator[VideoFrame]:
-        if packet is not None and packet.is_keyframe and packet.dts is not None and self._delay is None:
+        if packet is not None and packet.is_keyframe and (self._key_dts is None or self._refused):
             self._key_dts = packet.dts
         try:
             decoded = self.codec.decode(packet)
@@ -118,9 +127,19 @@ class Reading:
         for picture in decoded:
             picture.time_base = self.stream.time_base  # PyAV leaves it out of the last ones
             if picture.pts is None and picture.dts is not None:
-                self._delay = picture.dts - self._key_dts if self._delay is None else self._delay
+                if self._delay is None:
+                    self._delay = picture.dts - (self._key_dts or 0)
                 picture.pts = picture.dts - self._delay
-            yield self._from_card(picture) if self._by_card else picture
+            shown = self._from_card(picture) if self._by_card else picture
+            yield from self._repeated(shown.pts)
+            self._latest = shown
+            yield shown
+
+    def _repeated(self, until: int | None = None) -> Iterator[VideoFrame]:
+        """The latest picture, at the times of its repetitions before the next one's."""
+        while self._repeats and self._latest is not None and (until is None or self._repeats[0] < until):
+            self._latest.pts = self._repeats.pop(0)
+            yield self._latest
 
     def _by_other_codec(self, packet: Packet[VideoStream] | None) -> Iterator[VideoFrame]:
         """Files that were joined may go on in another codec, which the container's header does not tell."""

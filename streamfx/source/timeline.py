@@ -73,6 +73,11 @@ class Timeline:
         self._moved: set[int] = set()
         """Those that went on by the old clock meanwhile."""
 
+    @property
+    def moved_ns(self) -> int:
+        """By how much later the file now is than by its own clock; below zero behind a hole."""
+        return self._offset
+
     def place(self, packets: Iterable[MediaPacket]) -> Iterator[MediaPacket]:
         """The packets, in an order that may differ around a jump between tracks, never within one."""
         for packet in packets:

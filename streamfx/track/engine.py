@@ -52,6 +52,8 @@ class Sighting(NamedTuple):
     """That it is one, 0..1"""
     roll: float
     """Degrees, clockwise, by which it leans in the picture: the line of its eyes."""
+    is_whole: bool
+    """From brows to chin within the picture."""
 
 
 class _Task:
@@ -138,12 +140,15 @@ class Detector(_Task):
         """The face that is surest to be one; of score 0 without any."""
         found = _run(lambda: self._task.detect(_picture(rgb))).detections
         if not found:
-            return Sighting(0.0, 0.0)
+            return Sighting(0.0, 0.0, is_whole=False)
         face = max(found, key=lambda one: one.categories[0].score)
         height, width = rgb.shape[:2]
         right, left = face.keypoints[:2]  # the eyes
         roll = np.degrees(np.arctan2((left.y - right.y) * height, (left.x - right.x) * width))
-        return Sighting(float(face.categories[0].score), float(roll))
+        box = face.bounding_box
+        x, y = box.origin_x, box.origin_y
+        is_whole = min(x, y) > 0 and x + box.width < width and y + box.height < height
+        return Sighting(float(face.categories[0].score), float(roll), is_whole)
 
 
 class Segmenter(_Task):
