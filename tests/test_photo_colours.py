@@ -73,6 +73,17 @@ def test_palettes_and_lossy_files_have_profiles_too(tmp_path: Path, suffix: str)
     assert np.abs(found - stored).mean() > 4, "the profile was left out"
 
 
+def test_a_jpeg_2000_file_has_a_profile_too(tmp_path: Path):
+    data = save(tmp_path / "a.jp2", RGB).read_bytes()
+    box = b"colr\2\0\0" + icc.ADOBE.profile()
+    old, outer = data.index(b"colr") - 4, data.index(b"jp2h") - 4
+    length, whole = (int.from_bytes(data[at : at + 4]) for at in (old, outer))
+    grown = whole - length + len(box) + 4
+    parts = (data[:outer], struct.pack(">I", grown), data[outer + 4 : old], struct.pack(">I", len(box) + 4))
+    (tmp_path / "a.jp2").write_bytes(b"".join((*parts, box, data[old + length :])))
+    assert_alike(seen(tmp_path / "a.jp2"), icc.ADOBE.shown(CHART), 3)
+
+
 def test_grey_has_profiles_of_its_own(tmp_path: Path):
     grey = Image.fromarray(chart(GREY))
     for name, picture in {"l": grey, "la": grey.convert("LA")}.items():
@@ -289,6 +300,9 @@ def test_a_raw_files_thumbnail_is_not_the_photo(tmp_path: Path, tags: dict[int, 
         (b"IIU\0\x08\0\0\0", "a camera's RAW file"),
         (b"II*\0\x10\0\0\0CR\x02\0" + bytes(40), "RAW"),
         (b"8BPS\0\1" + bytes(30), "a Photoshop document"),
+        (b"\xff\x0a\xfa\x1f" + bytes(30), "a JPEG XL picture"),
+        (b"\0\0\0\x0cJXL \r\n\x87\n" + bytes(30), "a JPEG XL picture"),
+        (b"\0\0\0\x1cftypavif\0\0\0\0avifmif1", "damaged or cut short"),
     ],
 )
 def test_other_raw_files_are_named(tmp_path: Path, head: bytes, kind: str):

@@ -63,6 +63,7 @@ _DAMAGED: Final = (
 _UPRIGHT: Final = "Save it upright, if that was wrong"
 _AS_JPEG: Final = "Export it as JPEG with the camera's or any photo program"
 _FOREIGN: Final = (
+    (rb"\xff\x0a|(?s:....)JXL ", "a JPEG XL picture", "Save it as JPEG or PNG"),
     (rb"(?s)....ftyp(?:hei|hev|mif1|msf1)", "a HEIC photo", "Save it as JPEG (phones and viewers export it)"),
     (rb"(?s)....ftypcrx |FUJIFILMCCD-RAW|IIU\x00|II\x52\x4f|MMOR|FOVb", "a camera's RAW file", _AS_JPEG),
     (rb"(?s)....ftyp|\x1a\x45\xdf\xa3|RIFF....AVI ", "a video", "Save one of its pictures as JPEG"),
@@ -72,6 +73,9 @@ _FOREIGN: Final = (
     (rb"(?s)\s*<.{0,400}<svg|\s*<svg", "an SVG drawing", "Save it as JPEG or PNG"),
 )
 """First bytes of what people take for a photo, its name, and what to do."""
+
+_CUT_SHORT = rb"(?s)\xff\xd8\xff|\x89PNG|GIF8|RIFF....WEBP|....ftypavi[fs]|....jP  "
+"""First bytes of the formats that are read."""
 
 _DNG_VERSION, _SUBFILE, _PHOTOMETRIC, _SUB_IFDS = 50706, 254, 262, 330  # TIFF tags
 _SENSOR = (32803, 34892)  # photometric: a colour filter array, and what was made of one
@@ -146,7 +150,7 @@ def _decode(data: bytes, name: str) -> tuple[U8, tuple[Finding, ...]]:
                 findings = _chosen_page(image, name)
                 _check_size(image, name)
                 image.draft("RGB", _draft_size(image))
-                rgb, more = _upright_rgb(image, _coding(image, data))
+                rgb, more = _upright_rgb(image, _profile(image, data), _coding(image, data))
                 return rgb, (*findings, *more)
     except UnidentifiedImageError as error:
         raise _foreign(data, name) from error
@@ -201,6 +205,10 @@ def _refuse_raw(image: TiffImageFile, name: str) -> None:
 
 
 def _foreign(data: bytes, name: str) -> PhotoUnreadable:
+    if re.match(_CUT_SHORT, data):
+        return PhotoUnreadable(
+            f"{name} is damaged or cut short: its beginning is not whole", "Copy or export the photo again"
+        )
     for pattern, kind, remedy in _FOREIGN:
         if re.match(pattern, data):
             return PhotoUnreadable(f"{name} is {kind}, which streamfx does not read", remedy)
@@ -233,10 +241,9 @@ def _draft_size(image: Image.Image) -> tuple[int, int]:
     return max(1, round(image.size[0] * factor)), max(1, round(image.size[1] * factor))
 
 
-def _upright_rgb(image: Image.Image, coding: Coding) -> tuple[U8, tuple[Finding, ...]]:
+def _upright_rgb(image: Image.Image, profile: bytes | None, coding: Coding) -> tuple[U8, tuple[Finding, ...]]:
     image.load()
     ImageOps.exif_transpose(image, in_place=True)
-    profile = image.info.get("icc_profile")
     image = _plain(_eight_bit(image))
     width, height = image.size
     if width * height > WORKING_PIXELS:
@@ -306,6 +313,15 @@ def _by_profile(image: Image.Image, source: ImageCms.ImageCmsProfile) -> Image.I
     if made is None:
         raise ImageCms.PyCMSError("no picture")
     return made
+
+
+def _profile(image: Image.Image, data: bytes) -> bytes | None:
+    """The file's ICC profile. Pillow leaves that of a JPEG 2000 file out (ISO 15444-1, I.5.3.3)."""
+    if image.format != "JPEG2000":
+        profile: bytes | None = image.info.get("icc_profile")
+        return profile
+    found = re.search(rb"(?s)(....)colr[\x02\x03]..", data[: max(data.find(b"jp2c"), 0)])
+    return data[found.end() : found.start() + int.from_bytes(found[1])] if found else None
 
 
 def _coding(image: Image.Image, data: bytes) -> Coding:
