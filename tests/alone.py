@@ -20,6 +20,8 @@ class AloneAfterwards:
         """What the processes were given to run, in order."""
         self._told = set[str]()
         """That of which a report came."""
+        self._alone: list[str] | None = None
+        """What they left out; None until one ended and told."""
 
     @property
     def _distributes(self) -> bool:
@@ -28,6 +30,7 @@ class AloneAfterwards:
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         if hasattr(self._config, "workerinput"):
+            self._config.workeroutput["alone"] = [item.nodeid for item in items if _is_alone(item)]
             items[:] = [item for item in items if not _is_alone(item)]
             # Whole files are given out: the longest first, or one process waits long for the other's last.
             slow = {item.path for item in items if item.get_closest_marker("slow")}
@@ -38,6 +41,10 @@ class AloneAfterwards:
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_node_collection_finished(self, ids: Sequence[str]) -> None:
         self._given.update(dict.fromkeys(ids))
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: object) -> None:
+        self._alone = getattr(node, "workeroutput", {}).get("alone", self._alone)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         self._told.add(report.nodeid)
@@ -61,7 +68,10 @@ class AloneAfterwards:
 
     def _run_alone(self, session: pytest.Session) -> None:
         session.config.pluginmanager.getplugin("dsession").nodemanager.teardown_nodes()
-        items = session.perform_collect()
+        if self._alone == []:
+            return
+        places = [str(session.config.rootpath / name) for name in self._alone or ()]
+        items = session.perform_collect(places or None)  # without a word of what is alone, all is looked at
         session.testscollected = len(items) + len(self._given)
         for number, item in enumerate(items, 1):
             following = items[number] if number < len(items) else None
