@@ -141,8 +141,15 @@ ASKED = [
 
 @pytest.mark.parametrize("words", ASKED)
 def test_what_was_asked_for_is_printed_under_quiet(
-    words: str, full: Store, stage: Stage, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    words: str,
+    full: Store,
+    stage: Stage,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ):
+    monkeypatch.setenv("STREAMFX_MODELS_DIR", str(full.root))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))  # the account's changes while other tests run
     stage.session()
     monkeypatch.setattr("streamfx.doctor.examine", lambda *, fix: [Check("all", CheckState.OK, f"fix {fix}")])
     given = words.split() + (["--address", stage.address] if words.startswith("ctl ") else [])
