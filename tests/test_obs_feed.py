@@ -149,6 +149,7 @@ def test_our_reader_reads_each_pixel_as_it_was_written(program: str, tmp_path: P
         assert reader.beats >= reader.written
 
 
+@pytest.mark.alone
 def test_a_writer_without_pause_never_shows_a_torn_picture(program: str, tmp_path: Path):
     read, first = 0, None
     with serving(program, tmp_path, "66", "40", "0") as reader:
@@ -164,6 +165,7 @@ def test_a_writer_without_pause_never_shows_a_torn_picture(program: str, tmp_pat
     assert last - first > read
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("sanitizer", SANITIZERS)
 def test_pictures_go_from_thread_to_thread_whole_and_in_order(sanitizer: str, tmp_path: Path):
     program = built(tmp_path, sanitizer)
