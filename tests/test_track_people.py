@@ -12,11 +12,14 @@ import pytest
 from scenes import face_clip, store
 
 from streamfx.frames import FaceTrack, Frame
+from streamfx.models.face_basis import load_face_basis
+from streamfx.models.face_model import load_face_model
 from streamfx.pipeline import FaceDriver
 from streamfx.source import open_source
 from streamfx.telemetry import StageTimer
 from streamfx.track.engine import Detector, Sighting
 from streamfx.track.landmarker import FaceTracker
+from streamfx.track.motion import MotionEstimator
 from streamfx.track.people import People, look_of
 from streamfx.track.upright import Upright
 
@@ -224,11 +227,17 @@ def test_real_people_cut_together_are_told_apart():
         return [cv2.resize(rgb, (480, 480)) for rgb in clip(folder / name, count)]
 
     one, other = square("lp_d18.mp4", 40), square("lp_d3.mp4", 40)
-    people = [track.person if track else None for track in tracked([*one, *other, *one[20:]])]
+    tracks = tracked([*one, *other, *one[20:]])
+    people = [track.person if track else None for track in tracks]
     assert people[:40] == [0] * 40
     assert set(people[40:42]) <= {0, 1, None}
     assert people[42:80] == [1] * 38
     assert people[-15:] == [0] * 15
+    face, basis = load_face_model(store().path("face_landmarker")), load_face_basis()
+    live = MotionEstimator(face.vertices, basis.rms)  # nothing is looked through ahead
+    motions = [live.update(track, seq * STEP_NS, seq) for seq, track in enumerate(tracks)]
+    strength = [float(np.sqrt((motion.expression**2).sum(axis=1).mean())) for motion in motions]
+    assert min(strength[42:50]) < 0.1, "cm; by the first one's neutral the second one's face is 0.33 at least"
 
 
 @pytest.mark.shared
