@@ -9,6 +9,7 @@ from contextlib import ExitStack, suppress
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
+from typing import Final
 
 import av
 from av.video.frame import VideoFrame
@@ -23,6 +24,9 @@ from streamfx.source.reading import CardFailed, Reading
 from streamfx.source.sound import SoundReader
 from streamfx.source.timeline import PictureClock
 from streamfx.source.tracks import Tracks
+
+FIELD_RATE: Final = 40.0
+"""Interlaced pictures come 25 or 30 a second; what comes faster are fields."""
 
 _log = logging.getLogger(__name__)
 
@@ -148,7 +152,9 @@ def _packets_each(rate: float, first: Sequence[VideoFrame]) -> int:
         first: the first two pictures, where they were interlaced.
     """
     times = [time for time in map(_file_ns, first) if time is not None]
-    return 2 if len(times) == 2 and 1.5 < (times[1] - times[0]) * rate / 1e9 < 2.5 else 1
+    if len(times) < 2 or rate < FIELD_RATE:
+        return 1
+    return 2 if 1.5 < (times[1] - times[0]) * rate / 1e9 < 2.5 else 1
 
 
 def _describe(path: Path, tracks: Tracks, first: VideoFrame, aspect: float, packets_each: int) -> SourceInfo:
