@@ -100,8 +100,11 @@ def _refused_by_system(error: Exception, *, is_verbose: bool) -> int:
     """A line for what no part of the program foresaw but has a name; anything else is raised on."""
     if isinstance(error, FileNotFoundError) and not current_folder():
         _say("error: The current folder is gone, and a path is relative to it. Go to another: cd.")
-    elif is_shortage(error) and getattr(error, "errno", 0) != errno.ENOSPC:
-        cause, remedy = shortage("The system gives too little", error)
+    elif is_shortage(error) and (getattr(error, "errno", 0) != errno.ENOSPC or _output_works()):
+        name = getattr(error, "filename", None)
+        cause, remedy = shortage(
+            f"{name} cannot be written" if name else "The system gives too little", error
+        )
         _say(f"error: {cause}. {remedy}.")
         if is_verbose:
             print_exception(error)

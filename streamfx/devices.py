@@ -36,7 +36,9 @@ def list_cameras(sysfs: Path = _SYSFS, dev: Path = _DEV) -> list[CameraInfo]:
         return _list_by_ffmpeg(FORMATS[sys.platform])
     nodes = sorted(sysfs.glob("video*"), key=lambda node: int(node.name.removeprefix("video") or 0))
     return [
-        _camera(node, dev / node.name) for node in nodes if _captures(node) and (dev / node.name).exists()
+        _camera(node, dev / node.name)
+        for node in nodes
+        if _captures(node) and os.path.exists(dev / node.name)
     ]
 
 

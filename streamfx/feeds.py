@@ -6,7 +6,9 @@ connection comes a descriptor of camera pictures, and those are for workers only
 
 from __future__ import annotations
 
+import os
 import re
+import stat
 import sys
 from pathlib import Path
 from typing import Final
@@ -59,8 +61,12 @@ def list_feeds(folder: Path | None = None) -> list[str]:
     """
     if not is_possible():
         return []
-    sockets = sorted((folder or runtime_folder()).glob(f"*{_SUFFIX}"))
-    names = [path.name.removesuffix(_SUFFIX) for path in sockets if path.is_socket()]
+    try:
+        with os.scandir(folder or runtime_folder()) as entries:
+            sockets = sorted(one.name for one in entries if stat.S_ISSOCK(one.stat().st_mode))
+    except OSError:  # there is none, or not for this user
+        return []
+    names = [name.removesuffix(_SUFFIX) for name in sockets if name.endswith(_SUFFIX)]
     return [f"{_PREFIX}{name}" for name in names if _NAME.fullmatch(name)]
 
 

@@ -204,8 +204,10 @@ def make_folder(path: Path, remedy: str = "Choose another folder, or change the 
         raise OutputError(f"The folder {path} cannot be made: {_reason(error)}", remedy) from error
 
 
-def try_folder(path: Path, remedy: str = "Choose another folder, or change the permissions") -> None:
-    """Try whether a file can be made and filled in a folder, which is made if need be; nothing is left.
+def try_folder(
+    path: Path, remedy: str = "Choose another folder, or change the permissions", size: int = _TRIAL_BYTES
+) -> None:
+    """Try whether a file of so many bytes can be made in a folder, which is made if need be; nothing is left.
 
     Raises:
         OutputError: the folder cannot be made, or takes no file.
@@ -213,11 +215,11 @@ def try_folder(path: Path, remedy: str = "Choose another folder, or change the p
     new = [one for one in (path, *path.parents) if not os.path.lexists(one)]
     try:
         make_folder(path, remedy)
-        part = _create_part(path / "trial")
+        part = path / f".trial.{secrets.token_hex(4)}.part"
         try:
-            part.write_bytes(bytes(_TRIAL_BYTES))
+            part.write_bytes(bytes(size))
         except OSError as error:
-            raise write_failure(path, error) from error
+            raise OutputError(write_failure(path, error).cause, remedy) from error
         finally:
             with suppress(OSError):
                 part.unlink()
@@ -275,7 +277,7 @@ def _write_errors(path: Path, numbers: tuple[int, ...]) -> Iterator[None]:
 
 def write_failure(path: Path, error: OSError) -> OutputError:
     """The error a person sees for a failed write to `path`."""
-    if getattr(error, "winerror", None) in _IN_USE and path.exists():
+    if getattr(error, "winerror", None) in _IN_USE and os.path.exists(path):
         cause = "it is open in another program, or read-only"
         return OutputError(f"{path} cannot be written: {cause}", "Close it there, or choose another name")
     what, known = f"{path} cannot be written", _WRITE_FAILURES.get(error.errno or 0)

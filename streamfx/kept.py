@@ -84,7 +84,11 @@ def rigs_folder() -> Path | None:
 
 
 def solved(folder: Path) -> list[Solved]:
-    """All solved photos in a folder; those of damaged files are of no photo."""
+    """All solved photos in a folder; those of damaged files are of no photo.
+
+    Raises:
+        OutputError: it is there, and cannot be read.
+    """
     return list(_entries(folder))
 
 
@@ -99,9 +103,10 @@ def forget(folder: Path, photo: str = "") -> int:
         The number of bytes.
 
     Raises:
-        OutputError: some of it cannot be deleted.
+        OutputError: some of it cannot be found or deleted.
     """
-    unfinished = [(path, 0) for path in folder.glob(".*.part")]  # a killed process's, or about to be finished
+    # A killed process's, or about to be finished:
+    unfinished = [(path, 0) for path in entries(folder) if path.match(".*.part")]
     whole = [
         (one.path, one.bytes)
         for one in solved(folder)
@@ -115,10 +120,39 @@ def forget(folder: Path, photo: str = "") -> int:
     return sum(size for _, size in whole)
 
 
+def entries(folder: Path) -> list[Path]:
+    """What lies in a folder, by name; nothing where it is not there.
+
+    Raises:
+        OutputError: it cannot be read.
+    """
+    try:
+        return sorted(folder.iterdir())
+    except OSError as error:
+        _require_absence(error)
+        return []
+
+
+def files_below(folder: Path) -> list[Path]:
+    """The files below a folder; none where it is not there.
+
+    Raises:
+        OutputError: it, or a folder in it, cannot be read.
+    """
+    found = os.walk(folder, onerror=_require_absence)
+    return [Path(at, name) for at, _, names in found for name in names]
+
+
+def _require_absence(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError | NotADirectoryError):
+        cause = f"The folder {error.filename} cannot be read: {(error.strerror or str(error)).lower()}"
+        raise OutputError(cause, "Change its permissions, or become its owner") from error
+
+
 def size_of(folder: Path) -> int:
-    """Bytes of the files below a folder; of those that can be seen."""
+    """Bytes of the files below a folder. Raises as `files_below`."""
     total = 0
-    for path in folder.rglob("*"):
+    for path in files_below(folder):
         with suppress(OSError):  # deleted meanwhile
             facts = path.lstat()
             total += facts.st_size if stat.S_ISREG(facts.st_mode) else 0
@@ -129,7 +163,7 @@ def clear_folder(folder: Path) -> int:
     """Delete all files below a folder, though others may write there; the number of their bytes.
 
     Raises:
-        OutputError: some of it cannot be deleted.
+        OutputError: some of it cannot be found or deleted.
     """
     size = size_of(folder)
     for left in reversed(range(_TRIES)):
@@ -147,7 +181,7 @@ def clear_folder(folder: Path) -> int:
 
 
 def _entries(folder: Path) -> Iterator[Solved]:
-    for path in folder.glob("*.npz"):
+    for path in (one for one in entries(folder) if one.suffix == ".npz"):
         with suppress(FileNotFoundError):  # deleted meanwhile
             facts = path.stat()
             yield Solved(path, *_told(path), facts.st_size, facts.st_mtime_ns)

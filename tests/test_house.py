@@ -193,6 +193,15 @@ def test_other_processes_are_started_in_one_place():
     assert {place.partition(":")[0] for place in found} == {"streamfx/children.py"}, found
 
 
+def test_nobody_asks_a_path_that_raises_where_nobody_may_look():
+    """`Path.exists` and its like raise PermissionError where os.path's say no. Training knows its own."""
+    asks = {"exists", "is_dir", "is_file", "is_socket", "is_symlink"}
+    found = [
+        place for place, node in nodes(ast.Attribute) if node.attr in asks and dotted(node)[:8] != "os.path."
+    ]
+    assert [place for place in found if "/lab/" not in place] == []
+
+
 def test_openvino_has_one_core():
     """A second one endangers Ctrl-C: see models/network.CORE."""
     found = [place for place, node in nodes(ast.Attribute) if dotted(node) == "openvino.Core"]

@@ -9,7 +9,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
@@ -25,8 +24,10 @@ from streamfx.__main__ import main
 from streamfx.daemon import Daemon, DaemonOptions
 from streamfx.doctor import guarded
 from streamfx.doctor import machine as doctor
-from streamfx.errors import OutputError
+from streamfx.errors import ModelMissing, OutputError, PhotoError
 from streamfx.files import where_else, write_failure
+from streamfx.models.origins import UrlOrigin
+from streamfx.models.store import Store
 from streamfx.portrait.cache import RigCache
 from streamfx.render import compiler
 from streamfx.session.portraits import Portraits
@@ -57,20 +58,6 @@ def account(short_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         folder.mkdir(mode=0o700)
         monkeypatch.setenv(f"XDG_{name}", str(folder))
     return short_folder
-
-
-@pytest.fixture
-def full(tmp_path: Path) -> Iterator[Path]:
-    """A disk that takes nothing any more."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(disk)]
-    if not ROOT or subprocess.run(mount, capture_output=True, check=False).returncode:
-        pytest.skip("needs root, to mount a small disk")
-    with pytest.raises(OSError, match="No space"):
-        (disk / "filling").write_bytes(bytes(1 << 20))
-    yield disk
-    subprocess.run(["umount", str(disk)], check=True)
 
 
 def ended(*command: str, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -121,6 +108,27 @@ class TestWhatIsOptionalDecidesNothing:
         done = ended(*[one for one in nobody if "RUNTIME" not in one], "live", *called)
         assert "The folder /nonexistent/.cache/streamfx/run" in done.stderr
         assert "XDG_RUNTIME_DIR" in done.stderr
+
+    def test_a_cache_that_cannot_be_read_does_not_hide_why_a_photo_is_refused(
+        self, account: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ):
+        cache = account / "cache_home" / "streamfx"
+        cache.mkdir()
+        (cache / "rigs").symlink_to("rigs")  # of the errors one that root meets, too
+        blank, places = tmp_path / "blank.png", account / "portraits"
+        cv2.imwrite(str(blank), np.full((300, 300, 3), 128, np.uint8))
+        with pytest.raises(PhotoError, match="No face"):
+            Portraits(places, SIZE).add(blank)
+        assert list(places.iterdir()) == []
+        assert f"The folder {cache / 'rigs'} cannot be read" in caplog.text
+        assert main(["cache", "list"]) == 1
+
+    def test_a_model_that_finds_no_room_is_not_blamed_on_the_network(self, full: Path):
+        row = store().rows[0]
+        unreachable = replace(row, origins=(UrlOrigin("http://127.0.0.1:9/model"),))
+        with pytest.raises(ModelMissing, match=r"cannot be kept: .*no space is left") as refused:
+            Store(full, (unreachable,)).ensure(row.name)
+        assert refused.value.remedy == "Make room there, or set STREAMFX_MODELS_DIR to another folder"
 
     def test_compiled_functions_that_are_damaged_are_compiled_anew(self, tmp_path: Path):
         code = (

@@ -51,6 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Measure each size, then show the tables."""
     from streamfx.cli.fetch import fetch_models
     from streamfx.cli.film import prepare
+    from streamfx.files import PHOTO, check_readable
     from streamfx.lab.speed import Drawn, measure
     from streamfx.pipeline import open_studio
 
@@ -58,6 +59,8 @@ def run(arguments: argparse.Namespace) -> int:
     studios = {arguments.device: studio, options.DEVICES[0]: open_studio()}  # the CPU beside a card
     store = fetch_models("astronaut")
     photo = arguments.portrait or store.path("astronaut")
+    for path in (photo, *arguments.reference):  # before a driver is made
+        check_readable(path, PHOTO)
     with _clip(arguments.driver) as clip:
         found = []
         for size in arguments.size or SIZES:

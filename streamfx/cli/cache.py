@@ -110,7 +110,7 @@ def _entries() -> Iterator[_Kept]:
         what = f"{info.id} ({info.name}){references}"
         yield _line("portrait", what, info.sha256, kept.size_of(folder), info.created_ns, folder)
     known = {info.id for info in portraits}
-    for folder in (config.data_folder() / "portraits").glob("*"):
+    for folder in kept.entries(config.data_folder() / "portraits"):
         if folder.name not in known:
             facts = folder.stat()
             yield _line("damaged", folder.name, "", kept.size_of(folder), facts.st_mtime_ns, folder)

@@ -83,12 +83,9 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _priority(arguments: argparse.Namespace) -> str:
     """As given, or as in the daemon's settings: it is the machine's, not the call's."""
-    from streamfx.config import config_file
-    from streamfx.daemon.config import DaemonConfig, load_config
+    from streamfx.daemon.config import usual_config
 
-    if arguments.priority:
-        return str(arguments.priority)
-    return (load_config(config_file()) if config_file().exists() else DaemonConfig()).limits.priority
+    return str(arguments.priority or usual_config().limits.priority)
 
 
 def _photos(arguments: argparse.Namespace) -> dict[Path, bytes]:

@@ -54,7 +54,7 @@ def check_outputs(
                 )
         check_writable(path)
     if not replace:
-        _spare([path for path, _ in outputs if path != STANDARD and path.exists()])
+        _spare([path for path, _ in outputs if path != STANDARD and os.path.exists(path)])
 
 
 def check_json(arguments: argparse.Namespace, output: Path) -> None:

@@ -82,7 +82,7 @@ def install_unit(text: str) -> Path:
 def _program() -> list[str]:
     """The script that was started; else this Python, which leaves out its current folder: the home."""
     started = Path(sys.argv[0])
-    if started.stem == "streamfx" and started.is_file():
+    if started.stem == "streamfx" and os.path.isfile(started):
         return [str(started.absolute())]
     return [sys.executable, "-P", "-m", "streamfx"]
 

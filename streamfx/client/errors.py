@@ -92,6 +92,12 @@ _UNREACHABLE: Final[tuple[tuple[str, type[CallError], str, str], ...]] = (
         "Check the port",
     ),
     (
+        "Permission denied",
+        DaemonUnreachable,
+        "This user may not connect to {address}",
+        "Start a daemon of your own: streamfx serve; or change the socket's permissions",
+    ),
+    (
         "errors resolving",
         DaemonUnreachable,
         "The host of {address} is not known here",

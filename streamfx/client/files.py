@@ -106,7 +106,7 @@ class OwnFiles:
         if not str(film).isprintable():
             raise UsageError("The film's path is not printable", "Choose another name or folder")
         check_writable(film)
-        if film.exists():
+        if os.path.exists(film):
             raise OutputError(f"{film} exists: a recording overwrites nothing", "Choose another name")
         try:
             folder = os.open(film.parent, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0))

@@ -162,7 +162,7 @@ def clear_leftovers() -> int | None:
         OutputError: they cannot be deleted.
     """
     folder = runtime_folder()
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         return 0
     try:
         lock = _locked(folder / _LOCK)
@@ -181,7 +181,7 @@ def _portraits_folder(options: DaemonOptions, stack: ExitStack) -> Path:
         try_folder(folder, ELSEWHERE)
     except OutputError as error:
         if options.must_keep:
-            if not folder.is_dir():
+            if not os.path.isdir(folder):
                 raise
             _log.warning("Portraits can be shown, but neither added nor deleted: %s", error)
             return folder

@@ -200,7 +200,7 @@ def usual_config() -> DaemonConfig:
         path = config.config_file()
     except UsageError:  # an account without a home
         return DaemonConfig()
-    readable = os.path.isfile(path)  # noqa: PTH113 - no error where nobody may look
+    readable = os.path.isfile(path)
     return load_config(path) if readable else DaemonConfig()
 
 

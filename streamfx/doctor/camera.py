@@ -129,7 +129,7 @@ def check_secure_boot(roots: Roots = HERE, signer: Callable[[], str] = module_si
 
 def check_permission(found: Loopback, device: Device = REAL) -> Check:
     """Whether this user may open the device."""
-    if not found.device.exists():
+    if not os.path.exists(found.device):
         finding = f"{found.device} is missing, though the kernel has the device"
         return Check("group", State.FAIL, finding, "Start udev, or run outside of the container")
     if not device.permitted(found.device):

@@ -110,7 +110,7 @@ def check_pipewire() -> Check:
     except CameraUnavailable as error:
         return Check("pipewire", State.WARN, error.cause, error.remedy)
     runtime = os.environ.get("PIPEWIRE_RUNTIME_DIR") or os.environ.get("XDG_RUNTIME_DIR") or ""
-    if not runtime or not (Path(runtime) / "pipewire-0").exists():
+    if not runtime or not os.path.exists(Path(runtime) / "pipewire-0"):
         remedy = "systemctl --user start pipewire wireplumber, or use v4l2loopback"
         return Check("pipewire", State.WARN, "no PipeWire server runs for this user", remedy)
     return Check("pipewire", State.OK, "runs: --camera pipewire can be used")

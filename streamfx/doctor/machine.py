@@ -211,10 +211,11 @@ def _kept(name: str) -> Check:
 
 def _count(folder: Path) -> str:
     try:
-        entries = [one for one in folder.iterdir() if not one.name.startswith(".")]
-    except OSError:
-        return "none"
-    return f"{len(entries)}, {kept.size_of(folder) / 1e6:.1f} MB in {folder}" if entries else "none"
+        size = kept.size_of(folder)
+        entries = [one for one in kept.entries(folder) if not one.name.startswith(".")]
+    except StreamfxError as error:
+        return error.cause
+    return f"{len(entries)}, {size / 1e6:.1f} MB in {folder}" if entries else "none"
 
 
 def _numba(name: str) -> Check:

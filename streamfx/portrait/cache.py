@@ -61,12 +61,11 @@ class RigCache:
             make_folder(self._folder)
             with atomic_output(_path(self._folder, rig.digest)) as part, part.open("wb") as file:
                 np.savez(file, **_packed(rig, findings), photos=np.asarray(photos))
+            for old in sorted(kept.solved(self._folder), key=lambda one: one.made_ns, reverse=True)[_MOST:]:
+                old.path.unlink(missing_ok=True)
         except (OSError, OutputError) as error:
             if not isinstance(error.__cause__, FileNotFoundError):  # else it was cleared away meanwhile
                 kept.left_out(getattr(error, "cause", str(error)), error)
-            return
-        for old in sorted(kept.solved(self._folder), key=lambda one: one.made_ns, reverse=True)[_MOST:]:
-            old.path.unlink(missing_ok=True)
 
     def forget(self, photo: str) -> None:
         """Delete what is kept of a photo, by the sha256 of its bytes. Raises OutputError."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import logging
+import os
 import re
 import secrets
 import shutil
@@ -38,6 +40,7 @@ MOST_REFERENCES: Final = 8
 MAX_BYTES: Final = 20 * 2**20
 """Of one photo."""
 LONGEST_NAME: Final = 80
+
 ELSEWHERE: Final = "Make room or permit writing there, or set XDG_DATA_HOME to another folder"
 _PREPARE_S: Final = 60.0
 _TURN_S: Final = 0.05
@@ -45,6 +48,7 @@ _TURN_S: Final = 0.05
 _KILLED: Final = -9
 _FACTS, _PHOTO, _THUMBNAIL = "portrait.json", "photo", "thumbnail.jpg"
 _KIND: Final = "portrait"
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +70,12 @@ class PortraitInfo:
 
 
 def read_portraits(folder: Path) -> list[PortraitInfo]:
-    """The portraits that are kept in a folder; those that are damaged are left out."""
-    try:
-        entries = sorted(folder.iterdir())
-    except OSError:
-        return []
-    return [info for entry in entries if (info := _read(entry)) is not None]
+    """The portraits that are kept in a folder; those that are damaged are left out.
+
+    Raises:
+        OutputError: it is there, and cannot be read.
+    """
+    return [info for entry in kept.entries(folder) if (info := _read(entry)) is not None]
 
 
 class Portraits:
@@ -85,7 +89,7 @@ class Portraits:
             size: (width, height) px of the frame for which photos are solved when they are added.
 
         Raises:
-            OutputError: the folder cannot be made.
+            OutputError: the folder cannot be made or read.
         """
         self.users: Callable[[str], Sequence[str]] = lambda _id: ()
         """Sessions that hold a portrait; set by `Sessions`."""
@@ -95,8 +99,9 @@ class Portraits:
         self._lock, self._adding = threading.Lock(), threading.Lock()
         self._known: dict[str, PortraitInfo] = {}
         make_folder(self._folder, ELSEWHERE)
-        for entry in self._folder.glob(".*"):
-            shutil.rmtree(entry, ignore_errors=True)  # an addition or deletion that was broken off
+        for entry in kept.entries(self._folder):
+            if entry.name.startswith("."):
+                shutil.rmtree(entry, ignore_errors=True)  # an addition or deletion that was broken off
         self._known.update({info.id: info for info in read_portraits(self._folder)})
 
     def add(
@@ -231,11 +236,15 @@ class Portraits:
     def _leave_nothing(self, place: Path) -> None:
         """Delete what an addition that failed has left, if there is anything."""
         photo, rigs = place / _PHOTO, kept.rigs_folder()
-        if photo.exists() and rigs is not None:
-            digest = sha256(photo.read_bytes()).hexdigest()
-            if all(one.sha256 != digest for one in self.list()):
-                kept.forget(rigs, digest)
-        shutil.rmtree(place, ignore_errors=True)
+        try:
+            if os.path.exists(photo) and rigs is not None:
+                digest = sha256(photo.read_bytes()).hexdigest()
+                if all(one.sha256 != digest for one in self.list()):
+                    kept.forget(rigs, digest)
+        except OutputError as error:  # nor could anything be kept there; why the addition failed is told
+            _log.warning("Nothing that may be kept of a refused photo can be found: %s", error)
+        finally:
+            shutil.rmtree(place, ignore_errors=True)
 
     def _free_id(self, id: str, name: str) -> str:
         with self._lock:
@@ -366,7 +375,7 @@ def _read(folder: Path) -> PortraitInfo | None:
         info = PortraitInfo(**{**facts, "findings": tuple(facts["findings"])}, size=(width, height))
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
-    return info if info.id == folder.name and (folder / _PHOTO).is_file() else None
+    return info if info.id == folder.name and os.path.isfile(folder / _PHOTO) else None
 
 
 def _write(folder: Path, info: PortraitInfo) -> None:

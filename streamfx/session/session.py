@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -312,7 +313,7 @@ class Session:
         size, made = self._settings.output.size, self._idles.get(self._shown)
         cut_out = self._settings.background.kind is BackgroundKind.REMOVE
         path = Path(made) if made else self._portraits.idle(self._shown, size, cut_out=cut_out)
-        if path.exists():
+        if os.path.exists(path):
             self._publishing.rest_as(path, cut=True)
 
     def _forget_worker(self) -> None:

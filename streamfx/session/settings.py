@@ -151,7 +151,7 @@ def background_named(text: str) -> Background:
         try:
             return Background(BackgroundKind.COLOUR, colour=colour(text))
         except UsageError as error:
-            if not os.path.isfile(path):  # noqa: PTH113 - no error where nobody may look
+            if not os.path.isfile(path):
                 remedy = nearest(text, _BACKGROUND_WORDS) or error.remedy
                 raise SettingRefused("background", f"{error.cause} and no file", remedy) from error
     return Background(BackgroundKind.IMAGE, image=path.resolve())

@@ -75,14 +75,14 @@ def find_loopbacks(roots: Roots = HERE) -> list[Loopback]:
 def loopback_at(device: Path, roots: Roots = HERE) -> Loopback | None:
     """The v4l2loopback device at a path, or None where there is another or none."""
     node = roots.sys / "class/video4linux" / device.name
-    if not (node / "max_openers").exists():  # no other driver has this attribute
+    if not os.path.exists(node / "max_openers"):  # no other driver has this attribute
         return None
     return Loopback(device, _read(node / "name"), node)
 
 
 def is_loaded(roots: Roots = HERE) -> bool:
     """Whether the kernel has the module."""
-    return (roots.sys / "module" / MODULE).is_dir()
+    return os.path.isdir(roots.sys / "module" / MODULE)
 
 
 def is_installed(roots: Roots = HERE, release: str = "") -> bool:

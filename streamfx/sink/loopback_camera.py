@@ -176,7 +176,7 @@ def _is_left_behind(node: Node, found: Loopback) -> bool:
         return False
     if not offered.capture:
         return True
-    return not (found.node / "state").exists() and _is_silent(
+    return not os.path.exists(found.node / "state") and _is_silent(
         node
     )  # later releases tell the state, and truly
 
@@ -242,7 +242,7 @@ def _held_at(found: Loopback, given: tuple[int, int] | None, roots: Roots) -> Ca
 
 def _no_loopback(device: Path, roots: Roots) -> CameraUnavailable:
     others = ", ".join(str(one.device) for one in loopback.find_loopbacks(roots))
-    if (roots.sys / "class/video4linux" / device.name).exists():
+    if os.path.exists(roots.sys / "class/video4linux" / device.name):
         cause = f"{device} is a real camera or capture card, not a virtual camera"
     else:
         cause = f"There is no device {device}"

@@ -6,10 +6,10 @@ is refused without it.
 
 from __future__ import annotations
 
+import os
 import unicodedata
 from dataclasses import dataclass
 from functools import cache, lru_cache
-from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -158,7 +158,7 @@ def _opens(face: _Face) -> bool:
         _font(face, _TESTED)
     except (OSError, ValueError):
         return False
-    return Path(face.file).is_file()
+    return os.path.isfile(face.file)
 
 
 @lru_cache(_KEPT)

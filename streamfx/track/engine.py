@@ -5,6 +5,7 @@ MediaPipe 0.10.31 (Tasks API). A task must be closed, or the interpreter ends wi
 
 from __future__ import annotations
 
+import os
 import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -172,7 +173,7 @@ class Segmenter(_Task):
 
 def _open(path: Path, create: Callable[[], T]) -> T:
     """Run a constructor of MediaPipe and name what is wrong with its model file."""
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise ModelMissing(f"there is no model file {path}", "Run `streamfx models pull`")
     try:
         with quiet_mediapipe():

@@ -38,7 +38,7 @@ def data_folder(named: Path | None = None) -> Path:
     """
     beside = Path(__file__).parents[4] / "shared"
     folder = named or Path(os.environ.get(VARIABLE) or beside) / "data"
-    if not (folder / "driving").is_dir():
+    if not os.path.isdir(folder / "driving"):
         raise SourceMissing(
             f"There is no evaluation data in {folder}",
             f"Name its folder with --data, or the one above in {VARIABLE}",

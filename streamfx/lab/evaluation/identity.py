@@ -6,6 +6,7 @@ distances are only ever read beside that between two real photos of the same per
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -40,7 +41,7 @@ class Identity:
         """
         self._dlib = _dlib()
         path = models / FILE
-        if not path.is_file():
+        if not os.path.isfile(path):
             raise ModelMissing(f"There is no {FILE} in {models}", _REMEDY)
         try:
             self._network = self._dlib.face_recognition_model_v1(str(path))
