@@ -199,6 +199,15 @@ def test_faces_of_any_skin_and_light_are_told_upright(analyser: PhotoAnalyser, n
         assert analyser.turns(seen, analyser.faces(seen)) == turns
 
 
+@pytest.mark.shared
+@pytest.mark.parametrize("name", ["london_006_smile", "london_008_smile"])
+def test_masked_people_are_not_turned(analyser: PhotoAnalyser, name: str):
+    """The detector alone took the masks' upper edges for mouths."""
+    rgb = load_photo(scenes.shared(f"portraits/smile_gt/{name}.jpg")).rgb
+    worn = masked(rgb, analyser.faces(rgb)[0].landmarks, (28, 28, 32))
+    assert analyser.turns(worn, analyser.faces(worn)) == 0
+
+
 def test_leaning_heads_are_not_turned(tmp_path: Path, good: np.ndarray):
     height, width = good.shape[:2]
     lean = cv2.getRotationMatrix2D((width / 2, height / 4), 35, 1.0)
