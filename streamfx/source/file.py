@@ -36,7 +36,7 @@ class FileSource(Source):
 
     `captured_ns` counts from the first picture. Damaged packets are skipped and counted; a file cut off in
     the middle yields what it has. `epoch` grows when the picture size or the file's clock changes.
-    Pictures that are marked as interlaced are deinterlaced. The sound of the same file, on the same clock:
+    Interlaced pictures are deinterlaced, marked or found so. The sound of the same file, on the same clock:
     `sound`.
 
     With `hardware` an NVIDIA card decodes, as far as it can; the pictures are the same, to the bit.
