@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.alone, pytest.mark.timeout(300)]
 
 
 def test_an_attack_from_all_sides_costs_no_picture_and_leaves_nothing(short_folder: Path):
-    sizes = Sizes(uploads=16, watchers=60, calls=600, cancels=120, connections=1000, sessions=3, damaged=8)
+    sizes = Sizes(uploads=10, watchers=60, calls=600, cancels=120, connections=1000, sessions=3, damaged=8)
     with attacked(short_folder, "none") as stand:
         first, results = stand.holdings(), []
         with busy(1):
