@@ -178,9 +178,19 @@ def read_bytes(path: Path, limit: int, what: Subject = ANY_FILE) -> bytes:
         raise what.unfit(f"{what.name} {path} is empty (0 bytes)", "Copy or download it again")
     if len(data) > limit:
         raise what.unfit(
-            f"{what.name} {path} is larger than the limit of {limit / 1e6:.0f} MB", "Use a smaller file"
+            f"{what.name} {path} is larger than the limit of {_size(limit)}", "Use a smaller file"
         )
     return data
+
+
+def _size(count: int) -> str:
+    return (
+        f"{count / 1e6:.0f} MB"
+        if count >= 1e6
+        else f"{count / 1e3:.0f} kB"
+        if count >= 1e3
+        else f"{count} bytes"
+    )
 
 
 def check_writable(path: Path) -> None:
@@ -304,6 +314,8 @@ def _raise_unopened(path: Path, what: Subject, error: OSError | ValueError | Run
         address = _ADDRESS.sub(lambda scheme: scheme[0] + "/", str(path))
         cause = f"{what.name} {address} is an address, not a file"
         raise what.missing(cause, "Download it first: streamfx opens no addresses") from error
+    if isinstance(error, FileNotFoundError) and str(path) == "-":
+        raise what.missing(f"{what.name} cannot be read from standard input", "Name a file") from error
     if isinstance(error, FileNotFoundError):
         raise what.missing(f"{what.name} {path} does not exist", _CHECK_NAME) from error
     if isinstance(error, PermissionError):

@@ -189,6 +189,8 @@ def test_settings(stage: Stage, ctl: Person):
         (["badge", "x" * 50], 2),
         (["mirror", "sideways"], 2),
         (["select", "9"], 2),
+        (["select", "9" * 20], 2),
+        (["source", ""], 2),
         (["select", "nobody"], 1),
         (["preview"], 2),
         (["preview", "--to", "a.png"], 2),
@@ -295,11 +297,18 @@ def test_nobody_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     assert capsys.readouterr().err.endswith("Start one: streamfx serve.\n")
 
 
+@pytest.mark.parametrize("address", ["localhost", "https://localhost:50515", "localhost:99999", "::"])
+def test_what_is_no_address(address: str, capsys: pytest.CaptureFixture[str]):
+    assert main(["ctl", "status", "--address", address]) == 2
+    assert f"{address!r} is no address. Write a socket's path, or HOST:PORT" in capsys.readouterr().err
+
+
 def test_by_tls_from_elsewhere(tmp_path: Path):
     """In processes of their own: what gRPC's C core would print is no line of ours."""
     make_certificates(tmp_path)
     make_token(tmp_path / "token")
     (tmp_path / "garbage.pem").write_text("no PEM")
+    (tmp_path / "picture.png").write_bytes(bytes(range(256)) * 99)
     options = ControlOptions(
         listen="127.0.0.1:0",
         tls_certificate=tmp_path / "daemon.pem",
@@ -315,6 +324,8 @@ def test_by_tls_from_elsewhere(tmp_path: Path):
             (["--address", address], "signed by nobody who is trusted here. Name who signed it with --ca"),
             (["--address", address, "--ca", "client.pem"], "Name who signed it with --ca FILE"),
             (["--address", address, "--ca", "garbage.pem"], "garbage.pem holds no certificate"),
+            (["--address", address, "--ca", "picture.png"], "picture.png holds no certificate"),
+            (["--address", address, "--token-file", "picture.png"], "larger than the limit of "),
             ([*known, "--cert", "client.pem"], "A certificate and its key go together"),
             ([*known, "--cert", "client.pem", "--key", "daemon.key"], "are no certificate and its key"),
             (["--address", "127.0.0.1:1"], "No daemon answers at 127.0.0.1:1"),

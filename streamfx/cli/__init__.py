@@ -8,9 +8,11 @@ What is slow to import (mediapipe, numba, av) is imported inside `run`: `streamf
 from __future__ import annotations
 
 import argparse
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn, Protocol, cast
 
 from streamfx import __version__
@@ -39,6 +41,11 @@ first steps:
 `streamfx COMMAND --help` explains each command.
 exit codes: 0 done (live and serve: told to stop), 1 failed, 2 wrong usage, 130 interrupted (Ctrl-C),
 143 told to stop (SIGTERM)"""
+
+
+_FILES: Final = ("source", "driver", "what")
+"""Arguments that may name files, or other things."""
+_VALUE: Final = "Write its value behind it; one that begins with - as --option=-1"
 
 
 class Command(Protocol):
@@ -78,7 +85,12 @@ class Parser(argparse.ArgumentParser):
             UsageError: always.
         """
         self._refuse_unknown(self._given)
-        self._refuse(message[:1].upper() + message[1:])
+        commands = self._commands()
+        if commands is not None and message.endswith(f": {commands.metavar}"):
+            cause = f"No {str(commands.metavar).lower()} is named"
+            self._refuse(cause, f"Choose from {', '.join(commands.choices)}")
+        remedy = _VALUE if message.endswith("expected one argument") else ""
+        self._refuse(message[:1].upper() + message[1:], remedy)
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:  # noqa: ANN401 - overloads
         """As argparse's; but what a command does not know is refused by that command."""
@@ -98,6 +110,17 @@ class Parser(argparse.ArgumentParser):
         setattr(parsed, lists[0].dest, [*getattr(parsed, lists[0].dest), *more])
         return True
 
+    def _get_value(self, action: argparse.Action, arg_string: str) -> Any:  # noqa: ANN401 - argparse's own
+        """A path that is empty would be the current folder."""
+        if not arg_string and (action.type is Path or action.dest in _FILES):
+            name = "/".join(action.option_strings) or action.metavar
+            self._refuse(f"Argument {name} is empty", "Perhaps a variable is not set")
+        return super()._get_value(action, arg_string)
+
+    def _commands(self) -> argparse._SubParsersAction[Parser] | None:
+        """What chooses among the commands or actions of this one, if there are any."""
+        return next((one for one in self._actions if isinstance(one, argparse._SubParsersAction)), None)
+
     def _check_value(self, action: argparse.Action, value: Any) -> None:  # noqa: ANN401 - argparse's own
         """Called by argparse for words that must be among some."""
         if action.choices is None or value in action.choices:
@@ -105,6 +128,7 @@ class Parser(argparse.ArgumentParser):
         known = [str(choice) for choice in action.choices]
         near = nearest(str(value), known) or f"Choose from {', '.join(known)}"
         if isinstance(action, argparse._SubParsersAction):
+            self._refuse_unknown(self._given)  # whose value was taken for a command
             self._refuse(f"There is no {str(action.metavar).lower()} {value!r}", near)
         name = "/".join(action.option_strings) or action.metavar or action.dest
         self._refuse(f"Argument {name}: invalid choice: {value!r}", near)
@@ -112,19 +136,31 @@ class Parser(argparse.ArgumentParser):
     def _refuse_unknown(self, words: Sequence[str]) -> None:
         """Raise if there is an option among the words that is not ours."""
         known = [name for action in self._actions for name in action.option_strings]
-        has_commands = any(isinstance(action, argparse._SubParsersAction) for action in self._actions)
+        commands = self._commands()
         for word in words:
             name = word.partition("=")[0]
-            if word == "--" or (has_commands and not word.startswith("-")):
+            if word == "--" or (commands is not None and not word.startswith("-")):
                 return
             is_option = name.startswith("-") and not name[1:2].isdigit() and len(name) > 1
             if is_option and not any(one.startswith(name) or name[:2] == one for one in known):
-                self._refuse(f"There is no option {name}", nearest(name, known))
+                if commands is not None and any(name in one._option_string_actions for one in _leaves(self)):
+                    what = str(commands.metavar).lower()
+                    self._refuse(f"The option {name} stands before its {what}", f"Write it behind the {what}")
+                near = f"A file is named ./{word}" if os.path.lexists(word) else nearest(name, known)
+                self._refuse(f"There is no option {name}", near)
 
     def _refuse(self, cause: str, remedy: str = "") -> NoReturn:
         help_line = f"See `{self.prog} --help`"
         stop = "" if remedy.endswith("?") else "."
         raise UsageError(cause, f"{remedy}{stop} {help_line}" if remedy else help_line)
+
+
+def _leaves(parser: Parser) -> Iterator[Parser]:
+    """The parsers of all commands below one."""
+    commands = parser._commands()
+    for child in commands.choices.values() if commands is not None else ():
+        yield child
+        yield from _leaves(child)
 
 
 def build_parser() -> argparse.ArgumentParser:

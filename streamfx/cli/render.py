@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, BinaryIO, Final
 from streamfx.cli import add_json, options, outputs
 from streamfx.cli.progress import frame_bar
 from streamfx.cli.show import print_json
+from streamfx.config import demo_motion_file
 from streamfx.errors import UsageError
 
 if TYPE_CHECKING:
@@ -44,6 +45,9 @@ examples:
   streamfx render me.jpg clip.mp4 -o - | mpv -              play it while it is made"""
 
 
+_PHOTOS: Final = (".jpg", ".jpeg", ".png", ".webp")
+
+
 def add_parser(subparsers: Subparsers) -> None:
     """Describe `render`."""
     parser = subparsers.add_parser(
@@ -58,7 +62,8 @@ def add_parser(subparsers: Subparsers) -> None:
     add(
         "driver",
         metavar="DRIVER",
-        help="video, motion template (.sfxm), webcam (0, /dev/video0) or feed:NAME",
+        type=_driver,
+        help="video, motion template (.sfxm), webcam (0, /dev/video0), feed:NAME or demo",
     )
     what = "film: .mp4 .mov .mkv .webm .gif .webp, or - for standard output"
     add("-o", "--output", metavar="FILM", type=Path, required=True, help=what)
@@ -123,6 +128,21 @@ def _make(arguments: argparse.Namespace, pipe: BinaryIO | None) -> int:
     return 0
 
 
+def _driver(text: str) -> str:
+    """As `live --source` takes it: a file of that name is ./demo."""
+    return str(demo_motion_file()) if text == "demo" else text
+
+
+def _check_order(arguments: argparse.Namespace) -> None:
+    """Raises UsageError where a video stands in the photo's place, and a photo in its."""
+    from streamfx.sink.film import CONTAINERS
+
+    photo, driver = arguments.portrait, Path(arguments.driver)
+    if photo.suffix.lower() in CONTAINERS and driver.suffix.lower() in _PHOTOS:
+        cause = f"{photo} is named as the photo, and {driver} as what drives it"
+        raise UsageError(cause, "Name the photo first: streamfx render PHOTO VIDEO -o FILM")
+
+
 def _check(arguments: argparse.Namespace) -> None:
     """Everything that can be wrong with the command line and its files, before any work."""
     from streamfx.cli.driver import Kind, check_driving_file, check_length, kind_of
@@ -130,6 +150,7 @@ def _check(arguments: argparse.Namespace) -> None:
     from streamfx.sink import animation
     from streamfx.sink.film import CONTAINERS
 
+    _check_order(arguments)
     kind = kind_of(arguments.driver)
     for name in ("audio", "compare"):
         if getattr(arguments, name) and kind is not Kind.VIDEO:

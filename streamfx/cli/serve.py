@@ -121,6 +121,7 @@ def _options(arguments: argparse.Namespace, config: DaemonConfig) -> DaemonOptio
     """The options of the command line over those of the file."""
     from streamfx.control.options import ControlOptions
     from streamfx.daemon import DaemonOptions
+    from streamfx.errors import UsageError
     from streamfx.notation import path_of
 
     table = config.control
@@ -130,6 +131,9 @@ def _options(arguments: argparse.Namespace, config: DaemonConfig) -> DaemonOptio
         return path.absolute() if path else None  # wherever the folder goes in which we were started
 
     roots = arguments.root or [path_of(root) for root in config.files.roots]
+    for root in arguments.root or ():
+        if not os.path.isdir(root):
+            raise UsageError(f"--root {root} is no folder that this user may read", "Check its spelling")
     control = ControlOptions(
         socket=chosen(arguments.socket, table.socket),
         listen=arguments.listen or table.listen,

@@ -24,6 +24,8 @@ OPTIONS: Final = (
     ("grpc.initial_reconnect_backoff_ms", 500),
 )
 
+_LAST_PORT: Final = 65535
+
 PATIENCE_S: Final = 5.0
 """For which a daemon on this machine that turned us away is asked again: those who say nothing must go."""
 
@@ -71,7 +73,7 @@ def way(
             )
         return _local(Path(text.removeprefix("unix:")))
     host, _, port = text.rpartition(":")
-    if not host or not port.isdecimal():
+    if not host or "/" in host or not port.isdecimal() or int(port[:6]) > _LAST_PORT:
         raise UsageError(f"{text!r} is no address", "Write a socket's path, or HOST:PORT")
     _check_papers(authority, certificate, key)
     credentials = grpc.ssl_channel_credentials(_read(authority), _read(key), _read(certificate))
@@ -105,7 +107,9 @@ def _check_papers(authority: Path | None, certificate: Path | None, key: Path | 
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     try:
         if authority is not None:
-            context.load_verify_locations(cadata=(_read(authority) or b"").decode("ascii", "replace"))
+            context.load_verify_locations(
+                cadata=(_read(authority) or b"").decode("ascii", "backslashreplace")
+            )
     except (ssl.SSLError, ValueError) as error:  # ValueError: it is empty
         raise UsageError(f"{authority} holds no certificate", "Give --ca a PEM file") from error
     try:

@@ -31,6 +31,8 @@ from streamfx.session.status import SessionStatus
 
 T = TypeVar("T")
 
+_FAR: Final = 2**31 - 1
+"""The largest number that a message takes."""
 _PAGE: Final = 200
 
 
@@ -212,7 +214,7 @@ def select_portrait(id: str, target: str | int | Literal["next", "previous"]) ->
     """By place (from 1), by a step, or by identifier."""
     request = api.SelectPortraitRequest(session_id=id)
     if isinstance(target, int):
-        request.index = target
+        request.index = min(max(target, -_FAR), _FAR)  # the daemon says how many there are
     elif target in ("next", "previous"):
         request.step = api.STEP_NEXT if target == "next" else api.STEP_PREVIOUS
     else:

@@ -162,7 +162,9 @@ class Portraits:
         with self._lock:
             info = self._known.get(id)
         if info is None:
-            raise ResourceMissing(_KIND, id, f"There is no portrait {id!r}", "`streamfx ctl portraits list`")
+            raise ResourceMissing(
+                _KIND, id, f"There is no portrait {id!r}", "`streamfx ctl portraits list` shows all"
+            )
         return info
 
     def list(self) -> list[PortraitInfo]:
@@ -362,7 +364,7 @@ def _looked_at(task: Task, given_up: threading.Event) -> Outcome:
 def _as_error(outcome: Outcome, name: str) -> StreamfxError:
     """The error that the child told, without the path of its own copy."""
     kind = getattr(errors, outcome.error, errors.PhotoUnreadable)
-    cause = re.sub(r"\S*/\.[0-9a-f]{16}/photo|\bphoto\b(?=[:,])", name, outcome.cause)
+    cause = re.sub(r"\S*/\.[0-9a-f]{16}/photo|^photo\b|(?<=in )photo$|\bphoto\b(?=[:,])", name, outcome.cause)
     made: StreamfxError = kind(cause, outcome.remedy)
     return made
 

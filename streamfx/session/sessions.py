@@ -100,7 +100,9 @@ class Sessions:
         with self._lock:
             session = self._sessions.get(id)
         if session is None:
-            raise ResourceMissing(_KIND, id, f"There is no session {id!r}", "`streamfx ctl sessions list`")
+            raise ResourceMissing(
+                _KIND, id, f"There is no session {id!r}", "`streamfx ctl sessions list` shows all"
+            )
         return session
 
     def list(self) -> list[Session]:
