@@ -82,12 +82,41 @@ def with_sunglasses(rgb: np.ndarray, points: np.ndarray) -> np.ndarray:
     return out
 
 
+def moved(rgb: np.ndarray, _: np.ndarray) -> np.ndarray:
+    """As by a hand that shook."""
+    return cv2.filter2D(rgb, -1, np.eye(9, dtype=np.float32) / 9)
+
+
+def with_fingers(rgb: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Four fingers before the mouth, of the skin's colour and with shadows between."""
+    tall = float(np.ptp(points[list(FACE_OVAL), 1]))
+    x, y = points[[13, 14], :2].mean(0)
+    skin = np.median([rgb[int(b), int(a)] for a, b in points[[50, 280, 151], :2]], axis=0)
+    area = np.zeros(rgb.shape[:2], np.float32)
+    for finger in range(4):
+        at = y + (0.09 * finger - 0.16) * tall
+        start, end = (int(x - 0.35 * tall), int(at + 0.05 * tall)), (int(x + 0.32 * tall), int(at))
+        cv2.line(area, start, end, 1.0, int(0.09 * tall))
+    shade = 1 - 0.12 * np.cos((np.arange(len(rgb)) - y) * 2 * np.pi / (0.09 * tall))[:, None, None]
+    area = cv2.GaussianBlur(area, (0, 0), 0.008 * tall)[..., None]
+    return np.clip(rgb * (1 - area) + skin * shade * area, 0, 255).astype(np.uint8)
+
+
+def scanned(rgb: np.ndarray, _: np.ndarray) -> np.ndarray:
+    """A grey photo, dark, with a scanner's faint cast."""
+    grey = 0.4 * cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)[..., None]
+    return np.clip(grey + np.float32([2, 0, -2]), 0, 255).astype(np.uint8)
+
+
 # -- light, sharpness, eyes, mouth ---------------------------------------------------------------------------
 
 WORSE: dict[str, tuple[Callable[[np.ndarray, np.ndarray], np.ndarray], str]] = {
     "dark": (lambda rgb, _: (rgb * 0.25).astype(np.uint8), r"too dark: .* reaches \d+ of 255"),
     "blurred": (lambda rgb, _: cv2.GaussianBlur(rgb, (0, 0), 3), r"blurred \(sharpness 0\.\d+"),
     "grey": (lambda rgb, _: np.repeat(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)[..., None], 3, 2), "is grey"),
+    "scanned": (scanned, "is grey"),
+    "moved": (moved, r"blurred \(sharpness 0\.\d+"),
+    "fingers": (with_fingers, "the mouth is covered"),
     "sunglasses": (with_sunglasses, r"sunglasses hide the eyes \(there is \d+ % of"),
     "blue mask": (lambda rgb, at: masked(rgb, at, (150, 190, 215)), "the mouth is covered"),
     "white mask": (lambda rgb, at: masked(rgb, at, (225, 225, 222)), "the mouth is covered"),
@@ -102,6 +131,14 @@ def test_what_will_show_is_said_with_its_figure(
     make, words = WORSE[how]
     findings = found(analyser, make(good, landmarks))
     assert [f for f in findings if f.remedy and _says(f, words)], findings
+
+
+@pytest.mark.shared
+def test_a_blurred_mouth_is_no_covered_one(analyser: PhotoAnalyser):
+    rgb = load_photo(scenes.shared("portraits/london_061_neutral.jpg")).rgb
+    reach = 0.03 * float(np.ptp(analyser.faces(rgb)[0].landmarks[list(FACE_OVAL), 1]))
+    (only,) = found(analyser, cv2.GaussianBlur(rgb, (0, 0), reach))
+    assert _says(only, "blurred")
 
 
 def _says(finding: Finding, words: str) -> bool:
@@ -224,8 +261,13 @@ def plain(rgb: np.ndarray) -> Photo:
     [((20, 20, 20, 20), (255, 255, 255)), ((40, 40, 0, 0), (0, 0, 0)), ((0, 0, 60, 30), (200, 30, 40)),
      ((16, 60, 16, 16), (240, 238, 225))],
 )  # fmt: skip
-def test_a_border_is_cut_off_and_said(good: np.ndarray, sides: tuple[int, ...], colour: tuple[int, int, int]):
-    framed = cv2.copyMakeBorder(good, *sides, cv2.BORDER_CONSTANT, value=colour)
+@pytest.mark.parametrize("grain", [0, 4])
+def test_a_border_is_cut_off_and_said(
+    good: np.ndarray, sides: tuple[int, ...], colour: tuple[int, int, int], grain: int
+):
+    framed = cv2.copyMakeBorder(good, *sides, cv2.BORDER_CONSTANT, value=colour).astype(np.float32)
+    framed += np.random.default_rng(0).normal(0, grain, framed.shape)
+    framed = np.clip(framed, 0, 255).astype(np.uint8)
     cut = without_border(plain(framed))
     height, width = good.shape[:2]
     assert width - 8 <= cut.size[0] <= width

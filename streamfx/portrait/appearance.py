@@ -18,7 +18,7 @@ from streamfx.geometry import Pose, Real
 from streamfx.portrait.checks import Finding
 from streamfx.portrait.masks import grown, polygon
 from streamfx.portrait.opened import mean_gap, smile_score
-from streamfx.portrait.tones import tones_of
+from streamfx.portrait.tones import colourfulness, is_grey
 from streamfx.topology import EYE_CORNERS, EYES, FACE_OVAL, LID_LOWER, LID_UPPER
 
 _SIDE, _ACROSS_CM, _DOWN = 192, 20.0, 0.45  # px and cm of the crop's side; where the head's middle lies in it
@@ -29,7 +29,7 @@ _DARK, _BRIGHTEST = (
     70,
     90,
 )  # grey level of the face's brightest tenth; percentile (853 photos: 99 % from 85 on)
-_UNSHARP = 0.36  # 853 photos: .38 and more; blurred by 1.5 % of the face's height: up to .34
+_UNSHARP = 0.35  # 853 photos: .36 and more; blurred by 1.5 % of the face's height, or moved by 5 %: up to .34
 _SHUT = 0.11  # opening over width of both eyes; 853 photos: all but four open ones from .117 on
 _WINK = 0.05
 _LENS_LIGHT, _LENS_RANGE = (
@@ -42,7 +42,12 @@ _WIDEST_CM = (
 )
 _LAUGH = 0.6  # smile score
 _LIPS_SHUT_CM = 0.2  # covered mouths are found with closed lips
-_LINE, _LIP_CONTRAST = 0.09, 13.0  # darkness of the line between lips; difference of lips from skin, in Lab
+_HIDDEN: Final = ((0.09, 13.0), (0.16, 6.0))
+"""Darkness of the line between lips, and difference of lips from skin in Lab, below which both are hidden.
+
+The second pair are fingers, between which lines are, too."""
+_HIDDEN_BLURRED: Final = ((0.09, 3.0),)
+"""The same of a blurred face, whose lips have lost their line."""
 _ORBITS = (
     (46, 53, 52, 65, 55, 193, 245, 128, 121, 120, 119, 118, 117, 111, 35),
     (276, 283, 282, 295, 285, 417, 465, 357, 350, 349, 348, 347, 346, 340, 265),
@@ -68,7 +73,7 @@ def check_appearance(photo: U8, face: FaceTrack, pose: Pose, name: str) -> list[
     shape = pose.to_canonical(face.landmarks).astype(np.float32)
     crop = _Crop.of(photo, face.landmarks, pose)
     covered = crop.hides_the_mouth(shape)
-    findings = [*_light(crop), *_sharpness(photo, face.landmarks), *_eyes(crop, shape)]
+    findings = [*_light(crop), *_blur(crop), *_eyes(crop, shape)]
     if covered:
         cause = (
             "the mouth is covered (by a mask, a hand or a thing): it will not open, and no teeth are drawn"
@@ -76,11 +81,9 @@ def check_appearance(photo: U8, face: FaceTrack, pose: Pose, name: str) -> list[
         findings.append(Finding(cause, "Use a photo that shows the mouth"))
     else:
         findings += _mouth(shape, face, name)
-    tones = tones_of(photo, face.landmarks, pose.scale)
-    if tones.are_grey:
-        chroma = float(np.ptp(tones.skin, axis=1).mean())
+    if is_grey(photo):
         cause = (
-            f"the photo is grey (its skin's colours differ by {chroma:.0f} of 255), and so will the mouth be"
+            f"the photo is grey (colours differ by {colourfulness(photo):.0f} of 255): so will the mouth be"
         )
         findings.append(Finding(cause, "Use a photo in colour, if grey is not meant"))
     return findings
@@ -102,6 +105,8 @@ class _Crop:
     """f32 [192,192,3], as OpenCV stores it in 8 bits."""
     points: F32 = field(repr=False)
     """f32 [478,2] px of it."""
+    sharpness: float
+    """0..1, of the photo's face."""
 
     @staticmethod
     def of(photo: U8, landmarks: F32, pose: Pose) -> _Crop:
@@ -117,7 +122,8 @@ class _Crop:
         cut = cv2.warpAffine(near, place, (_SIDE, _SIDE), borderMode=cv2.BORDER_REPLICATE)
         points = (landmarks[:, :2] - low) @ turn.T + place[:, 2]
         lab = cv2.cvtColor(cut, cv2.COLOR_RGB2LAB).astype(np.float32)
-        return _Crop(cv2.cvtColor(cut, cv2.COLOR_RGB2GRAY).astype(np.float32), lab, points.astype(np.float32))
+        grey = cv2.cvtColor(cut, cv2.COLOR_RGB2GRAY).astype(np.float32)
+        return _Crop(grey, lab, points.astype(np.float32), _sharpness(photo, landmarks))
 
     def area(self, outline: tuple[int, ...]) -> Mask:
         """bool [192,192]: the hull of some points."""
@@ -139,7 +145,9 @@ class _Crop:
         """Whether neither lips nor the line between them are where the landmarks guess them."""
         if mean_gap(shape) > _LIPS_SHUT_CM:
             return False
-        return self._line() < _LINE and self._lip_contrast() < _LIP_CONTRAST
+        line, contrast = self._line(), self._lip_contrast()
+        limits = _HIDDEN if self.sharpness >= _UNSHARP else _HIDDEN_BLURRED
+        return any(line < darkest and contrast < most for darkest, most in limits)
 
     def _line(self) -> float:
         """How much darker the line between the lips is than what is above and below it, 0..1."""
@@ -177,18 +185,28 @@ def _light(crop: _Crop) -> list[Finding]:
     return [Finding(cause, "Use a photo with light on the face, or brighten it first")]
 
 
-def _sharpness(photo: U8, landmarks: F32) -> list[Finding]:
-    """By how much detail a blur takes away (Crete et al., "The blur effect", 2007)."""
-    low, high = _around(landmarks[list(FACE_OVAL)], photo.shape, 0.0)
-    face = cv2.cvtColor(photo[low[1] : high[1], low[0] : high[0]], cv2.COLOR_RGB2GRAY)
-    factor = min(1.0, _SHARP_PX / face.shape[0])
-    size = (max(_SPAN, round(face.shape[1] * factor)), max(_SPAN, round(face.shape[0] * factor)))
-    grey = cv2.resize(face, size, interpolation=cv2.INTER_AREA).astype(np.float32)
-    sharp = min(_lost_detail(grey, axis) for axis in (0, 1))
+def _blur(crop: _Crop) -> list[Finding]:
+    sharp = crop.sharpness
     if sharp >= _UNSHARP:
         return []
     cause = f"the face is blurred (sharpness {sharp:.2f}, {_UNSHARP} and more look sharp) and will stay so"
     return [Finding(cause, "Use a sharper photo")]
+
+
+def _sharpness(photo: U8, landmarks: F32) -> float:
+    """0..1: by how much detail a blur takes away (Crete et al., "The blur effect", 2007).
+
+    Of four directions the least counts: a hand that shook blurs along one.
+    """
+    low, high = _around(landmarks[list(FACE_OVAL)], photo.shape, 0.0)
+    face = cv2.cvtColor(photo[low[1] : high[1], low[0] : high[0]], cv2.COLOR_RGB2GRAY)
+    factor = min(1.0, _SHARP_PX / face.shape[0])
+    width, height = (max(_SPAN, round(side * factor)) for side in face.shape[::-1])
+    grey = cv2.resize(face, (width, height), interpolation=cv2.INTER_AREA).astype(np.float32)
+    diagonal = cv2.getRotationMatrix2D((width / 2, height / 2), 45, 1.0)
+    askew = cv2.warpAffine(grey, diagonal, (width, height), flags=cv2.INTER_CUBIC)
+    inner = askew[height // 5 : -height // 5, width // 5 : -width // 5]
+    return min(_lost_detail(image, axis) for image in (grey, inner) for axis in (0, 1))
 
 
 def _lost_detail(grey: F32, axis: int) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import cv2
 import numpy as np
 
 from streamfx.frames import F32, U8
@@ -12,6 +13,7 @@ from streamfx.portrait.photo import Photo
 from streamfx.portrait.rounded import without_corners
 
 _UNIFORM = 10  # grey levels by which a border's pixels may differ from its colour (JPEG rings near the edge)
+_GRAIN = 7  # px along a row over which paper's and film's grain is averaged
 _MOST_OF = 0.98  # of a row that has to have the border's colour
 _STEP, _ALONG = (
     14,
@@ -57,7 +59,8 @@ def _plain_lines(lines: U8) -> tuple[int, bool]:
     most = int(_THICKEST * len(lines))
     colour = np.median(lines[0], axis=0)
     step = max(1, lines.shape[1] // 512)
-    apart = np.abs(lines[: most + _SOFT + 2, ::step].astype(np.float32) - colour).max(2)
+    even = cv2.blur(lines[: most + _SOFT + 2], (_GRAIN, 1))
+    apart = np.abs(even[:, ::step].astype(np.float32) - colour).max(2)
     plain = (apart <= _UNIFORM).mean(1) >= _MOST_OF
     thick = 0 if plain.all() else int(plain.argmin())
     if thick < max(3, _THINNEST * min(lines.shape[:2])) or thick > most:

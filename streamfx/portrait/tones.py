@@ -24,7 +24,11 @@ _LIGHT_RANGE = (60, 235)  # grey levels between which white is believed
 _WHITE_OVER_SCLERA = 1.22  # white over the bright quarter of the eye's white, by the teeth of 42 sitters
 _WHITE_OVER_SKIN = 1.3  # where no sclera is seen
 _GREYEST = 0.03  # mean chroma over brightness of skin, below which a photo counts as grey
-_EVERY, _NEARLY_ALL, _COLOURLESS = 3, 99.5, 6  # px looked at, their percentile, and grey levels of chroma
+_EVERY, _NEARLY_ALL = 3, 99.5  # px looked at, and their percentile
+_COLOURLESS, _FAINT = (
+    6,
+    0.05,
+)  # grey levels of chroma, and of light: grey photos up to .04, others from .15 on
 _LEVEL_RANGE, _CAST_RANGE = (0.4, 2.5), (0.8, 1.25)  # believed between two photos of one skin
 
 
@@ -51,10 +55,15 @@ class Tones:
 
 
 def is_grey(photo: U8) -> bool:
-    """Whether a photo u8 [H,W,3] has no colours anywhere."""
+    """Whether a photo u8 [H,W,3] has no colours anywhere, but for those of a scan or a lossy format."""
+    light = float(np.percentile(photo[::_EVERY, ::_EVERY].max(2), _NEARLY_ALL))
+    return colourfulness(photo) <= max(_COLOURLESS, _FAINT * light)
+
+
+def colourfulness(photo: U8) -> float:
+    """0..255: how far apart R, G and B of nearly all pixels of a photo u8 [H,W,3] are at most."""
     some = photo[::_EVERY, ::_EVERY]
-    chroma = some.max(2).astype(np.int16) - some.min(2)
-    return bool(np.percentile(chroma, _NEARLY_ALL) <= _COLOURLESS)
+    return float(np.percentile(some.max(2).astype(np.int16) - some.min(2), _NEARLY_ALL))
 
 
 def tones_of(photo: U8, landmarks: F32, scale: float) -> Tones:
