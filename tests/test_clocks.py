@@ -87,6 +87,8 @@ class Camera:
     begun_ns: int = field(init=False)
     stopped_ns: int = 0
     taken: int = -1
+    is_away: bool = False
+    """Unplugged, or its worker has died: what it would have shown meanwhile never comes."""
 
     def __post_init__(self) -> None:
         self.begun_ns = self.clock.now_ns
@@ -102,7 +104,7 @@ class Camera:
         """The newest finished picture, if it was not taken yet."""
         ran_ns = self.clock.now_ns - self.begun_ns - self.stopped_ns
         number = int((ran_ns - RENDERED_NS) // self._period_ns)
-        if number <= self.taken:
+        if number <= self.taken or self.is_away:
             return None
         self.taken = number
         captured_ns = self.begun_ns + self.stopped_ns + round(number * self._period_ns)
@@ -217,6 +219,24 @@ def test_after_ten_minutes_in_which_all_stood_still_nothing_is_made_up_for(stage
     assert max(made.ages_ns[-200:]) <= before + PERIOD
     assert set(made.qualities[-200:]) == {Quality.FULL}
     assert made.publisher.account().refused == 0
+
+
+def test_no_outage_adds_to_the_delay(stage: Callable[[float], Stage]):
+    """Twenty of ten seconds: in each the portrait rests, a second after it pictures are as new as before."""
+    made = stage(0.0)
+    made.run(300)
+    before = max(made.ages_ns[60:])
+    for _ in range(20):
+        made.camera.is_away = True
+        made.run(300)
+        assert made.qualities[-1] is Quality.IDLE
+        made.camera.is_away, away = False, len(made.ages_ns)
+        made.run(60)
+        assert made.qualities[-30:] == [Quality.FULL] * 30
+        assert len(made.ages_ns) - away >= 45
+        assert max(made.ages_ns[-30:]) <= before + PERIOD
+    steps = np.diff(made.written_ns)
+    assert 0.9 * PERIOD <= steps.min() <= steps.max() <= 1.15 * PERIOD
 
 
 # Who watches over a process.

@@ -64,3 +64,30 @@ def test_no_torch_is_needed():
         project = tomllib.load(file)["project"]
     assert not [one for one in project["dependencies"] if one.startswith(("torch", "lightning"))]
     assert [one for one in project["optional-dependencies"]["train"] if one.startswith("torch")]
+
+
+RELIABILITY = (ROOT / "docs" / "reliability.md").read_text()
+NAMED = re.compile(r"`((?:mutated/|vcam_vm/)?test_\w+\.py)?(?:::)?((?:(?<=::)\w+(?:::)?)*)`")
+
+
+def named_tests() -> set[tuple[str, str]]:
+    """Of each row of docs/reliability.md, files and what is named in them: `::name` is of the file before."""
+    found: set[tuple[str, str]] = set()
+    for line in RELIABILITY.splitlines():
+        file = ""
+        for given, names in NAMED.findall(line):
+            file = given or file
+            found |= {(file, name) for name in names.split("::") if file} if names or given else set()
+    return found
+
+
+@pytest.mark.parametrize(("file", "name"), sorted(named_tests()))
+def test_what_is_said_to_show_reliability_is_there(file: str, name: str):
+    text = (ROOT / "tests" / file).read_text("utf-8")
+    assert not name or re.search(rf"^ *(def|class) {name}\b", text, re.MULTILINE)
+
+
+def test_tests_and_scripts_of_reliability_are_found():
+    assert len(named_tests()) > 100
+    for script in set(re.findall(r"scripts/[a-z-]+", RELIABILITY)):
+        assert (ROOT / script).stat().st_mode & 0o111, script
