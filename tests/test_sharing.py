@@ -151,6 +151,7 @@ def test_a_picture_from_the_cards_process_is_what_one_draws_alone(
             assert seen.alpha is None
 
 
+@pytest.mark.alone
 def test_sessions_that_are_drawn_together_show_what_each_shows_alone(
     rig: Rig, speech: list[Motion], card: Card, studio: CudaStudio
 ):
