@@ -171,9 +171,8 @@ def test_a_worker_that_dies_or_hangs_is_replaced_and_the_camera_goes_on(
 @pytest.mark.alone
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
 def test_a_publisher_that_dies_or_hangs_is_replaced_and_goes_on_in_the_same_ring(
-    session: Session, watcher: Watcher, number: signal.Signals, monkeypatch: pytest.MonkeyPatch
+    session: Session, watcher: Watcher, number: signal.Signals
 ):
-    monkeypatch.setattr(supervisor, "_CALM_NS", 200_000_000)  # the next is on standby so much sooner
     until(lambda: is_live(session))
     worker, published = session.status().worker_pid, 0
     for _ in range(TIMES):
