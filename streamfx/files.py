@@ -30,6 +30,7 @@ from streamfx.errors import (
     UsageError,
 )
 from streamfx.handed import is_handed, named, open_handed
+from streamfx.importing import current_folder
 from streamfx.interrupts import held
 from streamfx.limits import is_shortage, shortage
 
@@ -317,6 +318,9 @@ def _raise_unopened(path: Path, what: Subject, error: OSError | ValueError | Run
     if isinstance(error, FileNotFoundError) and str(path) == "-":
         raise what.missing(f"{what.name} cannot be read from standard input", "Name a file") from error
     if isinstance(error, FileNotFoundError):
+        if not path.is_absolute() and not current_folder():
+            cause = f"{what.name} {path} cannot be found: the current folder is gone"
+            raise what.missing(cause, "Go to another: cd") from error
         raise what.missing(f"{what.name} {path} does not exist", _CHECK_NAME) from error
     if isinstance(error, PermissionError):
         raise what.missing(

@@ -57,6 +57,9 @@ def path_of(text: str) -> Path:
     try:
         path = Path(text).expanduser()
         path.resolve()
+    except FileNotFoundError as error:
+        cause = f"{text[:40]!r} is named from the current folder, which is gone"
+        raise UsageError(cause, "Write the whole path") from error
     except (OSError, ValueError, RuntimeError) as error:  # a NUL; a loop of links; no such account
         raise UsageError(f"{text[:40]!r} is no path: {error}", "Write the whole path") from error
     return path

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from streamfx.errors import OutputError, UsageError
-from streamfx.files import read_bytes
+from streamfx.files import read_bytes, write_failure
 
 _SHAPE: Final = re.compile(r"[A-Za-z0-9_.~+/=-]{32,200}")
 _BYTES: Final = 32
@@ -30,7 +30,7 @@ def make_token(path: Path) -> None:
         remedy = "Remove it first, or name another file"
         raise OutputError(f"{path} exists: a token is not overwritten", remedy) from error
     except OSError as error:
-        raise OutputError(f"{path} cannot be written: {error.strerror}", "Name another file") from error
+        raise write_failure(path, error) from error
     with os.fdopen(descriptor, "w", encoding="ascii") as file:
         file.write(secrets.token_urlsafe(_BYTES) + "\n")
 
