@@ -185,13 +185,7 @@ def read_bytes(path: Path, limit: int, what: Subject = ANY_FILE) -> bytes:
 
 
 def _size(count: int) -> str:
-    return (
-        f"{count / 1e6:.0f} MB"
-        if count >= 1e6
-        else f"{count / 1e3:.0f} kB"
-        if count >= 1e3
-        else f"{count} bytes"
-    )
+    return f"{count / 1e6:.0f} MB" if count >= 1e6 else f"{count / 1e3:.0f} kB"
 
 
 def check_writable(path: Path) -> None:

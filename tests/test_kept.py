@@ -117,8 +117,8 @@ class TestWhatIsOptionalDecidesNothing:
         (cache / "rigs").symlink_to("rigs")  # of the errors one that root meets, too
         blank, places = tmp_path / "blank.png", account / "portraits"
         cv2.imwrite(str(blank), np.full((300, 300, 3), 128, np.uint8))
-        with pytest.raises(PhotoError, match="No face"):
-            Portraits(places, SIZE).add(blank)
+        with pytest.raises(PhotoError, match=r"No face was found in a\\1"):
+            Portraits(places, SIZE).add(blank, name=r"a\1")
         assert list(places.iterdir()) == []
         assert f"The folder {cache / 'rigs'} cannot be read" in caplog.text
         assert main(["cache", "list"]) == 1

@@ -364,7 +364,8 @@ def _looked_at(task: Task, given_up: threading.Event) -> Outcome:
 def _as_error(outcome: Outcome, name: str) -> StreamfxError:
     """The error that the child told, without the path of its own copy."""
     kind = getattr(errors, outcome.error, errors.PhotoUnreadable)
-    cause = re.sub(r"\S*/\.[0-9a-f]{16}/photo|^photo\b|(?<=in )photo$|\bphoto\b(?=[:,])", name, outcome.cause)
+    own = r"\S*/\.[0-9a-f]{16}/photo|^photo\b|(?<=in )photo$|\bphoto\b(?=[:,])"
+    cause = re.sub(own, lambda _: name, outcome.cause)
     made: StreamfxError = kind(cause, outcome.remedy)
     return made
 
