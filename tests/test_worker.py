@@ -4,9 +4,19 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
+from collections.abc import Generator
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
+from scenes import store
+
+from streamfx.errors import SourceLost
+from streamfx.frames import Motion
+from streamfx.source.base import SourceStatistics
+from streamfx.telemetry import StageTimer
+from streamfx.worker import driving as driving_module
 
 ROOT = Path(__file__).parents[1]
 PROGRAM = """
@@ -69,3 +79,47 @@ def test_it_does_nothing_for_one_that_died_before_it_began():
         program.stdin.write(b"begin\n")
         program.stdin.flush()
         assert program.wait(15) == 1
+
+
+class Flickering:
+    """A camera of which one picture comes before it is gone again."""
+
+    name, pictures, tracked, turned, statistics = "flickering", 0, 0, 0, SourceStatistics(0)
+
+    def motions(self) -> Generator[Motion]:
+        yield Motion.rest()
+        raise SourceLost("The camera is gone", "Plug it in")
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def test_each_loss_is_waited_for_from_the_start(monkeypatch: pytest.MonkeyPatch):
+    """Whatever it took to come back the last time."""
+    pauses: list[float | None] = []
+    enough = threading.Event()
+    missing = iter([True, True, True, False, True, True, False])
+
+    class Pauses(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            if threading.current_thread().name == "streamfx-driver":
+                pauses.append(timeout)
+                if len(pauses) == 7:
+                    enough.set()
+                    self.set()
+                return self.is_set()
+            return super().wait(timeout)
+
+    def opened(*_: object) -> Flickering:
+        if next(missing):
+            raise SourceLost("There is no camera", "Plug one in")
+        return Flickering()
+
+    monkeypatch.setattr(driving_module, "open_live", opened)
+    driving = driving_module.Driving(store(), StageTimer(), lambda _: None, nullcontext())
+    with monkeypatch.context() as patched:
+        patched.setattr(threading, "Event", Pauses)
+        driving.follow("0")
+    assert enough.wait(10)
+    driving.stop()
+    assert pauses == [0.5, 1.0, 2.0, 0.5, 1.0, 2.0, 0.5]

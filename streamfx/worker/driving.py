@@ -101,6 +101,8 @@ class _Drive(threading.Thread):
         self._leaving = threading.Event()
         self._driver: LiveDriver | None = None
         self._dropped_before = 0
+        self._has_driven = False
+        """Since it was opened last."""
         self._trouble = ""
         """Why it was lost; told until it is open again."""
         self._reported_ns, self._counted = 0, (0, 0)
@@ -127,18 +129,19 @@ class _Drive(threading.Thread):
             self._before = None
         pause_s = _REOPEN_S
         while not self._leaving.is_set():
+            self._has_driven = False
             try:
-                if self._drive_once():
-                    pause_s = _REOPEN_S
+                self._drive_once()
                 self._trouble = "It ended"
             except (SourceError, MotionUnreadable, ModelError) as error:
                 self._trouble = str(error)
             self._tell("lost")
+            pause_s = _REOPEN_S if self._has_driven else pause_s
             self._leaving.wait(pause_s)
             pause_s = min(2 * pause_s, _LONGEST_REOPEN_S)
 
-    def _drive_once(self) -> bool:
-        """Open and follow until it ends; whether it gave any motion."""
+    def _drive_once(self) -> None:
+        """Open and follow until it ends."""
         self._tell("opening")
         with self._driving._patience:
             driving = self._driving
@@ -146,18 +149,18 @@ class _Drive(threading.Thread):
         self._driver, self._dropped_before = driver, driver.statistics.dropped
         try:
             if self._leaving.is_set():
-                return False
+                return
             with closing(driver.motions()) as motions:
                 for motion in motions:
                     if self._leaving.is_set():
                         break
                     self._driving.motions.put(motion)
+                    self._has_driven = True
                     self._dropped_before = driver.statistics.dropped
                     self._tell_now_and_then(driver)
         finally:
             self._driver = None
             driver.close()
-        return driver.pictures > 0
 
     def _tell(self, state: str) -> None:
         if not self._leaving.is_set():
