@@ -133,7 +133,9 @@ def _refuse(url: str, _flags: int, _options: dict[str, str]) -> NoReturn:
 
 def _raise_unopened(path: Path, error: Exception) -> NoReturn:
     if isinstance(error, av.ArgumentError):  # what FFmpeg says to a format outside the list
-        cause = f"{path} is of a kind that is not read as a video (text, playlist, still picture, WebP ...)"
+        cause = (
+            f"{path} is of a kind that is not read as a video (text, a playlist, a still picture, WebP ...)"
+        )
     elif isinstance(error, av.InvalidDataError):
         cause = f"{path} is not a video, or its beginning or index is damaged"
     elif isinstance(error, av.EOFError):

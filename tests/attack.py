@@ -49,6 +49,8 @@ DESCRIPTORS = 1024
 _POLL_S = 0.001
 _SETTLE_S = 30.0
 _CALM_S = 2.0
+_CHILDREN = 3
+"""Of a daemon with one session: the worker, the publisher, and the one that stands by."""
 
 
 @dataclass(frozen=True)
@@ -200,7 +202,8 @@ class Stand:
             for _ in range(900):  # a busy machine takes its time
                 answer = session_service_pb2.GetSessionResponse.FromString(await call(ask))
                 status = answer.session.status
-                if status.portrait_id == "one" and not status.readying:
+                is_whole = self.holdings().children == _CHILDREN
+                if is_whole and status.portrait_id == "one" and not status.readying:
                     return
                 await asyncio.sleep(0.1)
         raise AssertionError(f"no portrait is shown: {status}")

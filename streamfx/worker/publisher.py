@@ -151,7 +151,6 @@ def _obey(
 ) -> None:
     """Show what the daemon says, until it says stop or is gone. The first picture is of its first orders."""
     number = 0
-    granted.ask()
     while (received := channel.receive()) is not None and not isinstance(received[0], Stop):
         order = received[0]
         if isinstance(order, Show):
@@ -176,6 +175,7 @@ def _obey(
             standby = False
         if not standby and reporter.ident is None:
             priority.for_itself()
+            granted.ask()  # not sooner: loading the first portrait would keep others from their ticks
             publisher.start()
             channel.send(Phase(PUBLISHING, _PATIENCE_S))
             reporter.start()
