@@ -41,7 +41,7 @@ _NAMES: Final = tuple(service.full_name for service in SERVICES)
 _ALL: Final = (*SERVICES, HEALTH, REFLECTION)
 _START_S: Final = 20.0
 _AHEAD: Final = 256 * 1024
-"""Bytes of a message that may come before it is asked for. Left alone, gRPC takes the whole photos of all calls
+"""Bytes of a message that may come before it is asked for. Left alone, gRPC takes whole photos of all calls
 that wait: a hundred at a time took 200 to 700 MB for a moment."""
 _TOKEN_BYTES: Final = 32
 _KEEPALIVE: Final = (
