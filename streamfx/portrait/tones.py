@@ -25,10 +25,8 @@ _WHITE_OVER_SCLERA = 1.22  # white over the bright quarter of the eye's white, b
 _WHITE_OVER_SKIN = 1.3  # where no sclera is seen
 _GREYEST = 0.03  # mean chroma over brightness of skin, below which a photo counts as grey
 _EVERY, _NEARLY_ALL = 3, 99.5  # px looked at, and their percentile
-_COLOURLESS, _FAINT = (
-    6,
-    0.05,
-)  # grey levels of chroma, and of light: grey photos up to .04, others from .15 on
+_COLOURLESS = 6  # grey levels of chroma
+_FAINT = 0.05  # of the light: grey photos up to .04, others from .15 on
 _LEVEL_RANGE, _CAST_RANGE = (0.4, 2.5), (0.8, 1.25)  # believed between two photos of one skin
 
 
