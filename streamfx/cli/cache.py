@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -112,8 +113,9 @@ def _entries() -> Iterator[_Kept]:
     known = {info.id for info in portraits}
     for folder in kept.entries(config.data_folder() / "portraits"):
         if folder.name not in known:
-            facts = folder.stat()
-            yield _line("damaged", folder.name, "", kept.size_of(folder), facts.st_mtime_ns, folder)
+            with suppress(FileNotFoundError):  # deleted meanwhile
+                made_ns = folder.stat().st_mtime_ns
+                yield _line("damaged", folder.name, "", kept.size_of(folder), made_ns, folder)
     rigs = kept.rigs_folder()
     for rig in sorted(kept.solved(rigs) if rigs else (), key=lambda one: one.made_ns):
         photo = rig.photos[0] if rig.photos else ""
@@ -121,8 +123,9 @@ def _entries() -> Iterator[_Kept]:
         yield _line("solved", f"{of} at {rig.size[0]}x{rig.size[1]}", photo, rig.bytes, rig.made_ns, rig.path)
     for kind, what, find in _FOLDERS:
         folder = find()
-        if size := kept.size_of(folder):
-            yield _line(kind, what, "", size, folder.stat().st_mtime_ns, folder)
+        with suppress(FileNotFoundError):
+            if size := kept.size_of(folder):
+                yield _line(kind, what, "", size, folder.stat().st_mtime_ns, folder)
 
 
 def _line(kind: str, what: str, photo: str, size: int, made_ns: int, path: Path) -> _Kept:

@@ -19,7 +19,7 @@ import urllib.request
 import zipfile
 import zlib
 from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
@@ -294,15 +294,13 @@ def _wait_a_little(child: subprocess.Popen[bytes]) -> int | None:
 
 
 def _largest(folder: Path) -> int:
-    """Size of the largest file below; files may vanish while we look."""
+    """Size of the largest file below; files and folders may vanish while we look."""
     largest = 0
-    for path in folder.rglob("*"):
-        try:
-            seen = path.stat()
-        except OSError:
-            continue
-        if S_ISREG(seen.st_mode):
-            largest = max(largest, seen.st_size)
+    for at, _, names in os.walk(folder):  # which passes over what is gone; rglob raises
+        for name in names:
+            with suppress(OSError):
+                seen = Path(at, name).lstat()
+                largest = max(largest, seen.st_size if S_ISREG(seen.st_mode) else 0)
     return largest
 
 
