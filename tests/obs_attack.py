@@ -54,7 +54,7 @@ def count_of(program: str, sanitizer: str, answers: int) -> int:
 
 def missing() -> str:
     """What is not installed that it is built with; empty: nothing."""
-    tools = [tool for tool in ("cmake", "cc", "pkg-config") if shutil.which(tool) is None]
+    tools = [tool for tool in ("cmake", "cc", "pkg-config", "protoc-c") if shutil.which(tool) is None]
     if tools:
         return ", ".join(tools)
     libraries = ("libcurl", "libprotobuf-c", "libobs")

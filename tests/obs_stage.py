@@ -25,7 +25,7 @@ import cv2
 import numpy as np
 from pipewire_stage import end, missing, wait_for
 
-PROGRAMS = ("obs", "Xvfb", "cmake", "cc", "unshare", "ip")
+PROGRAMS = ("obs", "Xvfb", "cmake", "cc", "protoc-c", "unshare", "ip")
 PLUGIN = Path(__file__).parents[1] / "plugins" / "obs"
 LIBOBS = Path("/usr/include/obs/obs-module.h")
 SOURCE = "streamfx_portrait_source"
