@@ -20,7 +20,7 @@ from scenes import face_clip
 from streamfx.frames import U8, Quality, Rendered
 from streamfx.ring import SlotReader
 from streamfx.session.handover import MAGIC
-from streamfx.sink.ring import RingReader
+from streamfx.sink.ring import RingReader, read_form
 
 TIMES = int(os.environ.get("STREAMFX_FAULTS", "2"))
 """How often each fault is made."""
@@ -103,17 +103,41 @@ class Seen:
     pictures: int = 0
     leaks: int = 0
     opaque: int = 0
+    disordered: int = 0
+    """Moving pictures that show an earlier moment than one before them."""
     worst_gap_ms: float = 0.0
     qualities: dict[Quality, int] = field(default_factory=dict)
     last: Rendered | None = None
+    _latest_ns: tuple[int, int] = (0, 0)
+    _read_ns: int = 0
+
+    def note(self, shown: Rendered, now_ns: int) -> None:
+        """Count a picture in, in the order in which they are read.
+
+        The idle portrait is not asked for order: it shows the moment of its tick, and the driver's next
+        picture was captured before that.
+        """
+        if self._read_ns:
+            self.worst_gap_ms = max(self.worst_gap_ms, (now_ns - self._read_ns) / 1e6)
+        self._read_ns = now_ns
+        self.pictures += 1
+        self.leaks += sings(shown.rgb)
+        self.opaque += shown.alpha is None
+        self.qualities[shown.quality] = self.qualities.get(shown.quality, 0) + 1
+        self.last = shown
+        if shown.quality is not Quality.IDLE:
+            times = shown.captured_ns, shown.rendered_ns
+            self.disordered += any(now < then for now, then in zip(times, self._latest_ns, strict=True))
+            self._latest_ns = times
 
 
 class Watcher:
-    """Reads every published picture, as the OBS plugin would, and looks for the canary in each."""
+    """Reads every published picture, as the OBS plugin would; looks for the canary and at the order."""
 
     def __init__(self, socket_path: Path) -> None:
         self.seen = Seen()
         self._descriptor = receive_ring(socket_path)
+        self._form = read_form(self._descriptor)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
 
@@ -126,26 +150,21 @@ class Watcher:
         self._thread.join(5)
         os.close(self._descriptor)
 
+    @property
+    def is_as_announced(self) -> bool:
+        """Whether the ring still has the size and form that this reader was told."""
+        return read_form(self._descriptor) == self._form
+
     def forget_gaps(self) -> None:
         """Judge gaps from now on."""
         self.seen.worst_gap_ms = 0.0
 
     def _run(self) -> None:
-        last_ns = 0
         with RingReader(self._descriptor) as reader:
             while not self._stop.wait(0.003):
                 shown = reader.newest()
-                if shown is None:
-                    continue
-                now = time.monotonic_ns()
-                if last_ns:
-                    self.seen.worst_gap_ms = max(self.seen.worst_gap_ms, (now - last_ns) / 1e6)
-                last_ns = now
-                self.seen.pictures += 1
-                self.seen.leaks += sings(shown.rgb)
-                self.seen.opaque += shown.alpha is None
-                self.seen.qualities[shown.quality] = self.seen.qualities.get(shown.quality, 0) + 1
-                self.seen.last = shown
+                if shown is not None:
+                    self.seen.note(shown, time.monotonic_ns())
 
 
 def until(true: Callable[[], object], seconds: float = 30.0, what: str = "") -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 import os
+import random
 import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from pathlib import Path
 
 import grpc
@@ -17,9 +19,12 @@ from hostile_calls import attack, hostile_stage
 
 from streamfx.client import Client
 from streamfx.control.auth import TABLE
+from streamfx.control.tokens import read_token
 from streamfx.control.v1 import session_service_pb2 as api
 
 CALLS = int(os.environ.get("STREAMFX_HOSTILE_CALLS", "2000"))
+UNKNOWN = int(os.environ.get("STREAMFX_UNKNOWN_CALLS", "500"))
+"""Calls without a right token."""
 PREVIEW = "/streamfx.v1.SessionService/WatchPreview"
 GROWTH_BYTES = 10_000_000
 
@@ -49,22 +54,49 @@ def test_hostile_calls(tmp_path: Path, caplog: pytest.LogCaptureFixture):
     assert faults == []
 
 
-def test_unknown_callers_enter_no_handler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """Nothing of them is even decoded."""
+def test_unknown_callers_enter_no_handler(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    """Every method, with all sorts of tokens that are not ours: nothing is decoded, and none is logged."""
     entered = []
     from streamfx.control.binding import _Bound
 
     monkeypatch.setattr(_Bound, "_decoded", lambda self, _data: entered.append(self))
+    caplog.set_level(logging.DEBUG)
+    methods = [path for path in TABLE if path.startswith("/streamfx.")]
+    chance = random.Random(25)
     with hostile_stage(tmp_path) as (stage, folder):
+        right = read_token(folder / "token")
         authority = grpc.ssl_channel_credentials((folder / "ca.pem").read_bytes())
         with grpc.secure_channel(f"127.0.0.1:{stage.server.ports[0]}", authority) as channel:
-            for path in TABLE:
-                for metadata in ((), (("authorization", "Bearer"),), (("authorization", "x"),) * 2):
-                    if path.startswith("/streamfx."):
-                        with pytest.raises(grpc.RpcError) as refused:
-                            channel.unary_unary(path)(b"", timeout=20, metadata=metadata)
-                        assert refused.value.code() is grpc.StatusCode.UNAUTHENTICATED
+            calls = [(path, metadata) for path in methods for metadata in _without_token(right, chance)]
+            while len(calls) < UNKNOWN:
+                calls.append((chance.choice(methods), chance.choice(_without_token(right, chance))))
+            given = {text for _, metadata in calls for _, text in metadata if len(text) > 20} | {right}
+            codes = Counter(_code(channel, *one) for one in calls)
+    assert codes == {grpc.StatusCode.UNAUTHENTICATED: len(calls)}
     assert entered == []
+    assert stage.server.refused["UNAUTHENTICATED"] == len(calls)
+    said = "\n".join(record.getMessage() for record in caplog.records)
+    assert [text for text in given if text.removeprefix("Bearer ") in said] == []
+
+
+def _without_token(right: str, chance: random.Random) -> list[tuple[tuple[str, str], ...]]:
+    """What callers send who do not have it."""
+    place = chance.randrange(len(right))
+    other = right[:place] + ("a" if right[place] != "a" else "b") + right[place + 1 :]
+    texts = (
+        "Bearer", "Bearer ", "x", right, f"Basic {right}", f"Bearer {other}", f"Bearer {right[:place]}",
+        f"Bearer {right}{right[place]}", f"Bearer {right.swapcase()}", f"Bearer {right}, Bearer {right}",
+    )  # fmt: skip
+    twice = (("authorization", f"Bearer {other}"),) * 2
+    return [(), twice, (("token", right),), *((("authorization", text),) for text in texts)]
+
+
+def _code(channel: grpc.Channel, path: str, metadata: tuple[tuple[str, str], ...]) -> grpc.StatusCode:
+    with pytest.raises(grpc.RpcError) as refused:
+        channel.unary_unary(path)(b"", timeout=20, metadata=metadata)
+    return refused.value.code()
 
 
 SERVER = """

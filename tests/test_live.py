@@ -87,11 +87,12 @@ def session(sessions: Sessions, clip: Path) -> Session:
 
 @pytest.fixture
 def watcher(session: Session, short_folder: Path) -> Iterator[Watcher]:
-    """Reads all along; no picture may carry the canary."""
+    """Reads all along; no picture may carry the canary, or show an earlier moment than one before it."""
     with Watcher(short_folder / f"{session.id}.ring") as made:
         yield made
         time.sleep(0.2)
     assert made.seen.leaks == 0
+    assert made.seen.disordered == 0
     assert made.seen.pictures > 0
 
 
@@ -148,24 +149,27 @@ def test_a_worker_that_dies_or_hangs_is_replaced_and_the_camera_goes_on(
     session: Session, watcher: Watcher, number: signal.Signals, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(supervisor, "MOST_FAILURES", 10**9)
-    chance = random.Random(number)
+    chance, noticed, back = random.Random(number), list[float](), list[float]()
     for time_ in range(TIMES):
         until(lambda: is_live(session))
         until(lambda: not session.status().readying)  # while it loads, more patience is had with it
         time.sleep(chance.uniform(0, 0.3))
         if time_ == 0:
             watcher.forget_gaps()
-        pid = session.status().worker_pid
+        pid, start = session.status().worker_pid, time.monotonic()
         os.kill(pid, number)
+        until(lambda pid=pid: session.status().worker_pid != pid, 10, "it is noticed")
+        noticed.append(time.monotonic() - start)
         until(lambda pid=pid: session.status().worker_pid not in (0, pid), 10, "a new worker")
-    until(lambda: is_live(session))
+        until(lambda: is_live(session))
+        back.append(time.monotonic() - start)
     assert session.status().counters.restarts == TIMES
     assert watcher.seen.worst_gap_ms < LONGEST_GAP_MS
     assert session.status().counters.refused == 0, "no other fault is counted"
     pictures = [one for pid in (os.getpid(), session._publishing.pid) for one in pictures_in_memory(pid)]
     assert len(pictures) >= 8
     assert not any(sings(one) for one in pictures), "nothing of the camera is left in shared memory"
-    _report(f"worker {number.name} x{TIMES}", watcher)
+    _report(f"worker {number.name} x{TIMES}", watcher, noticed=noticed, back=back)
 
 
 @pytest.mark.alone
@@ -174,13 +178,14 @@ def test_a_publisher_that_dies_or_hangs_is_replaced_and_goes_on_in_the_same_ring
     session: Session, watcher: Watcher, number: signal.Signals
 ):
     until(lambda: is_live(session))
-    worker, published = session.status().worker_pid, 0
+    worker, published, back = session.status().worker_pid, 0, list[float]()
     for _ in range(TIMES):
         until(lambda: session._publishing.stands_by, 20, "another publisher on standby")
-        pid = session._publishing.pid
+        pid, start = session._publishing.pid, time.monotonic()
         os.kill(pid, number)
         until(lambda pid=pid: session._publishing.pid not in (0, pid), 10, "a new publisher")
         until(lambda: is_live(session))
+        back.append(time.monotonic() - start)
         assert session.status().counters.published > published, "it counts on"
         published = session.status().counters.published
         before = watcher.seen.pictures
@@ -190,7 +195,7 @@ def test_a_publisher_that_dies_or_hangs_is_replaced_and_goes_on_in_the_same_ring
     assert session.status().trouble == ""
     noticed_ms = 0 if number is signal.SIGKILL else 600
     assert watcher.seen.worst_gap_ms < noticed_ms + LONGEST_GAP_MS
-    _report(f"publisher {number.name} x{TIMES}", watcher)
+    _report(f"publisher {number.name} x{TIMES}", watcher, back=back)
 
 
 def test_a_worker_that_hangs_while_it_loads_is_replaced_too(
@@ -246,19 +251,24 @@ def test_a_source_that_vanishes_is_found_again(
     shutil.copy(short, moving)
     session = sessions.create(SessionSettings(OUTPUT, str(moving), ("astro",)))
     with Watcher(short_folder / f"{session.id}.ring") as watcher:
-        until(lambda: is_live(session))
+        until(lambda: is_live(session) and not session.status().readying)
         watcher.forget_gaps()
+        pid, back, held = session.status().worker_pid, list[float](), list[tuple[int, int]]()
         for _ in range(TIMES):
             moving.unlink()
             until(lambda: session.status().source.state is SourceState.LOST, 15)
             assert "moving.mp4" in session.status().trouble
             shutil.copy(short, tmp_path / "new.mp4")
             (tmp_path / "new.mp4").rename(moving)
+            start = time.monotonic()
             until(lambda: is_live(session), 15)
+            back.append(time.monotonic() - start)
+            held.append(_descriptors_and_threads(pid))
+        assert all(now <= then for now, then in zip(held[-1], held[0], strict=True)), held
         assert session.status().counters.restarts == 0
-    assert watcher.seen.leaks == 0
+    assert (watcher.seen.leaks, watcher.seen.disordered) == (0, 0)
     assert watcher.seen.worst_gap_ms < LONGEST_GAP_MS
-    _report(f"source lost x{TIMES}", watcher)
+    _report(f"source lost x{TIMES}", watcher, back=back)
 
 
 def test_a_camera_on_its_head_is_said_so_while_it_is(sessions: Sessions, clip: Path, tmp_path: Path):
@@ -315,12 +325,17 @@ def test_a_session_is_changed_hundreds_of_times_while_it_runs(
             "refine": chance.choice(("lite", "off")),
         }
         session.update(replace(session.settings, **change))
+        if chance.random() < 0.2:
+            with pytest.raises(SettingRefused):
+                session.update(replace(session.settings, output=Output("none", (640, 480), 30.0)))
+            assert watcher.is_as_announced
         time.sleep(chance.uniform(0, 0.15))
     calm = {"paused": False, "hidden": False, "background": Background(), "framing": Framing(),
             "selected": "astro"}  # fmt: skip
     session.update(replace(session.settings, **calm))
     until(lambda: is_live(session))
     assert session.status().counters.restarts == 0
+    assert watcher.is_as_announced
     assert watcher.seen.worst_gap_ms < LONGEST_GAP_MS
     _report(f"reconfigured x{10 * TIMES}", watcher)
 
@@ -506,6 +521,11 @@ def test_there_are_only_so_many_sessions(sessions: Sessions):
     assert sessions.create(quiet).id == "session-2"
 
 
+def _descriptors_and_threads(pid: int) -> tuple[int, int]:
+    process = Path("/proc") / str(pid)
+    return len(list((process / "fd").iterdir())), len(list((process / "task").iterdir()))
+
+
 def _holds(pid: int, name: str) -> bool:
     """Whether a process has a file of that name open."""
     try:
@@ -515,6 +535,9 @@ def _holds(pid: int, name: str) -> bool:
     return any(name in link for link in links)
 
 
-def _report(what: str, watcher: Watcher) -> None:
+def _report(what: str, watcher: Watcher, **seconds: list[float]) -> None:
     gap = watcher.seen.worst_gap_ms
-    sys.stdout.write(f"{what}: {watcher.seen.pictures} pictures, worst gap {gap:.0f} ms\n")
+    times = "".join(
+        f", {name} after {np.median(one):.2f} s, at most {max(one):.2f}" for name, one in seconds.items()
+    )
+    sys.stdout.write(f"{what}: {watcher.seen.pictures} pictures, worst gap {gap:.0f} ms{times}\n")

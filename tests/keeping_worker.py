@@ -1,0 +1,38 @@
+"""A worker with a deliberate leak: it keeps a picture of 1080p a minute. scripts/live-soak must catch it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from time import monotonic
+
+import cv2
+
+from streamfx.frames import Motion, Rendered
+from streamfx.portrait.deform import Gains
+from streamfx.worker import loop, work
+from streamfx.worker.__main__ import take_stdout
+from streamfx.worker.channel import Channel
+
+EVERY_S = 60.0
+
+
+kept = []
+
+
+class Keeping(loop.Cast):
+    kept_at = 0.0
+
+    def animate(self, portrait: str, motion: Motion, gains: Gains, *, networks: bool) -> Rendered | None:
+        picture = super().animate(portrait, motion, gains, networks=networks)
+        if picture is not None and monotonic() - self.kept_at >= EVERY_S:
+            kept.append(cv2.resize(picture.rgb, (1920, 1080)))
+            self.kept_at = monotonic()
+        return picture
+
+
+if __name__ == "__main__":
+    loop.Cast = Keeping
+    code = work.serve(Channel(os.fdopen(0, "rb", closefd=False), take_stdout()))
+    sys.stderr.flush()
+    os._exit(code)
