@@ -64,6 +64,7 @@ class Sizes:
     connections: int = 1000
     sessions: int = 200
     damaged: int = 200
+    updates: int = 60_000
 
     def scaled(self, share: float) -> Sizes:
         """A share of it, of everything something."""
@@ -482,6 +483,41 @@ def _damaged(stand: Stand, count: int) -> Counter[str]:
     return codes
 
 
+async def updates(stand: Stand, count: int) -> Counter[str]:
+    """A thousand changes a second, or as many as we can ask for; the last one stays."""
+    channels, codes, under_way = (
+        [stand.channel() for _ in range(10)],
+        Counter[str](),
+        set[asyncio.Task[None]](),
+    )
+
+    async def one(number: int, badge: str) -> None:
+        request = session_service_pb2.UpdateSessionRequest(session_id="session-1")
+        request.settings.badge = badge
+        data = request.SerializeToString()
+        codes[(await unary(channels[number % 10], _SESSIONS + "UpdateSession", data)).name] += 1
+
+    try:
+        start = time.monotonic()
+        for number in range(count):
+            await asyncio.sleep(max(0.0, start + number / 1000 - time.monotonic()))
+            task = asyncio.create_task(one(number, str(number % 1000)))
+            under_way.add(task)
+            task.add_done_callback(under_way.discard)
+        codes["a second"] = round(count / (time.monotonic() - start))
+        await asyncio.gather(*under_way)
+        await one(0, "last")
+        ask = session_service_pb2.GetSessionRequest(session_id="session-1").SerializeToString()
+        answer = await channels[0].unary_unary(_SESSIONS + "GetSession")(ask)
+        shown = session_service_pb2.GetSessionResponse.FromString(answer).session.settings.badge
+        codes["the last stays"] = int(shown == "last")
+        await one(0, "")
+    finally:
+        for channel in channels:
+            await channel.close()
+    return codes
+
+
 def _told(call: Callable[[], object]) -> str:
     try:
         call()
@@ -491,7 +527,8 @@ def _told(call: Callable[[], object]) -> str:
 
 
 PHASES: dict[str, Callable[[Stand, int], Awaitable[Counter[str]]]] = {
-    phase.__name__: phase for phase in (uploads, watchers, calls, cancels, connections, sessions, damaged)
+    phase.__name__: phase
+    for phase in (uploads, watchers, calls, cancels, connections, sessions, damaged, updates)
 }
 
 

@@ -222,7 +222,7 @@ class FakeSession:
         width, height = self.size
         rgb = np.full((height, width, 3), self.seq % 256, np.uint8)
         rgb[::2, ::3] = (255, 0, 0)
-        rendered = Rendered(rgb, 1, 2, self.seq, Quality.FULL)
+        rendered = Rendered(rgb, 1, time.monotonic_ns(), self.seq, Quality.FULL)
         self.seq += 1
         for latest in list(self.previews):
             latest.put(rendered)

@@ -18,7 +18,9 @@ pytestmark = [pytest.mark.slow, pytest.mark.alone, pytest.mark.timeout(300)]
 
 
 def test_an_attack_from_all_sides_costs_no_picture_and_leaves_nothing(short_folder: Path):
-    sizes = Sizes(uploads=10, watchers=60, calls=600, cancels=120, connections=1000, sessions=3, damaged=8)
+    sizes = Sizes(
+        uploads=10, watchers=60, calls=600, cancels=120, connections=1000, sessions=3, damaged=8, updates=1000
+    )
     with attacked(short_folder, "none") as stand:
         first, results = stand.holdings(), []
         with busy(1):
@@ -37,6 +39,9 @@ def test_an_attack_from_all_sides_costs_no_picture_and_leaves_nothing(short_fold
     assert codes["connections"]["asked meanwhile: OK"] == 1
     assert codes["sessions"] == {"made OK": 3, "deleted OK": 3}
     assert codes["damaged"]["drives again"] == 1
+    assert codes["updates"].pop("the last stays") == 1
+    assert codes["updates"].pop("a second") > 0
+    assert set(codes["updates"]) <= {"OK", "RESOURCE_EXHAUSTED"}
     assert last.resident_mb < first.resident_mb + GROWTH_MB
     assert last.children == first.children
     assert last.descriptors <= first.descriptors + 4

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import random
 import re
 import signal
 import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from contextlib import closing
 from pathlib import Path
 
@@ -28,11 +31,15 @@ from streamfx import errors
 from streamfx.client import Client
 from streamfx.control import failures
 from streamfx.control.auth import TABLE, Permission
+from streamfx.control.binding import _Bound
 from streamfx.control.options import ControlOptions, Limits
 from streamfx.control.server import SERVICES
+from streamfx.control.v1 import session_service_pb2 as api
 from streamfx.errors import SettingRefused, StreamfxError
 from streamfx.session.settings import SessionSettings
 
+GIVEN_UP = int(os.environ.get("STREAMFX_GIVEN_UP", "40"))
+"""Creations that nobody waits for."""
 SESSIONS = "/streamfx.v1.SessionService/"
 STREAMFX_METHODS = sorted(path for path in TABLE if path.startswith("/streamfx."))
 
@@ -192,6 +199,42 @@ def test_a_cancelled_creation_leaves_nothing(stage: Stage):
             caller.join()
             until(lambda: not stage.sessions.portraits.kept)
     assert client is not None
+
+
+def test_creations_given_up_at_any_moment_leave_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """By their callers or at their deadline: before they begin, on the way, and when they are through."""
+    answered, unary, chance = set[bytes](), _Bound._unary, random.Random(28)
+
+    async def noted(self: _Bound, data: bytes, context: object) -> bytes:
+        answer = await unary(self, data, context)
+        answered.add(data)
+        return answer
+
+    monkeypatch.setattr(_Bound, "_unary", noted)
+    with staged(tmp_path) as stage, grpc.insecure_channel(stage.address) as channel:
+        stage.sessions.delay_s = 0.02
+        raw_call(channel, SESSIONS + "ListSessions", b"")
+        held, codes = len(list(Path("/proc/self/fd").iterdir())), Counter[grpc.StatusCode]()
+        for number in range(GIVEN_UP):
+            moment = chance.uniform(0.0005, 0.06)
+            request = api.CreateSessionRequest(id=f"s{number}").SerializeToString()
+            has_deadline = number % 2 == 0
+            create = channel.unary_unary(SESSIONS + "CreateSession")
+            call = create.future(request, timeout=moment if has_deadline else 20)
+            if not has_deadline:
+                time.sleep(moment)
+                call.cancel()
+            codes[call.code()] += 1
+            raw_call(channel, SESSIONS + "ListSessions", b"")  # what was sent before has come
+            time.sleep(2 * stage.sessions.delay_s)
+            if request in answered:  # its answer was on the way when it was given up, at the latest
+                stage.sessions.delete(f"s{number}")
+            until(lambda: not stage.sessions.kept)
+        assert len(list(Path("/proc/self/fd").iterdir())) <= held
+    assert set(codes) == {
+        grpc.StatusCode.OK, grpc.StatusCode.CANCELLED, grpc.StatusCode.DEADLINE_EXCEEDED,
+    }  # fmt: skip
+    assert stage.sessions.made > codes[grpc.StatusCode.OK], "some were made that nobody waited for"
 
 
 def _give_up(client: Client) -> None:

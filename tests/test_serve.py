@@ -10,16 +10,18 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
 import av
 import cv2
+import grpc
 import numpy as np
 import pytest
 from control_stage import naming
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 from live_stage import Watcher, children_of, paint_canary, receive_ring, sings, until
 from media import read_video, write_pictures
 from scenes import face_clip, photo, store
@@ -250,18 +252,23 @@ def test_files_outside_the_roots_are_handed_over_or_stay_outside(short_folder: P
 
 
 def test_told_to_stop_at_any_moment_it_leaves_nothing(short_folder: Path):
-    slowest, times = 0.0, int(os.environ.get("STREAMFX_FAULTS", "2"))
+    slowest, told, times = 0.0, 0.0, int(os.environ.get("STREAMFX_FAULTS", "2"))
     for time_ in range(times):
-        with daemon(short_folder) as program:
+        with daemon(short_folder) as program, ExitStack() as stack:
+            channel = stack.enter_context(grpc.insecure_channel(f"unix:{socket_of(short_folder)}"))
+            health = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
+            assert next(health).status == health_pb2.HealthCheckResponse.SERVING
             time.sleep((time_ * 0.37) % 2.0)
             workers, start = children_of(program.pid), time.monotonic()
             program.send_signal(signal.SIGTERM)
+            assert next(health).status == health_pb2.HealthCheckResponse.NOT_SERVING, "before it goes"
+            told = max(told, time.monotonic() - start)
             code = program.wait(10)
             slowest = max(slowest, time.monotonic() - start)
             assert code == 0, program.stderr.read()
         assert not [pid for pid in workers if (Path("/proc") / str(pid)).exists()]
         assert not socket_of(short_folder).exists()
-    sys.stdout.write(f"serve: SIGTERM x{times}, slowest end {slowest:.2f} s\n")
+    sys.stdout.write(f"serve: SIGTERM x{times}, slowest end {slowest:.2f} s, health after {told:.2f}\n")
     assert slowest < 5  # the design says 3; this machine may be busy
 
 

@@ -199,7 +199,10 @@ class _Bound:
             write.cancel()
             raise
         for one in done:
-            one.result()
+            try:
+                one.result()
+            except aio.InternalError as error:  # the caller hung up, and that is told before the cancelling
+                raise asyncio.CancelledError from error
         return bool(done)
 
     async def _answer(self, message: Awaitable[Message]) -> bytes:

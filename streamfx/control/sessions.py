@@ -39,11 +39,11 @@ class SessionService:
         id = requests.identifier("id", request.id) if request.id else ""
         asked = merged(SessionSettings(), request.settings, ())
 
-        def create() -> Session:
-            return self._sessions.create(requests.confined(asked, self._files), id)
+        def create() -> session_pb2.Session:  # in one piece: it is undone wherever its caller leaves
+            return _message(self._sessions.create(requests.confined(asked, self._files), id))
 
-        session = await self._work.do(create, undo=lambda made: self._sessions.delete(made.id))
-        return api.CreateSessionResponse(session=await self._work.do(lambda: _message(session)))
+        made = await self._work.do(create, undo=lambda made: self._sessions.delete(made.id))
+        return api.CreateSessionResponse(session=made)
 
     async def get_session(self, request: api.GetSessionRequest) -> api.GetSessionResponse:
         """One of them."""

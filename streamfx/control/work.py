@@ -33,15 +33,22 @@ class Work:
         """The result of a blocking call.
 
         Where the caller is cancelled, a call that has not begun is dropped. One that has is told so by
-        `given_up`, or let through to its end; then `undo` is given its result, in the same thread.
+        `given_up`, or let through to its end; then `undo` is given its result, in one of the threads.
         """
-        future = self._pool.submit(call)
+        future, loop_thread = self._pool.submit(call), threading.get_ident()
+
+        def settle(done: Future[T]) -> None:
+            if threading.get_ident() == loop_thread:  # it had just ended: undoing must not hold up the loop
+                self._pool.submit(_settle, done, undo)
+            else:
+                _settle(done, undo)
+
         try:
             return await asyncio.wrap_future(future)
         except asyncio.CancelledError:
             if given_up is not None:
                 given_up.set()
-            future.add_done_callback(lambda done: _settle(done, undo))
+            future.add_done_callback(settle)
             raise
 
     def begin(self, call: Callable[[], T]) -> asyncio.Future[T]:
