@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -22,6 +24,7 @@ from streamfx.sink.look import Look
 from streamfx.sink.mixer import FADE_S, HELD_S, Mixer
 from streamfx.sink.publisher import Publisher, View
 from streamfx.sink.ring import RingForm, RingReader, RingWriter, create_ring
+from streamfx.worker import publisher as publisher_process
 
 SIZE = (160, 120)
 SECOND = 1_000_000_000
@@ -421,3 +424,18 @@ def _with_eyes(portrait: IdlePortrait) -> IdlePortrait:
     rest[40:50, 60:100] = 200
     blink = np.stack([np.full((10, 40, 3), level, np.uint8) for level in (150, 100, 60, 20)])
     return replace(portrait, rest=rest, blink=blink, blink_at=(60, 40))
+
+
+def test_a_badge_whose_letters_take_long_holds_up_nothing(monkeypatch: pytest.MonkeyPatch):
+    """The first of a script asks for the system's fonts: pictures and other orders go on meanwhile."""
+    may_end, shown = threading.Event(), SimpleNamespace(view=View())
+    monkeypatch.setattr(Look, "draw", lambda *_: may_end.wait(20))
+    steering = publisher_process._Steering(shown, 320, 240)
+    steering.show(View(Look(badge="日本語"), Look(badge="日本語")))
+    assert shown.view == View()
+    steering.show(View(Look(badge="日本語"), Look(badge="日本語"), resting=True))
+    assert shown.view == View(resting=True)
+    may_end.set()
+    until(lambda: shown.view.output.badge == shown.view.preview.badge == "日本語")
+    steering.show(View())
+    assert shown.view == View()

@@ -28,6 +28,11 @@ class Look:
     badge: str = ""
     """One line of text; never mirrored."""
 
+    def draw(self, width: int, height: int) -> None:
+        """Have the badge ready for pictures of a size, px: letters that are new may need seconds."""
+        if self.badge:
+            _label(self.badge, round(_TEXT_HEIGHT * height), width)
+
     def dress(self, picture: Rendered) -> Rendered:
         """The picture as it is shown; the very same where nothing is to be done."""
         if not self.mirror and not self.badge:
@@ -59,7 +64,7 @@ def _with_badge(plane: U8, text: str) -> U8:
 @lru_cache(_BADGES_KEPT)
 def _label(text: str, height: int, width: int) -> U8:
     """u8 [h,w,4], at most `width` wide: the text on a dark strip."""
-    from streamfx.sink.text import drawn  # imported with the first badge: the camera does not wait for it
+    from streamfx.sink.text import drawn  # with the first badge: most sessions have none
 
     pad = max(2, height // 3)
     letters, _ = drawn(text, height, width - 2 * pad)

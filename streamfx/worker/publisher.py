@@ -6,13 +6,16 @@ attack. It ends with its daemon.
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import sys
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from time import sleep
 from typing import Final
 
 import cv2
@@ -105,6 +108,7 @@ def _publish(
         granted = _Granted(begin.priority)
         publisher = Publisher(ring, previews, begin.fps, opening, camera, granted.ask)
         publisher.feed, publisher.overtaken = worker.newest, lambda: worker.overtaken
+        steering = _Steering(publisher, begin.width, begin.height)
         nobody = idle.silhouette((begin.width, begin.height), cut_out=begin.cut_out)
         publisher.rest_as(nobody, cut=True)
         stopping = threading.Event()
@@ -115,7 +119,7 @@ def _publish(
             daemon=True,
         )
         try:
-            _obey(publisher, channel, reporter, nobody, granted, standby=begin.standby)
+            _obey(publisher, steering, channel, reporter, nobody, granted, standby=begin.standby)
         finally:
             publisher.stop()
             stopping.set()
@@ -140,8 +144,58 @@ class _Granted:
         self.granted = priority.take(self._wanted, thread)
 
 
+_BETWEEN_BADGES_S: Final = 0.03
+"""However many are asked for: letters that are drawn keep the interpreter from who publishes."""
+
+_log = logging.getLogger(__name__)
+
+
+class _Steering:
+    """What is to be shown, told to who publishes. A badge waits for its letters: no tick and no order does.
+
+    They may be the first of their script: fonts are asked for and read, which takes up to seconds.
+    """
+
+    def __init__(self, publisher: Publisher, width: int, height: int) -> None:
+        self._publisher, self._size = publisher, (width, height)
+        self._view, self._drawn = View(), ""
+        self._changed = threading.Condition()
+        threading.Thread(target=self._draw, name="streamfx-badge", daemon=True).start()
+
+    def show(self, view: View) -> None:
+        """From the next tick on, with the last badge until the new one is drawn."""
+        with self._changed:
+            self._view = view
+            self._give()
+            self._changed.notify()
+
+    def _give(self) -> None:
+        view, badge = self._view, self._drawn if self._view.output.badge else ""
+        self._publisher.view = replace(
+            view, output=replace(view.output, badge=badge), preview=replace(view.preview, badge=badge)
+        )
+
+    def _draw(self) -> None:
+        tried = ""
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._view.output.badge != tried)  # noqa: B023 - called at once
+                look = self._view.output
+            tried = drawn = look.badge
+            try:
+                look.draw(*self._size)
+            except (OSError, ValueError) as error:
+                _log.warning("the badge is left out: %s", error)
+                drawn = ""
+            with self._changed:
+                self._drawn = drawn
+                self._give()
+            sleep(_BETWEEN_BADGES_S)
+
+
 def _obey(
     publisher: Publisher,
+    steering: _Steering,
     channel: Channel,
     reporter: threading.Thread,
     nobody: IdlePortrait,
@@ -163,11 +217,13 @@ def _obey(
                 if portrait is not None:
                     publisher.rest_as(portrait, cut=order.cut)
             number = order.idle_number
-            publisher.view = View(
-                Look(order.mirror, order.badge),
-                Look(order.mirror_preview, order.badge),
-                previewed=order.previewed,
-                resting=order.resting,
+            steering.show(
+                View(
+                    Look(order.mirror, order.badge),
+                    Look(order.mirror_preview, order.badge),
+                    previewed=order.previewed,
+                    resting=order.resting,
+                )
             )
             if standby:
                 channel.send(Phase(STANDBY, _PATIENCE_S))
