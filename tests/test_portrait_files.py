@@ -6,6 +6,7 @@ import io
 from dataclasses import fields
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import synthetic
@@ -197,6 +198,71 @@ def test_bad_photos_are_named_in_one_line(tmp_path: Path, name: str, content: by
     assert name in str(caught.value)
     assert "\n" not in str(caught.value)
     assert caught.value.remedy
+
+
+# -- files that lost their end -------------------------------------------------------------------------------
+
+
+def _scene() -> Image.Image:
+    """Coarse noise: no two places alike, and not flat at any side."""
+    cells = np.random.default_rng(5).integers(0, 256, (30, 40, 3), np.uint8)
+    return Image.fromarray(cells).resize((320, 240), Image.Resampling.BICUBIC)
+
+
+def _encoded(suffix: str, **options: object) -> bytes:
+    buffer = io.BytesIO()
+    _scene().save(buffer, suffix, **options)
+    return buffer.getvalue()
+
+
+LOSING = [
+    ("JPEG", {}),
+    ("JPEG", {"progressive": True}),
+    ("JPEG", {"restart_marker_rows": 1}),
+    ("PNG", {}),
+    ("WEBP", {}),
+    ("WEBP", {"lossless": True}),
+    ("BMP", {}),
+]
+
+
+@pytest.mark.parametrize(("suffix", "options"), LOSING)
+@pytest.mark.parametrize("lost", [1, 2, 5, 14])
+def test_a_photo_without_its_last_bytes_is_shown(tmp_path: Path, suffix: str, options: dict, lost: int):
+    path = tmp_path / "copied"
+    path.write_bytes(_encoded(suffix, **options))
+    whole = load_photo(path).rgb
+    path.write_bytes(path.read_bytes()[:-lost])
+    shown = load_photo(path)
+    assert shown.rgb.shape == whole.shape
+    other = (cv2.absdiff(shown.rgb, whole).max(2) > 8).mean()
+    assert other < 0.005
+    assert all("cut short" in str(found) for found in shown.findings)
+
+
+def test_an_end_marker_is_not_missed(tmp_path: Path):
+    path = tmp_path / "me.jpg"
+    path.write_bytes(_encoded("JPEG"))
+    whole = load_photo(path)
+    for data in (path.read_bytes()[:-2], path.read_bytes() + bytes(4000), path.read_bytes() + b"<html>"):
+        path.write_bytes(data)
+        shown = load_photo(path)
+        assert np.array_equal(shown.rgb, whole.rgb)
+        assert shown.findings == ()
+
+
+@pytest.mark.parametrize(("suffix", "options"), LOSING)
+@pytest.mark.parametrize("rest", [b"", bytes(60_000), b"\xff\xd9"], ids=["nothing", "zeros", "an end"])
+def test_half_a_photo_is_refused(tmp_path: Path, suffix: str, options: dict, rest: bytes):
+    if suffix == "BMP" and len(rest) > 2:
+        pytest.skip("zeros are black there")
+    if "progressive" in options and len(rest) == 2:
+        pytest.skip("is soft, not cut")
+    path = tmp_path / "copied"
+    data = _encoded(suffix, **options)
+    path.write_bytes(data[: len(data) // 2] + rest)
+    with pytest.raises(PhotoUnreadable, match="cut short"):
+        load_photo(path)
 
 
 def test_the_bomb_is_over_the_limit():

@@ -22,6 +22,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 from streamfx import files
 from streamfx.errors import PhotoUnreadable
 from streamfx.frames import U8
+from streamfx.portrait import endings
 from streamfx.portrait.checks import Finding
 from streamfx.portrait.colour import Chromaticities, Coding, coded, to_srgb, with_gamma
 from streamfx.portrait.fill import to_u8
@@ -144,24 +145,41 @@ def is_there(photo: Photo, path: Path) -> bool:
 
 def _decode(data: bytes, name: str) -> tuple[U8, tuple[Finding, ...]]:
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
-                findings = _chosen_page(image, name)
-                _check_size(image, name)
-                image.draft("RGB", _draft_size(image))
-                rgb, more = _upright_rgb(image, _profile(image, data), _coding(image, data))
-                return rgb, (*findings, *more)
-    except UnidentifiedImageError as error:
-        raise _foreign(data, name) from error
+        rgb, findings = _read(data, name)
     except Image.DecompressionBombError as error:
         raise _too_large(name, f"it has {_megapixels(error)} megapixels") from error
     except PhotoUnreadable:
         raise
     except _DAMAGED as error:
+        if mended := endings.mended(data, name, _readable):
+            return mended
+        if isinstance(error, UnidentifiedImageError):
+            raise _foreign(data, name) from error
         raise PhotoUnreadable(
             f"{name} is damaged or cut short: {_short(error)}", "Copy or export the photo again"
         ) from error
+    if endings.may_be_cut(data, rgb):
+        return endings.mended(data, name, _readable) or (rgb, findings)
+    return rgb, findings
+
+
+def _read(data: bytes, name: str) -> tuple[U8, tuple[Finding, ...]]:
+    """Raises PhotoUnreadable, and what Pillow raises."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
+            findings = _chosen_page(image, name)
+            _check_size(image, name)
+            image.draft("RGB", _draft_size(image))
+            rgb, more = _upright_rgb(image, _profile(image, data), _coding(image, data))
+            return rgb, (*findings, *more)
+
+
+def _readable(data: bytes, name: str) -> tuple[U8, tuple[Finding, ...]] | None:
+    try:
+        return _read(data, name)
+    except (*_DAMAGED, Image.DecompressionBombError):
+        return None
 
 
 def _chosen_page(image: Image.Image, name: str) -> tuple[Finding, ...]:
