@@ -174,6 +174,23 @@ def test_hair_that_the_photo_cuts_is_never_seen_cut():
     assert widths[first] < 0.6 * widths[first + 12], "hair ends in a line, not in a cap"
 
 
+def test_a_cheek_that_the_photo_cuts_is_not_invented():
+    photo, face, person = synthetic.portrait((400, 400), height=0.6)
+    right = int(face.landmarks[:, 0].max()) - 15
+    cut = replace(photo, rgb=np.ascontiguousarray(photo.rgb[:, :right]), sha256="cheek")
+    portrait = solve_rig(cut, face, person[:, :right], synthetic.geometry(), FRAME)
+    edge = portrait.stage[2]
+    along = np.abs(portrait.landmarks[:468, 0] - edge) < 4
+    for turn in (-0.3, 0.3):
+        away = replace(
+            DOWN, translation=np.array([-3, 0, 0], np.float32), rotation=np.array([0, turn, 0], np.float32)
+        )
+        moved = deform(portrait, away).vertices[:468, 0]
+        assert (moved - portrait.landmarks[:468, 0])[along].min() > -1.5, "the cut comes into view"
+        picture, _ = drawn(portrait, away)
+        assert (picture[:, edge + 1 :] == portrait.plate[:, edge + 1 :]).all(), "something left the photo"
+
+
 def test_a_narrow_band_of_hair_is_not_drawn_out_into_streaks():
     picture, known = np.zeros((300, 200, 3), np.float32), np.zeros((300, 200), np.float32)
     known[80:] = 1

@@ -36,6 +36,8 @@ _KEPT = 0.8  # of the way to where the face would leave the frame, or the neck i
 _LEAN = (1.5, 1.5, 1.2, 0.6)  # times the neck's length, to where the photo ends: how far it follows
 _HAIR = 0.25  # of the face's height around the oval
 _SCALE_RANGE = (0.85, 1.18)
+_AT_EDGE = 0.08  # of the face's size: how near to a border that cuts the face its vertices lie along it
+_EYE_MARGIN = 0.3  # of that: at least so far within it eyes and mouth stay
 _BODY_SHARE = 0.5  # of the head's translation that the torso follows
 _KNEE = 0.6  # of a limit up to which the head follows exactly
 _UPPER_LID_SHARE = 0.75  # of an eye's closing that the upper lid does
@@ -46,6 +48,7 @@ _CHIN_POINTS = list(CHIN_POINTS)
 _LOWER_LIP = LIPS_MIDDLE[1]
 _UPPERS, _LOWERS = list(LIP_UPPER), list(LIP_LOWER)
 _OVAL, _MOUTH = list(FACE_OVAL), list(INNER_MOUTH)
+_DRAWN = [*EYES[0], *EYES[1], *_MOUTH]
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,8 +140,34 @@ def _head_pose(rig: Rig, motion: Motion, gain: float) -> tuple[F32, F32, float]:
         ]
     )
     rotation = (rotation_matrix(turn) @ rig.rotation).astype(np.float32)
-    size = float(np.clip(exp(gain * float(np.log(max(motion.scale, 1e-3)))), *_SCALE_RANGE))
-    return rotation, (rig.translation + _shift(rig, motion, gain)).astype(np.float32), rig.scale * size
+    scale = rig.scale * float(np.clip(exp(gain * float(np.log(max(motion.scale, 1e-3)))), *_SCALE_RANGE))
+    shift = _shift(rig, motion, gain)
+    shift[:2] += _kept_beyond(rig, scale * rotation[:2] - rig.scale * rig.rotation[:2], shift[:2])
+    return rotation, (rig.translation + shift).astype(np.float32), scale
+
+
+def _kept_beyond(rig: Rig, turned: F32, shift: F64) -> F64:
+    """f64 [2] px: moves the head back where a border that cuts the face would show what the photo lacks.
+
+    Never so far that eyes or mouth, which are drawn over the photo, leave it.
+
+    Args:
+        rig: the portrait.
+        turned: f32 [2,3]: how the projection changes.
+        shift: f64 [2] px: how far the head travels.
+    """
+    rest = rig.landmarks[:FACE_VERTICES, :2]
+    near = _AT_EDGE * float(np.ptp(rest, axis=0).max())
+    back = np.zeros(2)
+    for axis in (0, 1):
+        moves = rig.solid[:FACE_VERTICES] @ turned[axis] + shift[axis]
+        for edge, inwards in ((rig.stage[axis], 1), (rig.stage[axis + 2], -1)):
+            inside = inwards * (rest[:, axis] - edge)
+            if inside.min() < 0:
+                needed = float((inwards * moves)[np.abs(inside) < near].max(initial=0))
+                room = float((inside + inwards * moves)[_DRAWN].min()) - _EYE_MARGIN * near
+                back[axis] -= inwards * max(0.0, min(needed, room))
+    return back
 
 
 def _shift(rig: Rig, motion: Motion, gain: float) -> F64:
