@@ -389,3 +389,29 @@ def test_metrics_tell_of_every_session_on_loopback_only(tmp_path: Path):
     for address in ("0.0.0.0:9464", "192.168.1.2:9464", "localhost", "127.0.0.1:99999"):
         with pytest.raises(UsageError):
             Metrics(address, sessions, {})
+
+
+def test_settings_that_cannot_be_read_are_no_defaults_in_silence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    from streamfx.daemon.config import DaemonConfig, usual_config
+
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    assert usual_config() == DaemonConfig()
+    assert not caplog.messages
+    (tmp_path / "streamfx" / "config.toml").mkdir(parents=True)
+    with pytest.raises(UsageError, match=r"config\.toml"):
+        usual_config()
+    (tmp_path / "loop").symlink_to("loop")
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "loop"))
+    assert usual_config() == DaemonConfig()
+    assert "loop/streamfx/config.toml cannot be looked for" in caplog.text
+
+
+def test_the_light_parser_offers_what_the_heavy_modules_take():
+    from streamfx import priority
+    from streamfx.cli import options
+    from streamfx.session import settings
+
+    assert options.PRIORITIES == priority.CHOICES
+    assert options.LIVE_RATES == settings.RATES

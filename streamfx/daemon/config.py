@@ -45,7 +45,7 @@ priority = "auto"              of what publishes: "normal", "high", "realtime"; 
 
 from __future__ import annotations
 
-import os
+import logging
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -75,6 +75,8 @@ from streamfx.session.settings import (
 _MOST_BYTES: Final = 1 << 20
 _MOST_SESSIONS: Final = 64
 _LONGEST_REASON: Final = 160
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +195,8 @@ def load_config(path: Path) -> DaemonConfig:
 def usual_config() -> DaemonConfig:
     """The settings in their usual file; the defaults where there is none, or no folder for it.
 
+    Where a folder may not be looked into, the log says so.
+
     Raises:
         SettingRefused, UsageError: as `load_config`.
     """
@@ -200,8 +204,14 @@ def usual_config() -> DaemonConfig:
         path = config.config_file()
     except UsageError:  # an account without a home
         return DaemonConfig()
-    readable = os.path.isfile(path)
-    return load_config(path) if readable else DaemonConfig()
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return DaemonConfig()
+    except OSError as error:
+        _log.warning("Settings are the defaults: %s cannot be looked for: %s.", path, error.strerror)
+        return DaemonConfig()
+    return load_config(path)
 
 
 def parse_config(text: str) -> DaemonConfig:
