@@ -217,3 +217,12 @@ def test_what_lies_beside_the_person_stays_but_for_stray_hair():
     wall[strand] = 90
     cleared = behind(wall, known, person, 120)
     assert np.abs(cleared[strand] - 180).max() < 15
+
+
+def test_a_narrow_strip_beside_the_person_is_background_too():
+    """Of a crop so tight that all lies near the person the plate was black."""
+    known = np.ones((240, 200), np.float32)
+    person = np.zeros(known.shape, bool)
+    person[:, 8:-8] = True
+    picture = np.where(person[..., None], 60, 180) + np.zeros(3, np.float32)
+    assert np.abs(behind(picture.astype(np.float32), known, person, 200) - 180).max() < 15

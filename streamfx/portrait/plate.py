@@ -13,6 +13,7 @@ from streamfx.portrait.fill import blurred, grain, push_pull, spread
 from streamfx.portrait.masks import grown
 
 _CLEARANCE = 0.09  # face heights around the person where hair may be that the segmentation missed
+_LITTLE = 0.01  # face heights squared of background beyond that, at which what lies nearer counts, too
 _SURE = 2.0  # px around the person that are filled in any case
 _REACH = 0.35  # face heights over which the background's detail is continued behind the person
 _FADED = 2.0  # times the reach: nothing is left of it there
@@ -40,8 +41,10 @@ def behind(framed: F32, known: F32, person: Mask, face_height: float) -> F32:
     """
     person_mask = person.astype(np.float32)
     near = grown(person_mask, _HALF, max(_SURE, _CLEARANCE * face_height))
-    background = (known * ~near).astype(np.float32)
     doubtful = known * (near & ~grown(person_mask, _HALF, _SURE))
+    background = (known * ~near).astype(np.float32)
+    if background.sum() < _LITTLE * face_height**2:  # of a face-tight crop: black without any
+        background = np.maximum(background, doubtful).astype(np.float32)
     smooth = push_pull(framed, background)
     reach = _REACH * face_height
     detail = _detail(framed, background, reach)

@@ -28,7 +28,7 @@ from streamfx.portrait.surroundings import area, backdrop, continued, cut_line, 
 from streamfx.portrait.tones import is_grey
 from streamfx.topology import FACE_OVAL, FACE_VERTICES
 
-VERSION = 20
+VERSION = 21
 """Raise it when a change here makes cached rigs stale."""
 
 _SOFTNESS = 1.5  # px of the person's outline in a frame 480 px high
