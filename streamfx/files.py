@@ -29,9 +29,9 @@ from streamfx.errors import (
     StreamfxError,
     UsageError,
 )
-from streamfx.handed import is_handed, named, open_handed
 from streamfx.importing import current_folder
 from streamfx.interrupts import held
+from streamfx.ipc.handed import is_handed, named, open_handed
 from streamfx.limits import is_shortage, shortage
 
 

@@ -126,7 +126,7 @@ class EyeLayer:
 class MouthLayer:
     """The hidden mouth: teeth and tongue as textures in the head's frontal plane.
 
-    portrait/mouth.py makes it, render/mouth.py paints with it.
+    portrait/teeth/mouth.py makes it, render/mouth.py paints with it.
     """
 
     upper: U8 = field(repr=False)

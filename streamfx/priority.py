@@ -16,7 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from streamfx.children import PIPE, run
+from streamfx.ipc.spawn import PIPE, run
 
 AUTO, NORMAL, HIGH, REALTIME = "auto", "normal", "high", "realtime"
 CHOICES: Final = (AUTO, NORMAL, HIGH, REALTIME)

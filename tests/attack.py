@@ -35,11 +35,11 @@ from live_stage import children_of, receive_ring, until
 from mutated.mutations import case
 from scenes import photo, store
 
+from streamfx.api.status import SourceState
+from streamfx.api.v1 import portrait_service_pb2, session_service_pb2
 from streamfx.client import Client
-from streamfx.control.v1 import portrait_service_pb2, session_service_pb2
 from streamfx.errors import StreamfxError
-from streamfx.ring import SlotReader
-from streamfx.session.status import SourceState
+from streamfx.ipc.ring import SlotReader
 
 ROOT = Path(__file__).parents[1]
 _PORTRAITS, _SESSIONS = "/streamfx.v1.PortraitService/", "/streamfx.v1.SessionService/"

@@ -16,9 +16,9 @@ import numpy as np
 from PIL import Image
 from scenes import MOTION, store
 
+from streamfx.driving.template_format import _CRC_AT, _HEADER
 from streamfx.models.face_model import load_face_model
 from streamfx.track.photo import PhotoAnalyser
-from streamfx.track.template_format import _CRC_AT, _HEADER
 
 HEADER_BYTES = _HEADER.size
 GREY = (128, 128, 128)

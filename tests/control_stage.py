@@ -16,9 +16,9 @@ from streamfx.client import Client
 from streamfx.client.address import way
 from streamfx.control.options import ControlOptions
 from streamfx.control.server import ControlServer
-from streamfx.handed import socket_beside
+from streamfx.ipc.handed import socket_beside
 from streamfx.session.handed import HandedFiles
-from streamfx.session.settings import SessionSettings
+from streamfx.settings.session import SessionSettings
 
 
 class Stage:

@@ -13,6 +13,15 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from streamfx.api.status import (
+    CameraStatus,
+    Counters,
+    Percentiles,
+    SessionStatus,
+    SourceState,
+    SourceStatus,
+    State,
+)
 from streamfx.control.ports import DeviceInfo, DeviceKind
 from streamfx.errors import (
     LimitReached,
@@ -24,20 +33,11 @@ from streamfx.errors import (
     SettingRefused,
 )
 from streamfx.frames import Quality, Rendered
-from streamfx.handed import named
+from streamfx.ipc.handed import named
 from streamfx.realtime import Latest
 from streamfx.session.handed import HandedFiles, specs_of
-from streamfx.session.motion import MotionNumbers
-from streamfx.session.settings import REMOTE, SessionSettings, check
-from streamfx.session.status import (
-    CameraStatus,
-    Counters,
-    Percentiles,
-    SessionStatus,
-    SourceState,
-    SourceStatus,
-    State,
-)
+from streamfx.settings.motion import MotionNumbers
+from streamfx.settings.session import REMOTE, SessionSettings, check
 
 MOST = 4
 """Sessions, and portraits."""

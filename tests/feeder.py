@@ -17,7 +17,7 @@ import numpy as np
 from media import read_video
 
 from streamfx.frames import U8, Quality, Rendered
-from streamfx.session.handover import Handover
+from streamfx.ipc.ring_server import Handover
 from streamfx.sink.ring import RingForm, RingWriter, create_ring
 
 FPS = 30.0

@@ -14,10 +14,10 @@ import av
 import media
 import numpy as np
 
+from streamfx.driving.retime import retime
 from streamfx.frames import Motion
 from streamfx.sink.film import FilmWriter
 from streamfx.source import open_source
-from streamfx.track.retime import retime
 
 SIZE = (64, 48)
 SLOT_S = 0.16

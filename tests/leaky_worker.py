@@ -9,11 +9,11 @@ from dataclasses import replace
 import cv2
 
 from streamfx.frames import Frame, Motion, Rendered
+from streamfx.ipc.channel import Channel
 from streamfx.portrait.deform import Gains
 from streamfx.track.landmarker import FaceTracker
-from streamfx.worker import loop, work
+from streamfx.worker import loop, process
 from streamfx.worker.__main__ import take_stdout
-from streamfx.worker.channel import Channel
 
 seen = []
 
@@ -36,6 +36,6 @@ class Leaky(loop.Cast):
 if __name__ == "__main__":
     FaceTracker.track = spying
     loop.Cast = Leaky
-    code = work.serve(Channel(os.fdopen(0, "rb", closefd=False), take_stdout()))
+    code = process.serve(Channel(os.fdopen(0, "rb", closefd=False), take_stdout()))
     sys.stderr.flush()
     os._exit(code)

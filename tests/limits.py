@@ -30,12 +30,12 @@ from live_stage import children_of, until
 from media import read_video
 from scenes import face_clip, photo
 
+from streamfx.api.status import State
 from streamfx.client import Client
 from streamfx.control.ports import PreviewFormat
 from streamfx.errors import StreamfxError
-from streamfx.handed import OFFER
-from streamfx.session.settings import Output, SessionSettings
-from streamfx.session.status import State
+from streamfx.ipc.handed import OFFER
+from streamfx.settings.session import Output, SessionSettings
 
 _CGROUPS = Path("/sys/fs/cgroup")
 _LONGEST_S = 90.0

@@ -18,8 +18,8 @@ from media import read_video, write_pictures
 from scenes import face_clip
 
 from streamfx.frames import U8, Quality, Rendered
-from streamfx.ring import SlotReader
-from streamfx.session.handover import MAGIC
+from streamfx.ipc.ring import SlotReader
+from streamfx.ipc.ring_server import MAGIC
 from streamfx.sink.ring import RingReader, read_form
 
 TIMES = int(os.environ.get("STREAMFX_FAULTS", "2"))

@@ -20,16 +20,16 @@ from fake_sessions import photo
 from google.protobuf.message import Message
 from grpc_health.v1 import health_pb2
 
-from streamfx.control.v1 import (
+from streamfx.api.status import SourceState, SourceStatus, State
+from streamfx.api.v1 import (
     device_service_pb2,
     portrait_pb2,
     portrait_service_pb2,
     session_pb2,
     session_service_pb2,
 )
-from streamfx.framings import Framing, FramingKind
-from streamfx.session.settings import Background, BackgroundKind, Gains
-from streamfx.session.status import SourceState, SourceStatus, State
+from streamfx.settings.framing import Framing, FramingKind
+from streamfx.settings.session import Background, BackgroundKind, Gains
 
 FOLDER = Path(__file__).parents[1] / "plugins" / "obs" / "test" / "control" / "answers"
 _PORTRAITS, _SESSIONS = "streamfx.v1.PortraitService", "streamfx.v1.SessionService"

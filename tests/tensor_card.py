@@ -14,10 +14,10 @@ from pathlib import Path
 
 import torch
 
-from streamfx.render.cuda import studio
-from streamfx.render.cuda.easel import TensorEasel
+from streamfx.ipc.child import die_with_parent
+from streamfx.render.gpu import studio
+from streamfx.render.gpu.easel import TensorEasel
 from streamfx.worker.__main__ import take_stdout
-from streamfx.worker.guard import die_with_parent
 from streamfx.worker.sharing.__main__ import main
 
 FAILS, HANGS = (

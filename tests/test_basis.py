@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from streamfx.driving.template import MotionTemplate
 from streamfx.errors import ModelCorrupt, SourceMissing
 from streamfx.frames import FaceTrack
 from streamfx.geometry import rotation_matrix, vertex_weights
@@ -30,7 +31,6 @@ from streamfx.lab.smile import score, size_at_one
 from streamfx.models import face_basis
 from streamfx.models.face_basis import MODES, Part, load_face_basis, parse_face_basis
 from streamfx.topology import EYE_CORNERS, LID_LOWER, LID_UPPER, LIP_LOWER, LIP_UPPER
-from streamfx.track.template import MotionTemplate
 
 MIRRORED = ((61, 78, 57, 205, 50, 36, 159), (291, 308, 287, 425, 280, 266, 386))
 ASSETS = Path(face_basis.__file__).parents[1] / "assets"

@@ -20,18 +20,18 @@ import pytest
 from av.video.reformatter import VideoReformatter
 from scenes import store
 
-from streamfx.cli.driver import open_driver
+from streamfx.driving.film import open_driver
+from streamfx.driving.live import open_live
 from streamfx.errors import SourceMissing
 from streamfx.frames import Frame
+from streamfx.ipc.protocol import Orders
 from streamfx.source import open_source
 from streamfx.source.file import FileSource
 from streamfx.source.picture import RgbConverter
 from streamfx.source.reading import CARD, Reading, planar
 from streamfx.telemetry import StageTimer
-from streamfx.worker.driver import open_live
 from streamfx.worker.driving import Driving
 from streamfx.worker.loop import Worker
-from streamfx.worker.protocol import Orders
 
 IN_ORDER = {"bf": "0"}
 """Each picture follows from those before it: the fake card counts in the order of decoding."""

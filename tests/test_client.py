@@ -22,9 +22,9 @@ from streamfx.errors import (
     SettingRefused,
     UsageError,
 )
-from streamfx.framings import Framing, FramingKind
-from streamfx.session.motion import MotionNumbers
-from streamfx.session.settings import (
+from streamfx.settings.framing import Framing, FramingKind
+from streamfx.settings.motion import MotionNumbers
+from streamfx.settings.session import (
     Background,
     BackgroundKind,
     Gains,

@@ -26,7 +26,7 @@ from streamfx.errors import (
     WorkerFailed,
 )
 from streamfx.frames import Quality, Rendered
-from streamfx.session.motion import MotionNumbers
+from streamfx.settings.motion import MotionNumbers
 
 
 def test_watching_tells_at_once_and_again(stage: Stage, client: Client):

@@ -19,9 +19,12 @@ import pytest
 from feeder import Feed
 from scenes import MOTION
 
+from streamfx.driving import live as driver_module
+from streamfx.driving.live import TemplateLoop
 from streamfx.frames import Frame, Quality, Rendered
+from streamfx.ipc.protocol import Stop
+from streamfx.ipc.ring import RingForm, create_ring
 from streamfx.realtime import Pacer
-from streamfx.ring import RingForm, create_ring
 from streamfx.session.process import ChildProcess
 from streamfx.sink import idle as idle_module
 from streamfx.sink import publisher as publisher_module
@@ -32,9 +35,6 @@ from streamfx.source import looped as looped_module
 from streamfx.source.base import Source, SourceInfo, SourceStatistics
 from streamfx.source.feed import FeedSource
 from streamfx.source.looped import PacedSource
-from streamfx.worker import driver as driver_module
-from streamfx.worker.driver import TemplateLoop
-from streamfx.worker.protocol import Stop
 
 HOURS = float(os.environ.get("STREAMFX_CLOCK_HOURS", "0.1"))
 SECOND = 1_000_000_000

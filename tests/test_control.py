@@ -28,15 +28,15 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from grpc_status import rpc_status
 
 from streamfx import errors
+from streamfx.api import status_codes
 from streamfx.client import Client
-from streamfx.control import failures
 from streamfx.control.auth import TABLE, Permission
 from streamfx.control.binding import _Bound
 from streamfx.control.options import ControlOptions, Limits
 from streamfx.control.server import SERVICES
 from streamfx.control.v1 import session_service_pb2 as api
 from streamfx.errors import SettingRefused, StreamfxError
-from streamfx.session.settings import SessionSettings
+from streamfx.settings.session import SessionSettings
 
 GIVEN_UP = int(os.environ.get("STREAMFX_GIVEN_UP", "40"))
 """Creations that nobody waits for."""
@@ -136,7 +136,7 @@ def test_every_error_has_its_code():
             continue
         arguments = ("session", "one", "a", "b") if issubclass(leaf, errors.ResourceError) else ("a", "b")
         error = SettingRefused("f", "a", "b") if leaf is SettingRefused else leaf(*arguments)
-        internal = failures.code_of(error) is grpc.StatusCode.INTERNAL
+        internal = status_codes.code_of(error) is grpc.StatusCode.INTERNAL
         assert internal == (leaf.__name__ in inside), leaf
 
 

@@ -18,10 +18,10 @@ import psutil
 import pytest
 from hostile_calls import attack, hostile_stage
 
+from streamfx.api.v1 import session_service_pb2 as api
 from streamfx.client import Client
 from streamfx.control.auth import TABLE
 from streamfx.control.tokens import read_token
-from streamfx.control.v1 import session_service_pb2 as api
 
 CALLS = int(os.environ.get("STREAMFX_HOSTILE_CALLS", "2000"))
 UNKNOWN = int(os.environ.get("STREAMFX_UNKNOWN_CALLS", "500"))
@@ -62,7 +62,7 @@ def test_unknown_callers_enter_no_handler(
 ):
     """Every method, with all sorts of tokens that are not ours: nothing is decoded, and none is logged."""
     entered = []
-    from streamfx.control.binding import _Bound
+    from streamfx.control.rpc_adapter import _Bound
 
     monkeypatch.setattr(_Bound, "_decoded", lambda self, _data: entered.append(self))
     caplog.set_level(logging.DEBUG)
@@ -108,7 +108,7 @@ sys.path.insert(0, {tests!r})
 from pathlib import Path
 from control_stage import Stage
 from streamfx.control.options import ControlOptions
-from streamfx.session.settings import Output
+from streamfx.settings.session import Output
 stage = Stage(Path({folder!r}), ControlOptions())
 sessions = [stage.session(f"s{{n}}", output=Output("none", (320, 240))) for n in range(4)]
 with stage.server:

@@ -17,11 +17,11 @@ import grpc
 import pytest
 from control_stage import staged
 
+from streamfx.api.v1 import session_service_pb2 as api
 from streamfx.client import AsyncClient, Client
 from streamfx.control.options import ControlOptions, Limits
-from streamfx.control.v1 import session_service_pb2 as api
 from streamfx.errors import LimitReached
-from streamfx.session.settings import SessionSettings
+from streamfx.settings.session import SessionSettings
 
 ROOT = Path(__file__).parents[1]
 PREVIEW = "/streamfx.v1.SessionService/WatchPreview"
@@ -150,7 +150,7 @@ def test_the_generated_code_is_current():
 
 def test_stale_generated_code_is_noticed(tmp_path: Path):
     pytest.importorskip("grpc_tools", reason="grpcio-tools makes the generated code")
-    for folder in ("protos", "scripts", "streamfx/control/v1"):
+    for folder in ("protos", "scripts", "streamfx/api/v1"):
         shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
     proto = tmp_path / "protos/streamfx/v1/device.proto"
     proto.write_text(proto.read_text().replace("string trouble = 5", "string trouble = 6"))

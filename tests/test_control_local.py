@@ -17,16 +17,16 @@ import pytest
 from control_stage import Stage, raw_call, staged
 from fake_sessions import FakeSessions, devices, photo
 
-from streamfx import children, locks
+from streamfx.api.address import Pointer, SocketPlace, default_socket, read_pointer
 from streamfx.checks import State
 from streamfx.client import Client
 from streamfx.client.errors import DaemonUnreachable
-from streamfx.control.address import Pointer, SocketPlace, default_socket, read_pointer
 from streamfx.control.options import ControlOptions
 from streamfx.control.server import ControlServer
 from streamfx.doctor.daemon import check_socket
 from streamfx.errors import ResourceBusy, UsageError
-from streamfx.handed import socket_beside
+from streamfx.ipc import locks, spawn
+from streamfx.ipc.handed import socket_beside
 
 LIST = "/streamfx.v1.SessionService/ListSessions"
 CHECK = "/grpc.health.v1.Health/Check"
@@ -253,10 +253,10 @@ def test_windows_hands_a_child_the_handle_alone(windows: Msvcrt, monkeypatch: py
     monkeypatch.setattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0x200, raising=False)
     monkeypatch.setattr(subprocess, "CREATE_NO_WINDOW", 0x8000000, raising=False)
     monkeypatch.setattr(subprocess, "Popen", lambda command, **how: started.update(how, command=command))
-    _, numbers = children.start_with(["worker"], 7, 8)
+    _, numbers = spawn.start_with(["worker"], 7, 8)
     assert numbers == inheritable == [1007, 1008]
     assert started["startupinfo"] == {"lpAttributeList": {"handle_list": [1007, 1008]}}
     assert started["creationflags"] == 0x8000200
     assert "pass_fds" not in started
-    assert children.inherited(numbers[0]) == 7
+    assert spawn.inherited(numbers[0]) == 7
     assert windows.asked == [("open", 1007, os.O_RDWR | 0x8000)]

@@ -18,7 +18,7 @@ from streamfx.control.options import ControlOptions
 from streamfx.control.server import ControlServer
 from streamfx.control.tokens import make_token, read_token
 from streamfx.errors import OutputError, UsageError
-from streamfx.session.settings import SessionSettings
+from streamfx.settings.session import SessionSettings
 
 SESSIONS = "/streamfx.v1.SessionService/"
 STREAMFX_METHODS = sorted(path for path in TABLE if path.startswith("/streamfx."))

@@ -22,13 +22,13 @@ from live_stage import canary_clip, paint_canary, sings, until
 from PIL import Image, ImageGrab
 from scenes import photo, store
 
-from streamfx import children
+from streamfx.api.status import State
 from streamfx.cli.keys import Pressed
 from streamfx.cli.window import show
 from streamfx.client import Client
 from streamfx.errors import UsageError
 from streamfx.frames import Quality, Rendered
-from streamfx.session.status import State
+from streamfx.ipc import spawn
 
 RED, BLUE = (200, 30, 30), (30, 30, 200)
 SIZE = (320, 240)
@@ -252,5 +252,5 @@ def seen_portrait(display: str, client: Client) -> bool:
 
 
 def open_window_at(display: str, socket: Path) -> subprocess.Popen[bytes]:
-    command = children.own("streamfx.cli.window", str(socket), "session-1")
-    return children.start(command, variables={"DISPLAY": display})
+    command = spawn.own("streamfx.cli.window", str(socket), "session-1")
+    return spawn.start(command, variables={"DISPLAY": display})

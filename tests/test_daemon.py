@@ -21,21 +21,21 @@ from hypothesis import strategies as st
 from live_stage import children_of, until
 from scenes import photo, store
 
+from streamfx.api.status import SourceState
 from streamfx.daemon import metrics as daemon_metrics
-from streamfx.daemon.config import load_config, parse_config
 from streamfx.daemon.metrics import Metrics
+from streamfx.driving.live import TemplateLoop
+from streamfx.driving.remote import unpack
 from streamfx.errors import CameraUnavailable, MotionUnreadable, SettingRefused, UsageError
-from streamfx.framings import Framing, FramingKind
 from streamfx.session import process
-from streamfx.session.motion import MotionNumbers, check_motion, packed
 from streamfx.session.portraits import Portraits
 from streamfx.session.sessions import Sessions
-from streamfx.session.settings import Background, BackgroundKind, Output, SessionSettings
-from streamfx.session.status import SourceState
+from streamfx.settings.daemon import load_config, parse_config
+from streamfx.settings.framing import Framing, FramingKind
+from streamfx.settings.motion import MotionNumbers, check_motion, packed
+from streamfx.settings.session import Background, BackgroundKind, Output, SessionSettings
 from streamfx.sink.stamp import read_stamp, stamp
-from streamfx.worker.driver import TemplateLoop
-from streamfx.worker.ladder import Ladder
-from streamfx.worker.remote import unpack
+from streamfx.worker.load_governor import Ladder
 
 SECOND = 1_000_000_000
 ROOT = Path(__file__).parents[1]

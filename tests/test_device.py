@@ -16,22 +16,21 @@ import torch
 from live_stage import Watcher, until
 from scenes import photo, store
 
+from streamfx.api.status import State
 from streamfx.doctor.card import examine_card
 from streamfx.errors import DeviceExhausted, DeviceLost, DeviceUnavailable, LimitReached, SettingRefused
 from streamfx.frames import Deformation, Motion, Quality, Rig
+from streamfx.ipc.protocol import Card, Loaded, Orders, PortraitFile
 from streamfx.models.engines import EngineManifest, Engines, Purpose
 from streamfx.models.weights import NetworkName
-from streamfx.pipeline import Networks
 from streamfx.portrait.deform import FAITHFUL
-from streamfx.render.base import Mode
+from streamfx.render.base import Mode, Networks
 from streamfx.render.canvas import CpuCanvas
 from streamfx.session import cards, sharing
 from streamfx.session.portraits import Portraits
 from streamfx.session.sessions import Sessions
-from streamfx.session.settings import Output, SessionSettings
-from streamfx.session.status import State
-from streamfx.worker.cast import Cast
-from streamfx.worker.protocol import Card, Loaded, Orders, PortraitFile
+from streamfx.settings.session import Output, SessionSettings
+from streamfx.worker.portrait_pool import Cast
 from streamfx.worker.sharing import wire
 
 ROOT = Path(__file__).parents[1]
@@ -178,7 +177,7 @@ class Studio:
 
 def test_a_full_card_leaves_the_networks_out_and_takes_them_up_again(monkeypatch: pytest.MonkeyPatch):
     studio, said = Studio(), []
-    monkeypatch.setattr("streamfx.worker.cast.open_studio", lambda *_: studio)
+    monkeypatch.setattr("streamfx.worker.portrait_pool.open_studio", lambda *_: studio)
     cast = Cast(SIZE, store(), said.append, nullcontext())
     try:
         cast.prepare(

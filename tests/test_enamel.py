@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from streamfx.portrait.enamel import map_teeth
-from streamfx.portrait.flat_mouth import FlatMouth
-from streamfx.portrait.teeth import SIZE, grid
+from streamfx.portrait.teeth.drawn import SIZE, grid
+from streamfx.portrait.teeth.enamel import map_teeth
+from streamfx.portrait.teeth.flat_mouth import FlatMouth
 from streamfx.portrait.tones import Tones
 
 WHITE = (186.0, 175.0, 167.0)

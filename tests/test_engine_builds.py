@@ -20,7 +20,7 @@ from streamfx.models import engine_builds
 from streamfx.models.engine_builds import COMMAND, build_missing, wanted_engine
 from streamfx.models.engines import EngineManifest, Engines, Purpose
 from streamfx.models.weights import NetworkName, shipped_weights
-from streamfx.render.cuda import engines as cuda_engines
+from streamfx.render.gpu import engines as cuda_engines
 
 ROOT = Path(__file__).parents[1]
 BOTH = ("refine-lite", "mouth-lite")

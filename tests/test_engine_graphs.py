@@ -9,6 +9,7 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from scenes import MOTION, photo, store
 
+from streamfx.driving.template import MotionTemplate
 from streamfx.errors import ModelCorrupt, ModelMissing, ModelUnusable
 from streamfx.frames import F32
 from streamfx.models.engines import LARGEST_BATCH, PRECISIONS
@@ -17,9 +18,8 @@ from streamfx.models.weights import NetworkName, Profile, shipped_weights
 from streamfx.nets import AsRun, build
 from streamfx.pipeline import Animator, load_portrait
 from streamfx.render.base import Networks
-from streamfx.render.cuda.networks import shipped_network
-from streamfx.render.cuda.studio import CudaStudio
-from streamfx.track.template import MotionTemplate
+from streamfx.render.gpu.networks import shipped_network
+from streamfx.render.gpu.studio import CudaStudio
 from trt_build.batches import for_batches
 from trt_build.building import LARGEST_ERROR, answers, difference, lowered
 from trt_build.crops import made_up_crops

@@ -18,9 +18,9 @@ from streamfx.errors import DeviceExhausted, DeviceLost, ModelCorrupt, ModelUnus
 from streamfx.models.engines import LARGEST_BATCH, EngineManifest, Engines, Purpose
 from streamfx.models.weights import NetworkName, shipped_weights
 from streamfx.nets import AsRun, build
-from streamfx.render.cuda import engines as module
-from streamfx.render.cuda.engines import EngineNetwork, fastest_network
-from streamfx.render.cuda.networks import TorchNetwork, shipped_network
+from streamfx.render.gpu import engines as module
+from streamfx.render.gpu.engines import EngineNetwork, fastest_network
+from streamfx.render.gpu.networks import TorchNetwork, shipped_network
 from trt_build.batches import for_batches
 from trt_build.building import answers, lowered
 

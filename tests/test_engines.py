@@ -18,8 +18,8 @@ from packaging.requirements import Requirement
 from streamfx.errors import ModelCorrupt, ModelError, ModelMissing, ModelUnusable, UsageError
 from streamfx.models.engines import EngineManifest, Engines, Purpose
 from streamfx.models.weights import NetworkName, shipped_weights
-from streamfx.render.cuda.engines import built_network
-from streamfx.render.cuda.networks import shipped_network
+from streamfx.render.gpu.engines import built_network
+from streamfx.render.gpu.networks import shipped_network
 from trt_build.__main__ import main
 from trt_build.building import LARGEST_ERROR, build_engine, purpose_of
 from trt_build.libraries import PROPER, RTX
@@ -168,7 +168,7 @@ class TestRunning:
     @pytest.fixture(autouse=True)
     def card(self, monkeypatch: pytest.MonkeyPatch) -> None:
         if not torch.cuda.is_available():
-            monkeypatch.setattr("streamfx.render.cuda.engines._capability", lambda _: "sm_89")
+            monkeypatch.setattr("streamfx.render.gpu.engines._capability", lambda _: "sm_89")
 
     def test_without_one_torch_runs_the_network(self, engines: Engines):
         assert built_network("mouth-lite", DEVICE, engines) is None

@@ -25,10 +25,11 @@ from live_stage import Watcher, canary_clip, children_of, until
 from scenes import photo, store
 
 from streamfx.__main__ import main
+from streamfx.api.status import SourceState, State
 from streamfx.client import Client
 from streamfx.control.ports import DeviceKind
-from streamfx.daemon.config import parse_config
 from streamfx.daemon.devices import list_devices
+from streamfx.driving.template import MotionTemplate
 from streamfx.errors import (
     SettingRefused,
     SourceError,
@@ -39,15 +40,14 @@ from streamfx.errors import (
 )
 from streamfx.feeds import feed_name, list_feeds
 from streamfx.frames import U8, Frame, Quality
-from streamfx.ring import HANDOVER, RingForm, create_ring
+from streamfx.ipc.ring import HANDOVER, RingForm, create_ring
 from streamfx.session.portraits import Portraits
 from streamfx.session.session import Session
 from streamfx.session.sessions import Sessions
-from streamfx.session.settings import Output, SessionSettings, check
-from streamfx.session.status import SourceState, State
+from streamfx.settings.daemon import parse_config
+from streamfx.settings.session import Output, SessionSettings, check
 from streamfx.source import open_source
 from streamfx.source.feed import FeedSource
-from streamfx.track.template import MotionTemplate
 
 SIZE = (64, 48)
 FORM = RingForm(*SIZE, 30.0)

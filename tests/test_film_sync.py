@@ -21,8 +21,8 @@ from flashes import Change, Clip, film_of, lag, look, write
 from scenes import photo, shared, store
 
 from streamfx.__main__ import main
-from streamfx.cli.driver import Account, open_driver
 from streamfx.cli.film import driver_line
+from streamfx.driving.film import Account, open_driver
 from streamfx.errors import SourceUnreadable
 from streamfx.sink.film import FilmWriter
 from streamfx.source import open_source

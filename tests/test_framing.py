@@ -11,7 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamfx.frames import Motion, Rig
-from streamfx.framings import AS_IT_FITS, SHIFTS, ZOOMS, Framing, FramingKind
 from streamfx.models.face_basis import load_face_basis
 from streamfx.portrait.deform import deform
 from streamfx.portrait.framing import frame_portrait
@@ -20,6 +19,7 @@ from streamfx.portrait.rig import solve_rig
 from streamfx.portrait.surroundings import continued
 from streamfx.render.base import Mode
 from streamfx.render.cpu import CpuRenderer
+from streamfx.settings.framing import AS_IT_FITS, SHIFTS, ZOOMS, Framing, FramingKind
 
 FRAME = (320, 240)
 DOWN = replace(

@@ -15,11 +15,11 @@ from pathlib import Path
 import pytest
 from control_stage import Stage, naming, until
 
-from streamfx import handed
 from streamfx.client import Client
 from streamfx.errors import SettingRefused, UsageError
 from streamfx.files import PHOTO, read_bytes
-from streamfx.handed import (
+from streamfx.ipc import handed
+from streamfx.ipc.handed import (
     FETCH,
     GIVEN,
     OFFER,
@@ -32,7 +32,7 @@ from streamfx.handed import (
     token_of,
 )
 from streamfx.session.handed import MOST_CONNECTIONS, MOST_OFFERS, HandedFiles
-from streamfx.session.settings import Background, BackgroundKind, SessionSettings
+from streamfx.settings.session import Background, BackgroundKind, SessionSettings
 
 ROOT = str(Path(__file__).parents[1])
 pytestmark = pytest.mark.skipif(not handed.is_possible(), reason="files are handed over on Linux only")

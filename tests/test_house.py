@@ -37,19 +37,19 @@ BROAD_ALLOWED = {
     "streamfx/realtime.py": 1,  # a thread's failure is handed to its consumer whole
     "streamfx/sink/publisher.py": 1,  # the next tick must come
     "streamfx/render/compiler.py": 1,  # numba's cache: a damaged pickle may raise anything
-    "streamfx/control/binding.py": 1,  # a call that fails must not tell clients more than that
+    "streamfx/control/rpc_adapter.py": 1,  # a call that fails must not tell clients more than that
 }
 """Where anything is caught, and how often."""
 LINUX_ONLY = {
     f"streamfx/{name}.py"
     for name in (
-        "handed",
+        "ipc/handed",
         "lab/live_start",
         "sink/v4l2",
         "sink/loopback",
         "sink/loopback_camera",
         "session/handed",
-        "session/handover",
+        "ipc/ring_server",
         "session/sharing",
         "source/feed",
         "worker/sharing/studio",
@@ -113,10 +113,10 @@ PLANTED = {
     "errors.py": "streamfx.models.store",
     "models/store.py": "torch",
     "pipeline.py": "streamfx.lab.basis",
-    "daemon/config.py": "streamfx.source.base",
-    "session/motion.py": "numba",
+    "settings/daemon.py": "streamfx.source.base",
+    "settings/motion.py": "numba",
     "sink/publisher.py": "grpc",
-    "worker/ladder.py": "streamfx.session.status",
+    "worker/load_governor.py": "streamfx.session.session",
     "models/engines.py": "tensorrt_rtx",
     "models/network.py": "trt_build",
 }
@@ -183,14 +183,14 @@ def test_no_banned_call(call: str):
 
 
 def test_other_processes_are_started_in_one_place():
-    """Where they are kept from the current folder: children.py."""
+    """Where they are kept from the current folder: ipc/spawn.py."""
     starters = {"subprocess.run", "subprocess.call", "subprocess.check_call", "subprocess.check_output"}
     starters |= {"subprocess.Popen", "os.system", "os.popen", "os.fork", "multiprocessing.Process"}
     found = {place for place, node in nodes(ast.Call) if dotted(node.func) in starters}
     found |= {place for place, node in nodes(ast.Attribute) if STARTS.match(dotted(node))}
     for place, node in nodes(ast.ImportFrom):
         found |= {place} if node.module in ("subprocess", "multiprocessing") else set()
-    assert {place.partition(":")[0] for place in found} == {"streamfx/children.py"}, found
+    assert {place.partition(":")[0] for place in found} == {"streamfx/ipc/spawn.py"}, found
 
 
 def test_nobody_asks_a_path_that_raises_where_nobody_may_look():
@@ -234,7 +234,7 @@ def test_rings_are_written_by_the_sink_alone():
     named = {place.partition(":")[0] for place, node in nodes(ast.Name) if dotted(node) == "RingMemory"}
     for place, node in nodes(ast.ImportFrom):
         named |= {place.partition(":")[0] for alias in node.names if alias.name == "RingMemory"}
-    assert named == {"streamfx/ring.py", "streamfx/sink/ring.py"}
+    assert named == {"streamfx/ipc/ring.py", "streamfx/sink/ring.py"}
 
 
 def test_no_broad_except():

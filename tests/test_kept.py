@@ -21,6 +21,7 @@ from scenes import photo, store
 
 from streamfx import config, files, kept, pipeline
 from streamfx.__main__ import main
+from streamfx.api.status import State
 from streamfx.daemon import Daemon, DaemonOptions
 from streamfx.doctor import guarded
 from streamfx.doctor import machine as doctor
@@ -32,8 +33,7 @@ from streamfx.portrait.cache import RigCache
 from streamfx.render import compiler
 from streamfx.session.portraits import Portraits
 from streamfx.session.sessions import Sessions
-from streamfx.session.settings import Output, SessionSettings
-from streamfx.session.status import State
+from streamfx.settings.session import Output, SessionSettings
 
 SIZE = (160, 120)
 DEMO = str(config.demo_motion_file())

@@ -23,9 +23,9 @@ from streamfx.lab.card.parts import YUV, Down, FromCpu, OnCard, apart, nv12, pos
 from streamfx.lab.card.sessions import tell_growth
 from streamfx.models.weights import Profile
 from streamfx.nets import build
-from streamfx.render.cuda.batches import TensorNetwork
-from streamfx.render.cuda.networks import untrained_network
-from streamfx.render.cuda.studio import CudaStudio
+from streamfx.render.gpu.batches import TensorNetwork
+from streamfx.render.gpu.networks import untrained_network
+from streamfx.render.gpu.studio import CudaStudio
 
 CPU = torch.device("cpu")
 SIZE = (320, 240)

@@ -24,6 +24,7 @@ from live_stage import TIMES, Watcher, canary_clip, children_of, pictures_in_mem
 from media import read_video, write_pictures
 from scenes import photo, store
 
+from streamfx.api.status import SourceState, State
 from streamfx.errors import (
     LimitReached,
     ResourceBusy,
@@ -33,14 +34,13 @@ from streamfx.errors import (
     SettingRefused,
 )
 from streamfx.frames import Quality, Rendered
-from streamfx.framings import Framing, FramingKind
 from streamfx.session import process, supervisor
-from streamfx.session.motion import MotionNumbers
 from streamfx.session.portraits import Portraits
 from streamfx.session.session import Session
 from streamfx.session.sessions import Sessions
-from streamfx.session.settings import Background, BackgroundKind, Gains, Output, SessionSettings
-from streamfx.session.status import SourceState, State
+from streamfx.settings.framing import Framing, FramingKind
+from streamfx.settings.motion import MotionNumbers
+from streamfx.settings.session import Background, BackgroundKind, Gains, Output, SessionSettings
 from streamfx.sink import idle
 
 LONGEST_GAP_MS = 250.0

@@ -20,16 +20,7 @@ from control_stage import staged
 from live_stage import children_of, runs, until
 from scenes import photo, store
 
-from streamfx.cli import keys
-from streamfx.cli.keyboard import parsed
-from streamfx.cli.live_line import line
-from streamfx.cli.standing import fitted
-from streamfx.client import Client
-from streamfx.errors import ResourceUnready
-from streamfx.frames import Quality
-from streamfx.framings import FramingKind
-from streamfx.session.settings import Background, BackgroundKind, Gains, SessionSettings
-from streamfx.session.status import (
+from streamfx.api.status import (
     CameraStatus,
     Counters,
     SessionStatus,
@@ -37,6 +28,15 @@ from streamfx.session.status import (
     SourceStatus,
     State,
 )
+from streamfx.cli import keys
+from streamfx.cli.keyboard import parsed
+from streamfx.cli.live_line import line
+from streamfx.cli.standing import fitted
+from streamfx.client import Client
+from streamfx.errors import ResourceUnready
+from streamfx.frames import Quality
+from streamfx.settings.framing import FramingKind
+from streamfx.settings.session import Background, BackgroundKind, Gains, SessionSettings
 
 ROOT = Path(__file__).parents[1]
 THREE = SessionSettings(portraits=("me", "boss", "cat"), background=Background(image=Path("/beach.png")))

@@ -25,8 +25,7 @@ from streamfx.session import process
 from streamfx.session.portraits import Portraits
 from streamfx.session.session import Session
 from streamfx.session.sessions import Sessions
-from streamfx.session.settings import Output, SessionSettings
-from streamfx.session.status import State
+from streamfx.settings.session import Output, SessionSettings
 
 MINUTES = float(os.environ.get("STREAMFX_SOAK_MINUTES", "0.2"))
 LEAK = bool(os.environ.get("STREAMFX_SOAK_LEAK"))

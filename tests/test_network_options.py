@@ -21,7 +21,7 @@ from streamfx.frames import F32
 from streamfx.models import weights
 from streamfx.models.face_basis import load_face_basis
 from streamfx.models.weights import NetworkName, Profile
-from streamfx.pipeline import Networks
+from streamfx.render.base import Networks
 
 LITE, PAPER = Profile.LITE, Profile.PAPER
 Ship = Callable[..., None]

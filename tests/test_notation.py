@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from streamfx.cli import build_parser
-from streamfx.daemon.config import parse_config
 from streamfx.errors import SettingRefused, UsageError
-from streamfx.notation import colour, frame_size
-from streamfx.session.settings import BackgroundKind, background_named
+from streamfx.settings.daemon import parse_config
+from streamfx.settings.notation import colour, frame_size
+from streamfx.settings.session import BackgroundKind, background_named
 
 
 @pytest.mark.parametrize(

@@ -24,8 +24,8 @@ from scenes import store
 
 from streamfx.control.options import ControlOptions
 from streamfx.control.tokens import make_token
-from streamfx.handed import named, token_of
-from streamfx.session.settings import BackgroundKind
+from streamfx.ipc.handed import named, token_of
+from streamfx.settings.session import BackgroundKind
 
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "plugins" / "obs" / "test" / "control"

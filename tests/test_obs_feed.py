@@ -22,7 +22,7 @@ from obs_stage import SOURCE, ObsStage, build_plugin, leaks, leaks_without_plugi
 from obs_writer import BLOCK, PATCHES, looked, mark, number_of
 
 from streamfx.frames import Rendered
-from streamfx.session.handover import MAGIC
+from streamfx.ipc.ring_server import MAGIC
 from streamfx.sink.ring import RingReader
 
 PLUGIN = Path(__file__).parents[1] / "plugins" / "obs"

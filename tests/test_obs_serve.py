@@ -20,11 +20,11 @@ from live_stage import canary_clip, receive_ring, sings, until
 from obs_stage import SOURCE, ObsStage, build_plugin, leaks, leaks_without_plugins, missing_for_obs
 from scenes import photo, store
 
+from streamfx.api.status import SourceState, State
 from streamfx.client import Client, Session
 from streamfx.client.errors import DaemonUnreachable
-from streamfx.framings import Framing, FramingKind
-from streamfx.session.settings import BackgroundKind, Gains
-from streamfx.session.status import SourceState, State
+from streamfx.settings.framing import Framing, FramingKind
+from streamfx.settings.session import BackgroundKind, Gains
 from streamfx.sink.ring import RingReader
 
 REASON = missing_for_obs()

@@ -14,8 +14,8 @@ from scenes import MOTION, face_clip, photo
 
 from streamfx.__main__ import main
 from streamfx.cli.outputs import check_outputs
+from streamfx.driving.template import MotionTemplate
 from streamfx.errors import OutputError
-from streamfx.track.template import MotionTemplate
 
 FAST = ("--size", "160x120", "--refine", "off", "--mouth", "procedural", "--duration", "0.4")
 

@@ -17,12 +17,14 @@ from PIL import Image
 
 from streamfx.errors import PhotoUnsuitable
 from streamfx.models.weights import Profile
-from streamfx.pipeline import Animator, Networks, Portrait, load_portrait, open_studio
+from streamfx.pipeline import Animator, Portrait, load_portrait
 from streamfx.portrait.appearance import check_appearance
 from streamfx.portrait.askew import check_print
 from streamfx.portrait.border import without_border
 from streamfx.portrait.checks import Finding
 from streamfx.portrait.photo import Photo, load_photo
+from streamfx.render.base import Networks
+from streamfx.rendering import open_studio
 from streamfx.topology import EYE_CORNERS, FACE_OVAL
 from streamfx.track.photo import PhotoAnalyser
 

@@ -14,16 +14,17 @@ import pytest
 from media import write_video
 from scenes import MOTION, face_clip, photo, store
 
+from streamfx.driving.face import FaceDriver
+from streamfx.driving.template import MotionTemplate
 from streamfx.errors import PhotoUnreadable, PhotoUnsuitable, SourceLost
 from streamfx.frames import U8, Deformation, Frame, Motion, Quality
-from streamfx.pipeline import Animator, FaceDriver, Portrait, animate, load_portrait
+from streamfx.pipeline import Animator, Portrait, animate, load_portrait
 from streamfx.portrait.cache import RigCache
 from streamfx.portrait.deform import Gains
 from streamfx.render.base import Mode, MouthCrop, MouthView, Rectified, Residual
 from streamfx.render.canvas import CpuCanvas
 from streamfx.source import Source, SourceInfo, SourceStatistics, open_source
 from streamfx.telemetry import StageTimer
-from streamfx.track.template import MotionTemplate
 
 SIZE = (320, 240)
 

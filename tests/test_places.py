@@ -17,9 +17,10 @@ from pathlib import Path
 import pytest
 from scenes import face_clip, photo, store
 
-from streamfx import children, config
+from streamfx import config
 from streamfx.cli import build_parser, unit
 from streamfx.errors import OutputError, UsageError
+from streamfx.ipc import spawn
 
 ROOT = Path(__file__).parents[1]
 PLANTED = (
@@ -314,7 +315,7 @@ class TestChildren:
         monkeypatch.setattr(sys, "dont_write_bytecode", True)
         monkeypatch.setenv("PYTHONPATH", str(hostile))
         monkeypatch.setenv("PYTHONHOME", str(hostile))
-        code, said, _ = children.run(children.own("teller", "a word"))
+        code, said, _ = spawn.run(spawn.own("teller", "a word"))
         assert code == 0
         folder, _, rest = said.decode().partition(" ")
         assert folder == "/"
@@ -324,7 +325,7 @@ class TestChildren:
     def test_one_that_takes_too_long_is_ended(self):
         start = time.monotonic()
         with pytest.raises(TimeoutError):
-            children.run([sys.executable, "-c", "import time; time.sleep(30)"], limit_s=0.2)
+            spawn.run([sys.executable, "-c", "import time; time.sleep(30)"], limit_s=0.2)
         assert time.monotonic() - start < 10
 
     def test_folders_named_relative_to_ours_are_the_same_there(
@@ -333,7 +334,7 @@ class TestChildren:
         monkeypatch.chdir(tmp_path)
         monkeypatch.setenv("STREAMFX_MODELS_DIR", "models")
         asked = "import os; print(os.environ['STREAMFX_MODELS_DIR'], end='')"
-        _, said, _ = children.run([sys.executable, "-c", asked])
+        _, said, _ = spawn.run([sys.executable, "-c", asked])
         assert said.decode() == str(tmp_path / "models") == str(config.models_folder())
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from streamfx import kept
-from streamfx.daemon.config import load_config
+from streamfx.driving.template import MotionTemplate
 from streamfx.errors import StreamfxError
 from streamfx.models.face_basis import load_face_basis, parse_face_basis
 from streamfx.models.network import CompiledGraph, Precision
@@ -23,10 +23,10 @@ from streamfx.models.store import State, Store
 from streamfx.models.weights import MANIFEST, Weights
 from streamfx.portrait.cache import RigCache, read_rig
 from streamfx.portrait.photo import load_photo
-from streamfx.render.cuda.networks import shipped_network
+from streamfx.render.gpu.networks import shipped_network
+from streamfx.settings.daemon import load_config
 from streamfx.sink import idle
 from streamfx.source import open_source
-from streamfx.track.template import MotionTemplate
 
 torch = pytest.importorskip("torch")
 

@@ -13,14 +13,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamfx.frames import Motion, Rig
-from streamfx.framings import Framing
 from streamfx.pipeline import Animator
 from streamfx.portrait.deform import Gains, deform
 from streamfx.portrait.fill import grain, push_pull
 from streamfx.portrait.framing import frame_portrait, framed
 from streamfx.portrait.layers import person_alpha
-from streamfx.portrait.opened import shown_opening
 from streamfx.portrait.rig import rig_digest, solve_rig
+from streamfx.portrait.teeth.opened import shown_opening
+from streamfx.settings.framing import Framing
 from streamfx.topology import (
     CHIN,
     EYE_CORNERS,

@@ -16,7 +16,7 @@ from scenes import photo, store
 from streamfx.errors import GivenUp, PhotoUnreadable, PhotoUnsuitable, ResourceMissing, SettingRefused
 from streamfx.session.portraits import Portraits
 from streamfx.session.sessions import Sessions
-from streamfx.session.settings import Output, SessionSettings
+from streamfx.settings.session import Output, SessionSettings
 
 SIZE = (320, 240)
 OUTPUT = Output("none", SIZE, 30.0)

@@ -16,7 +16,7 @@ from scenes import store
 from streamfx import priority
 from streamfx.session.portraits import Portraits
 from streamfx.session.sessions import Sessions
-from streamfx.session.settings import Output, SessionSettings
+from streamfx.settings.session import Output, SessionSettings
 
 UNTITLED = ("setpriv", "--bounding-set", "-sys_nice")
 """Runs a program without the right to any priority."""

@@ -11,7 +11,7 @@ from media import write_video
 from scenes import MOTION, face_clip
 
 from streamfx.__main__ import main
-from streamfx.track.template import MotionTemplate
+from streamfx.driving.template import MotionTemplate
 
 
 def record(driver: Path | str, output: Path, *more: str) -> int:

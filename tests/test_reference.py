@@ -19,16 +19,16 @@ from streamfx.frames import FaceTrack, Motion, MouthLayer, Rig
 from streamfx.geometry import Pose, rotation_matrix
 from streamfx.models.face_basis import load_face_basis
 from streamfx.pipeline import load_portrait
-from streamfx.portrait.bite import bite_line
 from streamfx.portrait.cache import RigCache
 from streamfx.portrait.deform import deform
 from streamfx.portrait.framing import Placement, frame_portrait, framed
-from streamfx.portrait.mouth import mouth_layer
-from streamfx.portrait.own_teeth import OwnTeeth, merged
 from streamfx.portrait.photo import Photo, load_photo
-from streamfx.portrait.reference import Reference, Sitter
 from streamfx.portrait.rig import rig_digest, solve_rig
-from streamfx.portrait.teeth import DENSITY, DEPTH, SIZE, grid
+from streamfx.portrait.teeth.bite import bite_line
+from streamfx.portrait.teeth.drawn import DENSITY, DEPTH, SIZE, grid
+from streamfx.portrait.teeth.mouth import mouth_layer
+from streamfx.portrait.teeth.own import OwnTeeth, merged
+from streamfx.portrait.teeth.reference import Reference, Sitter
 from streamfx.portrait.tones import Tones, carried
 from streamfx.render import mouth as render_mouth
 from streamfx.render.cpu import CpuRenderer

@@ -24,35 +24,36 @@ from hypothesis import strategies as st
 from scenes import MOTION, photo, store
 from torch import Tensor
 
+from streamfx.driving.template import MotionTemplate
 from streamfx.errors import DeviceExhausted, DeviceLost, DeviceUnavailable, ModelCorrupt
 from streamfx.frames import F32, Motion, Rendered, Rig
 from streamfx.models.network import Network as OpenVinoNetwork
 from streamfx.models.network import Precision
 from streamfx.models.weights import NetworkName, Profile, Weights, shipped_weights
 from streamfx.nets import AsRun, build
-from streamfx.pipeline import Animator, check_canvas, load_portrait
+from streamfx.pipeline import Animator, load_portrait
 from streamfx.portrait.deform import deform
 from streamfx.render.base import Mode, Network, Networks, Picture
 from streamfx.render.canvas import CpuCanvas
-from streamfx.render.cuda.batches import TensorNetwork
-from streamfx.render.cuda.canvas import CardCanvas
-from streamfx.render.cuda.device import device_errors
-from streamfx.render.cuda.flow import flows
-from streamfx.render.cuda.layout import Writer
-from streamfx.render.cuda.networks import shipped_network, untrained_network
-from streamfx.render.cuda.pixels import blurred, gaussian, lay_over, lift, softened
-from streamfx.render.cuda.raster import draw
-from streamfx.render.cuda.refining import membrane as tensor_membrane
-from streamfx.render.cuda.steps import Numbers, Step
-from streamfx.render.cuda.studio import CudaStudio
-from streamfx.render.cuda.tiles import Tiles
+from streamfx.render.gpu.batches import TensorNetwork
+from streamfx.render.gpu.canvas import CardCanvas
+from streamfx.render.gpu.device import device_errors
+from streamfx.render.gpu.flow import flows
+from streamfx.render.gpu.layout import Writer
+from streamfx.render.gpu.networks import shipped_network, untrained_network
+from streamfx.render.gpu.pixels import blurred, gaussian, lay_over, lift, softened
+from streamfx.render.gpu.raster import draw
+from streamfx.render.gpu.refining import membrane as tensor_membrane
+from streamfx.render.gpu.steps import Numbers, Step
+from streamfx.render.gpu.studio import CudaStudio
+from streamfx.render.gpu.tiles import Tiles
 from streamfx.render.kernels import cover, rasterise
 from streamfx.render.kernels import lay_over as lay_over_on_cpu
 from streamfx.render.kernels import lift as lift_on_cpu
 from streamfx.render.painter import PaperNetworkPainter
 from streamfx.render.refiner import RIM, PaperNetworkRefiner, membrane
 from streamfx.render.studio import CpuStudio
-from streamfx.track.template import MotionTemplate
+from streamfx.rendering import check_canvas
 
 DEVICE = torch.device(os.environ.get("STREAMFX_TEST_DEVICE", "cpu"))
 FRAMES = int(os.environ.get("STREAMFX_FRAMES", "100"))

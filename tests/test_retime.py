@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from streamfx.driving.retime import retime
 from streamfx.frames import Motion
-from streamfx.track.retime import retime
 
 MS = 1_000_000
 

@@ -21,7 +21,7 @@ from live_stage import receive_ring, until
 
 from streamfx.errors import RingUnreadable
 from streamfx.frames import Quality, Rendered
-from streamfx.session.handover import MAGIC, Handover
+from streamfx.ipc.ring_server import MAGIC, Handover
 from streamfx.sink.ring import RingForm, RingReader, RingWriter, create_ring, read_form
 
 FORM = RingForm(64, 48, 30.0)

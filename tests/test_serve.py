@@ -26,13 +26,13 @@ from live_stage import Watcher, children_of, paint_canary, receive_ring, sings, 
 from media import read_video, write_pictures
 from scenes import face_clip, photo, store
 
+from streamfx.api.status import State
 from streamfx.client import Client, PreviewFormat
-from streamfx.daemon.config import DaemonConfig, parse_config
 from streamfx.errors import OutputError, PhotoUnsuitable, ResourceBusy, SettingRefused, StreamfxError
 from streamfx.frames import Quality
-from streamfx.session.motion import MotionNumbers
-from streamfx.session.settings import Background, BackgroundKind, Output, SessionSettings
-from streamfx.session.status import State
+from streamfx.settings.daemon import DaemonConfig, parse_config
+from streamfx.settings.motion import MotionNumbers
+from streamfx.settings.session import Background, BackgroundKind, Output, SessionSettings
 
 ROOT = Path(__file__).parents[1]
 OUTPUT = Output("none", (320, 240), 30.0)

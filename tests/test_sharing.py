@@ -22,23 +22,23 @@ from live_stage import until
 from scenes import MOTION, photo, store
 from torch import Tensor
 
+from streamfx.driving.template import MotionTemplate
 from streamfx.errors import DeviceExhausted, DeviceLost, DeviceUnavailable
 from streamfx.frames import U8, Motion, Rig
-from streamfx.memory import seal, shared_memory
+from streamfx.ipc.memory import seal, shared_memory
 from streamfx.models.weights import NetworkName, Profile
 from streamfx.pipeline import Animator, load_portrait
 from streamfx.portrait.deform import deform
 from streamfx.render.base import Mode, MouthCrop, Networks
-from streamfx.render.cuda import studio as cuda_studio
-from streamfx.render.cuda.batches import MOST, Ask, Batch
-from streamfx.render.cuda.canvas import geometry_of
-from streamfx.render.cuda.easel import TensorEasel
-from streamfx.render.cuda.forms import GROWING, STEPS, forms
-from streamfx.render.cuda.layout import Layout
-from streamfx.render.cuda.networks import shipped_network
-from streamfx.render.cuda.studio import CudaStudio
+from streamfx.render.gpu import studio as cuda_studio
+from streamfx.render.gpu.batches import MOST, Ask, Batch
+from streamfx.render.gpu.canvas import geometry_of
+from streamfx.render.gpu.easel import TensorEasel
+from streamfx.render.gpu.forms import GROWING, STEPS, forms
+from streamfx.render.gpu.layout import Layout
+from streamfx.render.gpu.networks import shipped_network
+from streamfx.render.gpu.studio import CudaStudio
 from streamfx.render.mesh import DrawnMesh
-from streamfx.track.template import MotionTemplate
 from streamfx.worker.sharing import studio as shared
 from streamfx.worker.sharing.server import CardServer
 from streamfx.worker.sharing.studio import SharedStudio

@@ -15,8 +15,8 @@ import media
 import numpy as np
 import pytest
 
-from streamfx.cli.driver import Account
 from streamfx.cli.film import driver_line
+from streamfx.driving.film import Account
 from streamfx.errors import SourceMissing, SourceUnreadable
 from streamfx.frames import Frame
 from streamfx.source import open_source

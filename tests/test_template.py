@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from streamfx.driving import template_format
+from streamfx.driving.template import MotionTemplate
+from streamfx.driving.template_format import COLUMNS, FRAME_BYTES, MAX_FRAMES, Content
 from streamfx.errors import MotionUnreadable, OutputError, StreamfxError, UsageError
 from streamfx.frames import Motion
 from streamfx.models.face_basis import load_face_basis
-from streamfx.track import template_format
-from streamfx.track.template import MotionTemplate
-from streamfx.track.template_format import COLUMNS, FRAME_BYTES, MAX_FRAMES, Content
 
 BASIS = load_face_basis()
 

@@ -11,13 +11,12 @@ import pytest
 from PIL import features
 from scenes import MOTION, photo
 
-from streamfx import config
+from streamfx import config, text
 from streamfx.__main__ import main
-from streamfx.daemon.config import parse_config
 from streamfx.errors import SettingRefused, UsageError
-from streamfx.session.settings import SessionSettings, check
-from streamfx.sink import text
-from streamfx.sink.text import check_text, drawn, write
+from streamfx.settings.daemon import parse_config
+from streamfx.settings.session import SessionSettings, check
+from streamfx.text import check_text, drawn, write
 
 CHINESE = "en ligne 你好"
 WIDE = 10_000

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from scenes import face_clip, store
 
+from streamfx.driving.face import FaceDriver
 from streamfx.frames import FaceTrack, Frame
 from streamfx.models.face_basis import load_face_basis
 from streamfx.models.face_model import load_face_model
-from streamfx.pipeline import FaceDriver
 from streamfx.source import open_source
 from streamfx.telemetry import StageTimer
 from streamfx.track.engine import Detector, Sighting

@@ -23,7 +23,7 @@ PROGRAM = """
 import os, sys, threading, time
 from streamfx.worker import work
 from streamfx.worker.__main__ import take_stdout
-from streamfx.worker.channel import Channel
+from streamfx.ipc.channel import Channel
 
 def fail(*_):
     raise ZeroDivisionError("unforeseen")
@@ -52,7 +52,7 @@ def test_it_tells_and_ends(failing: str):
 @pytest.mark.parametrize("spared", [False, True])
 def test_it_leaves_no_core_file_and_cannot_be_read_and_goes_before_the_publisher(spared: bool):
     program = (
-        "import ctypes, resource; from streamfx.worker.guard import die_with_parent;"
+        "import ctypes, resource; from streamfx.ipc.child import die_with_parent;"
         f"die_with_parent(spared={spared});"
         "print(ctypes.CDLL(None).prctl(3, 0, 0, 0, 0), resource.getrlimit(resource.RLIMIT_CORE),"
         "open('/proc/self/oom_score_adj').read())"
@@ -68,7 +68,7 @@ def test_it_leaves_no_core_file_and_cannot_be_read_and_goes_before_the_publisher
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there the pipe tells")
 def test_it_does_nothing_for_one_that_died_before_it_began():
-    code = "from streamfx.worker.guard import die_with_parent as go; input(); go(); input()"
+    code = "from streamfx.ipc.child import die_with_parent as go; input(); go(); input()"
     program = subprocess.Popen(
         [sys.executable, "-c", code], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )

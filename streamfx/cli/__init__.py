@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, Protocol, cast
 
 from streamfx import __version__
 from streamfx.errors import UsageError
-from streamfx.notation import nearest
+from streamfx.settings.notation import nearest
 
 if TYPE_CHECKING:
     Subparsers = argparse._SubParsersAction["Parser"]

@@ -53,7 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
     from streamfx.cli.film import prepare
     from streamfx.files import PHOTO, check_readable
     from streamfx.lab.speed import Drawn, measure
-    from streamfx.pipeline import open_studio
+    from streamfx.rendering import open_studio
 
     networks, studio = options.networks(arguments), options.studio(arguments)
     studios = {arguments.device: studio, options.DEVICES[0]: open_studio()}  # the CPU beside a card

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from streamfx.cli import add_json, ctl_actions, ctl_streams, options, outputs
-from streamfx.framings import FramingKind
+from streamfx.settings.framing import FramingKind
 
 if TYPE_CHECKING:
     from streamfx.cli import Subparsers

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Final
 from streamfx.cli import ctl_show, options
 from streamfx.cli.show import print_json, told_of_camera
 from streamfx.errors import ResourceMissing, UsageError
-from streamfx.framings import FramingKind
-from streamfx.notation import colour
-from streamfx.session.settings import (
+from streamfx.settings.framing import FramingKind
+from streamfx.settings.notation import colour
+from streamfx.settings.session import (
     Background,
     BackgroundKind,
     SessionSettings,

@@ -12,11 +12,11 @@ from streamfx.cli.show import print_columns
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
+    from streamfx.api.status import SessionStatus, SourceStatus
     from streamfx.client import Portrait, Session
     from streamfx.control.ports import DeviceInfo
-    from streamfx.framings import Framing
-    from streamfx.session.settings import SessionSettings
-    from streamfx.session.status import SessionStatus, SourceStatus
+    from streamfx.settings.framing import Framing
+    from streamfx.settings.session import SessionSettings
 
 
 def document(value: DataclassInstance) -> dict[str, Any]:

@@ -13,8 +13,8 @@ from streamfx.errors import OutputError
 
 if TYPE_CHECKING:
     from streamfx.cli import Subparsers
-    from streamfx.cli.driver import Driver
     from streamfx.cli.film import Production
+    from streamfx.driving.film import Driver
     from streamfx.pipeline import Portrait
     from streamfx.render.base import Canvas
     from streamfx.telemetry import StageTimer
@@ -47,9 +47,9 @@ def add_parser(subparsers: Subparsers) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Make demo.mp4 and demo.png; say what they are, how fast they were made, and what to do next."""
-    from streamfx.cli.driver import open_driver
     from streamfx.cli.fetch import fetch_models
     from streamfx.cli.film import made_line, prepare, speed_lines, write_sheet
+    from streamfx.driving.film import open_driver
     from streamfx.telemetry import StageTimer
 
     film, sheet = (_folder(arguments.output) / f"demo{suffix}" for suffix in (".mp4", ".png"))

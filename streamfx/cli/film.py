@@ -10,15 +10,15 @@ from pathlib import Path
 from time import monotonic_ns
 
 from streamfx.cli import outputs
-from streamfx.cli.driver import Account, Driver
 from streamfx.cli.show import megabytes
+from streamfx.driving.film import Account, Driver
 from streamfx.errors import SourceError, UsageError
 from streamfx.frames import Quality, Rendered
-from streamfx.framings import AS_IT_FITS, Framing
 from streamfx.models.store import Store
 from streamfx.pipeline import Animator, Portrait, load_portrait
 from streamfx.portrait.cache import RigCache
 from streamfx.portrait.photo import load_photo
+from streamfx.settings.framing import AS_IT_FITS, Framing
 from streamfx.sink import animation
 from streamfx.sink.sheet import Variety, draw_sheet, save_sheet
 from streamfx.source import SoundReader

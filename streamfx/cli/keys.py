@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Protocol
 
 from streamfx.errors import StreamfxError
-from streamfx.framings import FramingKind
-from streamfx.session.settings import GAINS, BackgroundKind, Gains, SessionSettings
+from streamfx.settings.framing import FramingKind
+from streamfx.settings.session import GAINS, BackgroundKind, Gains, SessionSettings
 
 if TYPE_CHECKING:
     from streamfx.client import Client

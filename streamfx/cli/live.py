@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from streamfx.cli.console import Console
     from streamfx.session.portraits import PortraitInfo, Portraits
     from streamfx.session.session import Session
-    from streamfx.session.settings import SessionSettings
+    from streamfx.settings.session import SessionSettings
 
 DESCRIPTION: Final = """\
 Appear as an animated portrait now: the call's program lists a camera named streamfx. Your own camera's
@@ -58,7 +58,7 @@ def run(arguments: argparse.Namespace) -> int:
     from streamfx.daemon import Daemon, DaemonOptions
     from streamfx.interrupts import until_told
     from streamfx.logs import log_to_stderr
-    from streamfx.session.settings import check
+    from streamfx.settings.session import check
 
     settings = _settings(arguments)
     check(settings)
@@ -83,7 +83,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _priority(arguments: argparse.Namespace) -> str:
     """As given, or as in the daemon's settings: it is the machine's, not the call's."""
-    from streamfx.daemon.config import usual_config
+    from streamfx.settings.daemon import usual_config
 
     return str(arguments.priority or usual_config().limits.priority)
 
@@ -98,7 +98,7 @@ def _photos(arguments: argparse.Namespace) -> dict[Path, bytes]:
     from streamfx.errors import UsageError
     from streamfx.files import PHOTO, read_bytes
     from streamfx.session.portraits import MAX_BYTES
-    from streamfx.session.settings import MOST_PORTRAITS
+    from streamfx.settings.session import MOST_PORTRAITS
 
     named = list(dict.fromkeys((*arguments.photos, *arguments.portrait)))
     if not 0 < len(named) <= MOST_PORTRAITS:
@@ -128,7 +128,7 @@ def _source(spec: str) -> str:
     from streamfx.devices import camera_device
     from streamfx.feeds import is_feed
     from streamfx.files import DRIVER, TEMPLATE, check_readable
-    from streamfx.session.settings import AUTO, DEMO, NOTHING, REMOTE
+    from streamfx.settings.session import AUTO, DEMO, NOTHING, REMOTE
 
     if spec in (AUTO, DEMO, NOTHING, REMOTE) or camera_device(spec) is not None or is_feed(spec):
         return spec

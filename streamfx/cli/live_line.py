@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from streamfx.api.status import SourceState, State
 from streamfx.frames import Quality
-from streamfx.session.settings import NOTHING, REMOTE
-from streamfx.session.status import SourceState, State
+from streamfx.settings.session import NOTHING, REMOTE
 
 if TYPE_CHECKING:
-    from streamfx.session.settings import SessionSettings
-    from streamfx.session.status import SessionStatus
+    from streamfx.api.status import SessionStatus
+    from streamfx.settings.session import SessionSettings
 
 _BUSY: Final = "simpler picture, for the machine is busy: close programs, or choose a smaller --size"
 

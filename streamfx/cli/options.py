@@ -9,14 +9,14 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from streamfx import notation
 from streamfx.errors import UsageError
-from streamfx.framings import SHIFTS, ZOOMS, Framing, FramingKind
+from streamfx.settings import notation
+from streamfx.settings.framing import SHIFTS, ZOOMS, Framing, FramingKind
 
 if TYPE_CHECKING:
     from streamfx.models.weights import Profile
-    from streamfx.pipeline import Networks, Studio
-    from streamfx.session.settings import SessionSettings
+    from streamfx.render.base import Networks, Studio
+    from streamfx.settings.session import SessionSettings
 
 SIZES: Final = (64, 4096)
 """px: smallest and largest side of a film."""
@@ -172,7 +172,7 @@ def session(arguments: argparse.Namespace, portraits: Sequence[str] = ()) -> Ses
     Raises:
         SettingRefused: the background is none.
     """
-    from streamfx.session.settings import Gains, Output, SessionSettings, background_named
+    from streamfx.settings.session import Gains, Output, SessionSettings, background_named
 
     return SessionSettings(
         output=Output(arguments.camera, arguments.size, arguments.fps),
@@ -227,7 +227,7 @@ def networks(arguments: argparse.Namespace) -> Networks:
     Raises:
         ModelError: one was asked for that does not ship, or what ships is damaged.
     """
-    from streamfx.pipeline import Networks
+    from streamfx.render.base import Networks
 
     return Networks(_profile("refine", arguments.refine), _profile("mouth", arguments.mouth))
 
@@ -238,7 +238,8 @@ def studio(arguments: argparse.Namespace) -> Studio:
     Raises:
         DeviceUnavailable: there is no such device; never is another one taken in its place.
     """
-    from streamfx.pipeline import Device, open_studio
+    from streamfx.render.base import Device
+    from streamfx.rendering import open_studio
 
     return open_studio(Device(arguments.device), partial(print, file=sys.stderr))
 

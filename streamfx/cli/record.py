@@ -15,9 +15,9 @@ from streamfx.errors import UsageError
 
 if TYPE_CHECKING:
     from streamfx.cli import Subparsers
-    from streamfx.cli.driver import Driver
+    from streamfx.driving.film import Driver
+    from streamfx.driving.template import MotionTemplate
     from streamfx.frames import Motion
-    from streamfx.track.template import MotionTemplate
 
 DESCRIPTION: Final = """\
 Track the face of a video or webcam and write its motion: expression, head, gaze, lips and lids as
@@ -50,10 +50,17 @@ def add_parser(subparsers: Subparsers) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Track, write, and say what was written."""
-    from streamfx.cli.driver import Kind, check_driving_file, check_length, kind_of, open_driver, require_face
     from streamfx.cli.fetch import fetch_models
+    from streamfx.driving.film import (
+        Kind,
+        check_driving_file,
+        check_length,
+        kind_of,
+        open_driver,
+        require_face,
+    )
+    from streamfx.driving.template import SUFFIX
     from streamfx.telemetry import StageTimer
-    from streamfx.track.template import SUFFIX
 
     kind = kind_of(arguments.driver)
     if kind is Kind.TEMPLATE:
@@ -81,7 +88,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _record(driver: Driver, origin: str) -> MotionTemplate:
     """The template of all that the driver does."""
-    from streamfx.track.template import MotionTemplate
+    from streamfx.driving.template import MotionTemplate
 
     with frame_bar("recording", lambda: driver.expected) as tick, closing(driver.motions()) as motions:
 

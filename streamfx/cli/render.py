@@ -20,11 +20,11 @@ from streamfx.errors import UsageError
 
 if TYPE_CHECKING:
     from streamfx.cli import Subparsers
-    from streamfx.cli.driver import Driver
     from streamfx.cli.film import Production
+    from streamfx.driving.film import Driver
     from streamfx.frames import Frame, Rendered
-    from streamfx.pipeline import Networks, Portrait
-    from streamfx.render.base import Canvas
+    from streamfx.pipeline import Portrait
+    from streamfx.render.base import Canvas, Networks
     from streamfx.sink.writer import PictureWriter
     from streamfx.source import SoundReader, Source
     from streamfx.telemetry import StageTimer
@@ -96,10 +96,10 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _make(arguments: argparse.Namespace, pipe: BinaryIO | None) -> int:
-    from streamfx.cli.driver import open_driver
     from streamfx.cli.fetch import fetch_models
     from streamfx.cli.film import prepare, write_sheet
     from streamfx.cli.report import film_report, save_report
+    from streamfx.driving.film import open_driver
     from streamfx.render.base import Mode
     from streamfx.sink.animation import shown_rate
     from streamfx.telemetry import StageTimer
@@ -145,7 +145,7 @@ def _check_order(arguments: argparse.Namespace) -> None:
 
 def _check(arguments: argparse.Namespace) -> None:
     """Everything that can be wrong with the command line and its files, before any work."""
-    from streamfx.cli.driver import Kind, check_driving_file, check_length, kind_of
+    from streamfx.driving.film import Kind, check_driving_file, check_length, kind_of
     from streamfx.files import PHOTO, check_readable
     from streamfx.sink import animation
     from streamfx.sink.film import CONTAINERS
@@ -177,7 +177,7 @@ def _check(arguments: argparse.Namespace) -> None:
 
 
 def _check_title(text: str) -> None:
-    from streamfx.sink.text import check_text
+    from streamfx.text import check_text
 
     try:
         check_text(text)
@@ -194,8 +194,8 @@ def _animate(
     timer: StageTimer,
     pipe: BinaryIO | None,
 ) -> Production:
-    from streamfx.cli.driver import require_face
     from streamfx.cli.film import FilmSound, produce
+    from streamfx.driving.film import require_face
     from streamfx.pipeline import Animator
     from streamfx.portrait.deform import Gains
 

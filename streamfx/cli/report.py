@@ -8,16 +8,17 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Final
 
-from streamfx.cli.driver import Driver
 from streamfx.cli.fetch import MODELS
 from streamfx.cli.film import Production
 from streamfx.cli.machine import machine, versions
+from streamfx.driving.film import Driver
 from streamfx.files import atomic_output
 from streamfx.frames import Quality
 from streamfx.models.manifest import ModelRow
 from streamfx.models.store import Store
 from streamfx.models.weights import NetworkRow, shipped_weights
-from streamfx.pipeline import Networks, Portrait
+from streamfx.pipeline import Portrait
+from streamfx.render.base import Networks
 from streamfx.telemetry import peak_bytes
 
 VERSION: Final = 1

@@ -15,7 +15,7 @@ from streamfx.cli import options as shared
 if TYPE_CHECKING:
     from streamfx.cli import Subparsers
     from streamfx.daemon import Daemon, DaemonOptions
-    from streamfx.daemon.config import DaemonConfig
+    from streamfx.settings.daemon import DaemonConfig
 
 DESCRIPTION: Final = """\
 Run the daemon: it shows your portraits in the virtual camera from its first moment on, and is steered by
@@ -112,7 +112,7 @@ def _begin(daemon: Daemon, config: DaemonConfig) -> None:
 
 
 def _config(arguments: argparse.Namespace) -> DaemonConfig:
-    from streamfx.daemon.config import load_config, usual_config
+    from streamfx.settings.daemon import load_config, usual_config
 
     return load_config(arguments.config) if arguments.config else usual_config()
 
@@ -122,7 +122,7 @@ def _options(arguments: argparse.Namespace, config: DaemonConfig) -> DaemonOptio
     from streamfx.control.options import ControlOptions
     from streamfx.daemon import DaemonOptions
     from streamfx.errors import UsageError
-    from streamfx.notation import path_of
+    from streamfx.settings.notation import path_of
 
     table = config.control
 

@@ -20,8 +20,8 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, suppre
 from types import TracebackType
 from typing import Final, TextIO
 
-from streamfx import children
 from streamfx.interrupts import held
+from streamfx.ipc import spawn
 
 _STDERR: Final = 2
 _CLEAR: Final = "\r\x1b[K"
@@ -145,7 +145,7 @@ def _outliving(reading: int, terminal: TextIO) -> Callable[[], None]:
     try:
         with os.fdopen(waits, "rb") as told:
             # Not in our process group: Ctrl-C is for us.
-            program = children.start(
+            program = spawn.start(
                 (_SHELL, "-c", _OUTLIVE),
                 stdin=reading,
                 stdout=told,

@@ -59,9 +59,9 @@ def install_unit(text: str) -> Path:
         OutputError: it cannot be written, or systemd does not take it.
     """
     from streamfx import config
-    from streamfx.children import JOINED, run
     from streamfx.errors import OutputError
     from streamfx.files import atomic_output, make_folder
+    from streamfx.ipc.spawn import JOINED, run
 
     path = config.units_folder() / _NAME
     make_folder(path.parent)
@@ -89,8 +89,8 @@ def _program() -> list[str]:
 
 def _import_path() -> dict[str, str]:
     """For a checkout that is run without being installed."""
-    from streamfx.children import NOWHERE, run
     from streamfx.importing import ROOT
+    from streamfx.ipc.spawn import NOWHERE, run
 
     asked = [sys.executable, "-P", "-c", "import streamfx.__main__"]
     code, _, _ = run(asked, stderr=NOWHERE, variables={"PYTHONPATH": ""})

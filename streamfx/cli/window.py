@@ -34,10 +34,10 @@ _TEXT_MS: Final = 4000
 
 def open_window(socket: Path, session: str) -> subprocess.Popen[bytes]:
     """Start the process that shows what a session shows; why it cannot, it says on its standard error."""
-    from streamfx import children
+    from streamfx.ipc import spawn
 
-    command = children.own("streamfx.cli.window", str(socket), session)
-    return children.start(command, stderr=children.PIPE)
+    command = spawn.own("streamfx.cli.window", str(socket), session)
+    return spawn.start(command, stderr=spawn.PIPE)
 
 
 def show(pictures: Iterator[bytes], title: str, hear: Callable[[str], Pressed] | None = None) -> bool:
@@ -127,7 +127,7 @@ def _tkinter() -> ModuleType:
 def main() -> int:
     """Show a session's pictures, and let keys steer it, until it ends or the window is closed."""
     from streamfx.client import Client
-    from streamfx.worker.guard import die_with_parent
+    from streamfx.ipc.child import die_with_parent
 
     die_with_parent()
     socket, session = sys.argv[1:]

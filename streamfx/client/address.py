@@ -9,10 +9,10 @@ from typing import Final
 
 import grpc
 
-from streamfx import handed
+from streamfx.api.address import default_socket, has_sockets, read_pointer
 from streamfx.client.errors import DaemonUnreachable
-from streamfx.control.address import default_socket, has_sockets, read_pointer
 from streamfx.errors import UsageError
+from streamfx.ipc import handed
 
 OPTIONS: Final = (
     ("grpc.keepalive_time_ms", 10_000),
@@ -43,7 +43,7 @@ class Way:
     is_local: bool = False
     """Whether it is to a daemon of this user on this machine."""
     files: Path | None = None
-    """The socket at which that daemon takes files (streamfx/handed.py); None for none."""
+    """The socket at which that daemon takes files (streamfx/ipc/handed.py); None for none."""
 
 
 def way(

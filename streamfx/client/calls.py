@@ -11,7 +11,7 @@ from typing import Any, Final, Generic, Literal, TypeVar
 
 from google.protobuf.message import Message
 
-from streamfx.control.messages import (
+from streamfx.api.conversions import (
     enum_name,
     enum_value,
     merged,
@@ -19,15 +19,15 @@ from streamfx.control.messages import (
     settings_message,
     status_value,
 )
+from streamfx.api.status import SessionStatus
+from streamfx.api.v1 import device_pb2, portrait_pb2, session_pb2
+from streamfx.api.v1 import device_service_pb2 as devices_api
+from streamfx.api.v1 import portrait_service_pb2 as portraits_api
+from streamfx.api.v1 import session_service_pb2 as api
 from streamfx.control.ports import DeviceInfo, DeviceKind, PreviewFormat
-from streamfx.control.v1 import device_pb2, portrait_pb2, session_pb2
-from streamfx.control.v1 import device_service_pb2 as devices_api
-from streamfx.control.v1 import portrait_service_pb2 as portraits_api
-from streamfx.control.v1 import session_service_pb2 as api
 from streamfx.frames import Quality
-from streamfx.session.motion import MotionNumbers
-from streamfx.session.settings import SessionSettings
-from streamfx.session.status import SessionStatus
+from streamfx.settings.motion import MotionNumbers
+from streamfx.settings.session import SessionSettings
 
 T = TypeVar("T")
 

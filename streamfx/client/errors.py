@@ -11,7 +11,7 @@ from google.rpc import error_details_pb2 as details
 from google.rpc.status_pb2 import Status
 
 from streamfx import errors
-from streamfx.control.failures import DETAILS_KEY, DOMAIN
+from streamfx.api.status_codes import DETAILS_KEY, DOMAIN
 from streamfx.errors import ResourceError, SettingRefused, StreamfxError, UsageError
 
 

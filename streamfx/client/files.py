@@ -24,9 +24,9 @@ from streamfx.files import (
     read_bytes,
     write_failure,
 )
-from streamfx.handed import Offering
-from streamfx.notation import path_of
-from streamfx.session.settings import BackgroundKind, SessionSettings, names_file
+from streamfx.ipc.handed import Offering
+from streamfx.settings.notation import path_of
+from streamfx.settings.session import BackgroundKind, SessionSettings, names_file
 
 LARGEST_PHOTO: Final = 20_000_000
 """bytes: what a daemon takes."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from streamfx.control.messages import enum_name
+from streamfx.api.conversions import enum_name
+from streamfx.api.v1 import device_pb2, device_service_pb2
+from streamfx.control.blocking import Work
 from streamfx.control.ports import DeviceInfo, Devices
-from streamfx.control.v1 import device_pb2, device_service_pb2
-from streamfx.control.work import Work
 
 
 class DeviceService:

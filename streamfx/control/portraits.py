@@ -10,12 +10,12 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+from streamfx.api.v1 import portrait_pb2, portrait_service_pb2
 from streamfx.confine import read_beneath
 from streamfx.control import requests
+from streamfx.control.blocking import Work
 from streamfx.control.options import Limits
 from streamfx.control.ports import PortraitInfo, Portraits
-from streamfx.control.v1 import portrait_pb2, portrait_service_pb2
-from streamfx.control.work import Work
 from streamfx.errors import LimitReached, PhotoUnreadable, SettingRefused
 
 LONGEST_NAME: Final = 80

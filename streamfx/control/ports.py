@@ -9,12 +9,12 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
+from streamfx.api.status import SessionStatus
 from streamfx.frames import Rendered
 from streamfx.realtime import Latest
 from streamfx.session.handed import HandedFiles
-from streamfx.session.motion import MotionNumbers
-from streamfx.session.settings import SessionSettings
-from streamfx.session.status import SessionStatus
+from streamfx.settings.motion import MotionNumbers
+from streamfx.settings.session import SessionSettings
 
 
 class DeviceKind(StrEnum):

@@ -14,9 +14,9 @@ from typing import Final, TypeVar
 from streamfx.confine import LONGEST, PathRefused, is_free, new_beneath, resolve_beneath
 from streamfx.errors import SettingRefused
 from streamfx.feeds import is_feed
-from streamfx.handed import token_of
+from streamfx.ipc.handed import token_of
 from streamfx.session.handed import HandedFiles
-from streamfx.session.settings import (
+from streamfx.settings.session import (
     AUTO,
     DEMO,
     NOTHING,

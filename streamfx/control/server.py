@@ -15,22 +15,22 @@ from typing import Final
 import grpc
 from grpc import aio
 
-from streamfx.control.address import SocketPlace, default_socket, has_sockets
+from streamfx.api.address import SocketPlace, default_socket, has_sockets
+from streamfx.api.v1 import device_service_pb2, portrait_service_pb2, session_service_pb2
 from streamfx.control.auth import Credential, Guard, Permission
-from streamfx.control.binding import Calls, handler
+from streamfx.control.blocking import Work
 from streamfx.control.devices import DeviceService
+from streamfx.control.health import HEALTH, REFLECTION, HealthService, ReflectionService
 from streamfx.control.options import ControlOptions, resolve
 from streamfx.control.portraits import PortraitService
 from streamfx.control.ports import Devices, Sessions
 from streamfx.control.requests import Files
+from streamfx.control.rpc_adapter import Calls, handler
 from streamfx.control.sessions import SessionService
-from streamfx.control.standard import HEALTH, REFLECTION, HealthService, ReflectionService
 from streamfx.control.streams import Closing, Streams
 from streamfx.control.tokens import read_token
-from streamfx.control.v1 import device_service_pb2, portrait_service_pb2, session_service_pb2
-from streamfx.control.work import Work
 from streamfx.errors import StreamfxError, UsageError
-from streamfx.memory import give_back
+from streamfx.ipc.memory import give_back
 
 SERVICES: Final = (
     portrait_service_pb2.DESCRIPTOR.services_by_name["PortraitService"],

@@ -7,17 +7,17 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from typing import Final
 
+from streamfx.api.conversions import merged, settings_message, status_message
+from streamfx.api.v1 import session_pb2
+from streamfx.api.v1 import session_service_pb2 as api
 from streamfx.control import requests
-from streamfx.control.messages import merged, settings_message, status_message
+from streamfx.control.blocking import Work
 from streamfx.control.ports import Recording, Session, Sessions
 from streamfx.control.requests import Files
 from streamfx.control.streams import Streams
-from streamfx.control.v1 import session_pb2
-from streamfx.control.v1 import session_service_pb2 as api
-from streamfx.control.work import Work
 from streamfx.errors import SettingRefused
 from streamfx.session.handed import as_named
-from streamfx.session.settings import SessionSettings
+from streamfx.settings.session import SessionSettings
 
 Change = Callable[[SessionSettings], SessionSettings]
 

@@ -13,17 +13,17 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import closing, contextmanager
 from typing import Final
 
-from streamfx.control.messages import enum_name, enum_value, motion_value, status_message
+from streamfx.api.conversions import enum_name, enum_value, motion_value, status_message
+from streamfx.api.v1 import session_pb2, session_service_pb2
+from streamfx.control.blocking import Work
 from streamfx.control.options import Limits
 from streamfx.control.ports import PreviewFormat, Recording, Session
 from streamfx.control.preview import H264Pictures, JpegPictures, Picture, Pictures
 from streamfx.control.requests import identifier, within
-from streamfx.control.v1 import session_pb2, session_service_pb2
-from streamfx.control.work import Work
 from streamfx.errors import LimitReached, ResourceBusy, ResourceUnready, SettingRefused, WorkerFailed
 from streamfx.frames import Rendered
 from streamfx.realtime import Closed, Latest, Stalled
-from streamfx.session.motion import check_motion
+from streamfx.settings.motion import check_motion
 
 INTERVALS_MS: Final = (100, 60_000)
 RATES: Final = (0.1, 60.0)

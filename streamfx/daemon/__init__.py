@@ -15,23 +15,24 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
-from streamfx import limits, locks, priority
+from streamfx import limits, priority
+from streamfx.api.address import default_socket
 from streamfx.config import data_folder, runtime_folder
-from streamfx.control.address import default_socket
 from streamfx.control.options import ControlOptions
 from streamfx.daemon.devices import list_devices
 from streamfx.errors import OutputError, ResourceBusy
 from streamfx.files import try_folder
-from streamfx.handed import socket_beside
 from streamfx.interrupts import held
+from streamfx.ipc import locks
+from streamfx.ipc.handed import socket_beside
+from streamfx.ipc.memory import keep_little
+from streamfx.ipc.protocol import IDLE
+from streamfx.ipc.ring_server import MOST as MOST_READERS
 from streamfx.kept import clear_folder
-from streamfx.memory import keep_little
 from streamfx.session.handed import HandedFiles
-from streamfx.session.handover import MOST as MOST_READERS
 from streamfx.session.portraits import ELSEWHERE, Portraits
 from streamfx.session.sessions import Sessions
-from streamfx.session.settings import Output
-from streamfx.worker.protocol import IDLE
+from streamfx.settings.session import Output
 
 if TYPE_CHECKING:
     from streamfx.control.server import ControlServer

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from streamfx.checks import Check, State
-from streamfx.children import NOWHERE, run
+from streamfx.ipc.spawn import NOWHERE, run
 from streamfx.sink import loopback
 from streamfx.sink.loopback import HERE, Loopback, Roots, named
 

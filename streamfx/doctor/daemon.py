@@ -11,12 +11,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from streamfx.api.address import Pointer, default_socket, read_pointer
 from streamfx.checks import Check, State
-from streamfx.control.address import Pointer, default_socket, read_pointer
-from streamfx.daemon.config import usual_config
 from streamfx.errors import CameraUnavailable
-from streamfx.notation import path_of
 from streamfx.priority import AUTO, NORMAL, REALTIME, trouble
+from streamfx.settings.daemon import usual_config
+from streamfx.settings.notation import path_of
 
 _CONNECT_S: Final = 1.0
 _ANOTHER: Final = "Close that program, or choose another port in the settings"

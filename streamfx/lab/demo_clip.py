@@ -7,11 +7,11 @@ from itertools import islice
 from pathlib import Path
 
 from streamfx import config
+from streamfx.driving.template import MotionTemplate
 from streamfx.frames import Motion
 from streamfx.models.store import Store
 from streamfx.pipeline import Animator, animate, load_portrait
 from streamfx.sink.film import FilmWriter
-from streamfx.track.template import MotionTemplate
 
 SIZE = (640, 480)
 

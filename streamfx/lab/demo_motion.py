@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from streamfx.driving.template import MotionTemplate
 from streamfx.errors import StreamfxError
 from streamfx.frames import FaceTrack, Motion
 from streamfx.geometry import rotation_matrix, vertex_weights
@@ -25,7 +26,6 @@ from streamfx.portrait.photo import load_photo
 from streamfx.topology import FACE_VERTICES, LIP_LOWER, LIP_UPPER
 from streamfx.track.motion import MotionEstimator
 from streamfx.track.photo import PhotoAnalyser
-from streamfx.track.template import MotionTemplate
 
 FPS = 30
 SECONDS = 11.5

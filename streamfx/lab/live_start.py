@@ -21,11 +21,11 @@ from shutil import rmtree
 from statistics import median
 from typing import Final
 
-from streamfx import children
 from streamfx.config import models_folder
 from streamfx.errors import WorkerFailed
 from streamfx.frames import Quality
-from streamfx.ring import HANDOVER
+from streamfx.ipc import spawn
+from streamfx.ipc.ring import HANDOVER
 from streamfx.sink.ring import RingReader
 
 CASES: Final = {
@@ -64,10 +64,10 @@ def start(photo: Path, driver: str, kept: Path) -> Start:
         folders = {"XDG_DATA_HOME": kept / "data", "XDG_CACHE_HOME": kept / "cache"}
         places = {"XDG_RUNTIME_DIR": Path(runtime), "NUMBA_CACHE_DIR": kept / "numba", **folders}
         variables = {name: str(path) for name, path in places.items()}
-        command = children.own("streamfx", "live", str(photo), "--source", driver, "--camera", "none")
+        command = spawn.own("streamfx", "live", str(photo), "--source", driver, "--camera", "none")
         begun = time.monotonic()
         variables["STREAMFX_MODELS_DIR"] = str(models_folder())
-        with children.start(command, stdout=children.NOWHERE, variables=variables) as program:
+        with spawn.start(command, stdout=spawn.NOWHERE, variables=variables) as program:
             try:
                 return _watched(Path(runtime) / "streamfx" / "session-1.ring", program, begun)
             finally:

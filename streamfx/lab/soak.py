@@ -17,12 +17,15 @@ from typing import Final
 
 import numpy as np
 
+from streamfx.driving.face import FaceDriver
 from streamfx.errors import StreamfxError
 from streamfx.frames import Rendered
 from streamfx.lab.demo_clip import demo_clip
 from streamfx.models.store import Store
 from streamfx.models.weights import Profile
-from streamfx.pipeline import Animator, FaceDriver, Networks, animate, load_portrait, open_studio
+from streamfx.pipeline import Animator, animate, load_portrait
+from streamfx.render.base import Networks
+from streamfx.rendering import open_studio
 from streamfx.sink.film import FilmWriter
 from streamfx.source.looped import LoopedSource
 from streamfx.telemetry import StageTimer, resident_bytes

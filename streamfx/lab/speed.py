@@ -12,10 +12,11 @@ from typing import Final
 
 import numpy as np
 
+from streamfx.driving.face import FaceDriver
 from streamfx.frames import Motion, Rig
 from streamfx.lab.baseline import ThinPlateWarp
 from streamfx.models.store import Store
-from streamfx.pipeline import Animator, FaceDriver
+from streamfx.pipeline import Animator
 from streamfx.portrait.deform import deform
 from streamfx.render.base import Device, Networks, Studio
 from streamfx.source import Source

@@ -16,7 +16,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import IO, Final
 
-from streamfx.children import PIPE, own, start
+from streamfx.ipc.spawn import PIPE, own, start
 from streamfx.models.engines import LIBRARIES, PRECISIONS, USUAL_PRECISION, Engines, Purpose
 from streamfx.models.weights import NetworkName, shipped_weights
 

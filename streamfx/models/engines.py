@@ -23,7 +23,7 @@ from typing import Any, Final, TypeVar
 from streamfx import config
 from streamfx.errors import ModelCorrupt, ModelMissing, ModelUnusable, OutputError
 from streamfx.files import atomic_output
-from streamfx.locks import lock, open_lock
+from streamfx.ipc.locks import lock, open_lock
 from streamfx.models.weights import NetworkName
 
 FORMAT: Final = 2

@@ -28,8 +28,8 @@ from typing import IO, Final, Protocol
 from urllib.parse import urlsplit
 
 from streamfx import __version__
-from streamfx.children import own, start
 from streamfx.importing import current_folder
+from streamfx.ipc.spawn import own, start
 
 CHUNK: Final = 1 << 16
 """Bytes read at a time."""

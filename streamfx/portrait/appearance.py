@@ -17,7 +17,7 @@ from streamfx.frames import F32, U8, FaceTrack, Mask
 from streamfx.geometry import Pose, Real
 from streamfx.portrait.checks import Finding
 from streamfx.portrait.masks import grown, polygon
-from streamfx.portrait.opened import mean_gap, smile_score
+from streamfx.portrait.teeth.opened import mean_gap, smile_score
 from streamfx.portrait.tones import colourfulness, is_grey
 from streamfx.topology import EYE_CORNERS, EYES, FACE_OVAL, LID_LOWER, LID_UPPER
 

@@ -11,7 +11,7 @@ import numpy as np
 from streamfx.frames import F32, I32, Deformation, Motion, Rig
 from streamfx.geometry import F64, Real, rotation_matrix, rotation_vector
 from streamfx.models.face_basis import share_of
-from streamfx.portrait.opened import CHIN_POINTS, LIPS_MIDDLE
+from streamfx.portrait.teeth.opened import CHIN_POINTS, LIPS_MIDDLE
 from streamfx.topology import (
     EYES,
     FACE_OVAL,

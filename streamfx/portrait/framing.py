@@ -14,9 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from streamfx.frames import F32, U8
-from streamfx.framings import AS_IT_FITS, Framing, FramingKind
 from streamfx.geometry import Real
 from streamfx.portrait.masks import holding
+from streamfx.settings.framing import AS_IT_FITS, Framing, FramingKind
 
 PAD = 0.14
 """Share of the frame's width that textures extend beyond it: what the head's motion may bring into view."""

@@ -10,7 +10,6 @@ import cv2
 import numpy as np
 
 from streamfx.frames import F32, I32, U8, FaceTrack, Mask, MouthLayer, Rig
-from streamfx.framings import AS_IT_FITS, Framing
 from streamfx.geometry import F64, Pose, fit_pose, vertex_weights
 from streamfx.portrait.appearance import mouth_is_covered
 from streamfx.portrait.deform import RELIEF, head_room, jaw_drop
@@ -19,13 +18,14 @@ from streamfx.portrait.framing import Placement, frame_portrait, framed
 from streamfx.portrait.layers import Layers, person_alpha, split_layers
 from streamfx.portrait.masks import polygon
 from streamfx.portrait.mesh import Mesh, build_mesh
-from streamfx.portrait.mouth import mouth_layer, without_mouth
-from streamfx.portrait.opened import mean_gap, shown_opening, smile_score
 from streamfx.portrait.photo import Photo
-from streamfx.portrait.reference import Reference
 from streamfx.portrait.skin import solve_skin, spread_lids, spread_lips
 from streamfx.portrait.surroundings import area, backdrop, continued, cut_line, is_filled, is_plain
+from streamfx.portrait.teeth.mouth import mouth_layer, without_mouth
+from streamfx.portrait.teeth.opened import mean_gap, shown_opening, smile_score
+from streamfx.portrait.teeth.reference import Reference
 from streamfx.portrait.tones import is_grey
+from streamfx.settings.framing import AS_IT_FITS, Framing
 from streamfx.topology import FACE_OVAL, FACE_VERTICES
 
 VERSION = 21

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from typing import Final
 
-from streamfx.children import own, run
 from streamfx.errors import DeviceUnavailable, LimitReached
-from streamfx.worker.protocol import Card
+from streamfx.ipc.protocol import Card
+from streamfx.ipc.spawn import own, run
 
 COMMAND: Final = own("streamfx.worker.card")
 """Looks at the card; tests put others in its place."""

@@ -6,11 +6,11 @@ import json
 from contextlib import suppress
 from typing import IO, Final
 
-from streamfx.children import PIPE, own, start
 from streamfx.errors import WorkerFailed
 from streamfx.frames import U8
+from streamfx.ipc.protocol import PACKET
+from streamfx.ipc.spawn import PIPE, own, start
 from streamfx.limits import shortage
-from streamfx.worker.protocol import PACKET
 
 _COMMAND: Final = own("streamfx.worker.encoder")
 

@@ -1,4 +1,4 @@
-"""The files that programs handed to the daemon (streamfx/handed.py), held while somebody needs them.
+"""The files that programs handed to the daemon (streamfx/ipc/handed.py), held while somebody needs them.
 
 The daemon does not read them. It looks that each is an ordinary file opened for reading only, or a folder,
 and gives it to those who know its token: workers of the sessions that have it.
@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Final, cast
 
 from streamfx.errors import SettingRefused, WorkerFailed
-from streamfx.handed import (
+from streamfx.ipc.handed import (
     FETCH,
     GIVEN,
     LONGEST,
@@ -32,9 +32,9 @@ from streamfx.handed import (
     spec_of,
     token_of,
 )
+from streamfx.ipc.peers import is_own_user
 from streamfx.limits import shortage
-from streamfx.peers import is_own_user
-from streamfx.session.settings import SessionSettings
+from streamfx.settings.session import SessionSettings
 
 MOST_CONNECTIONS: Final = 32
 MOST_OFFERS: Final = 8

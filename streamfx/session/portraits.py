@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from streamfx import errors, kept
-from streamfx.children import own, run
 from streamfx.errors import (
     GivenUp,
     LimitReached,
@@ -31,9 +30,10 @@ from streamfx.errors import (
     WorkerFailed,
 )
 from streamfx.files import PHOTO, atomic_output, make_folder, read_bytes
+from streamfx.ipc.protocol import Outcome, PortraitFile, Task
+from streamfx.ipc.spawn import own, run
 from streamfx.limits import memory_kills, shortage
-from streamfx.session.settings import ID
-from streamfx.worker.protocol import Outcome, PortraitFile, Task
+from streamfx.settings.session import ID
 
 MOST: Final = 64
 MOST_REFERENCES: Final = 8

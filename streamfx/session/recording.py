@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from streamfx import errors
-from streamfx.children import own, start_with
 from streamfx.errors import OutputError, StreamfxError
-from streamfx.handed import named
+from streamfx.ipc.handed import named
+from streamfx.ipc.spawn import own, start_with
 from streamfx.limits import shortage
 
 _BEGIN_S: Final = 20.0
@@ -27,7 +27,7 @@ class Recording:
         """Begin, and wait until the file is open.
 
         Args:
-            path: of the film; its folder exists, or was handed over (streamfx/handed.py).
+            path: of the film; its folder exists, or was handed over (streamfx/ipc/handed.py).
             ring: descriptor of the published pictures.
             files: socket at which a folder that was handed over is fetched.
 

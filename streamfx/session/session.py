@@ -11,22 +11,7 @@ from pathlib import Path
 from time import monotonic_ns
 from typing import Final
 
-from streamfx.errors import ResourceBusy, ResourceUnready, SettingRefused
-from streamfx.frames import Quality, Rendered
-from streamfx.handed import named
-from streamfx.priority import AUTO
-from streamfx.realtime import Latest
-from streamfx.session import process
-from streamfx.session.handed import HandedFiles, specs_of
-from streamfx.session.handover import MOST as MOST_READERS
-from streamfx.session.handover import Handover, is_possible
-from streamfx.session.motion import MotionNumbers, packed
-from streamfx.session.portraits import Portraits
-from streamfx.session.process import ChildProcess
-from streamfx.session.publishing import Publishing
-from streamfx.session.recording import Recording
-from streamfx.session.settings import NOTHING, REMOTE, BackgroundKind, SessionSettings, check
-from streamfx.session.status import (
+from streamfx.api.status import (
     CameraStatus,
     Counters,
     Percentiles,
@@ -36,9 +21,24 @@ from streamfx.session.status import (
     State,
     source_note,
 )
+from streamfx.errors import ResourceBusy, ResourceUnready, SettingRefused
+from streamfx.frames import Quality, Rendered
+from streamfx.ipc.handed import named
+from streamfx.ipc.protocol import Begin, Calibrate, Loaded, Message, Orders, Refused, SourceReport
+from streamfx.ipc.ring_server import MOST as MOST_READERS
+from streamfx.ipc.ring_server import Handover, is_possible
+from streamfx.priority import AUTO
+from streamfx.realtime import Latest
+from streamfx.session import process
+from streamfx.session.handed import HandedFiles, specs_of
+from streamfx.session.portraits import Portraits
+from streamfx.session.process import ChildProcess
+from streamfx.session.publishing import Publishing
+from streamfx.session.recording import Recording
 from streamfx.session.supervisor import Supervisor
+from streamfx.settings.motion import MotionNumbers, packed
+from streamfx.settings.session import NOTHING, REMOTE, BackgroundKind, SessionSettings, check
 from streamfx.sink.ring import RingForm
-from streamfx.worker.protocol import Begin, Calibrate, Loaded, Message, Orders, Refused, SourceReport
 
 _LOOK_AT_READERS_S: Final = 0.5
 _IDLE_AFTER_NS: Final = 5_000_000_000
@@ -144,7 +144,7 @@ class Session:
 
     @property
     def ring(self) -> int:
-        """Descriptor of the ring of published pictures, for readers (streamfx/ring.py)."""
+        """Descriptor of the ring of published pictures, for readers (streamfx/ipc/ring.py)."""
         return self._publishing.ring.descriptor
 
     def update(self, settings: SessionSettings) -> None:

@@ -11,15 +11,15 @@ from typing import Final
 
 from streamfx.errors import LimitReached, ResourceExists, ResourceMissing, SettingRefused, StreamfxError
 from streamfx.interrupts import held
+from streamfx.ipc.protocol import IDLE
+from streamfx.ipc.ring_server import MOST as MOST_READERS
 from streamfx.priority import AUTO
 from streamfx.session import cards
 from streamfx.session.handed import HandedFiles
-from streamfx.session.handover import MOST as MOST_READERS
 from streamfx.session.portraits import Portraits
 from streamfx.session.session import Session
-from streamfx.session.settings import CUDA, ID, SessionSettings, check
 from streamfx.session.sharing import CardProcess, is_possible
-from streamfx.worker.protocol import IDLE
+from streamfx.settings.session import CUDA, ID, SessionSettings, check
 
 MOST: Final = 4
 """Each has a worker that takes one to two cores."""

@@ -15,8 +15,8 @@ from collections.abc import Sequence
 from time import monotonic
 from typing import Final
 
-from streamfx.children import own, start_with
 from streamfx.errors import WorkerFailed
+from streamfx.ipc.spawn import own, start_with
 from streamfx.limits import shortage
 from streamfx.worker.sharing.wire import OPENING_S, address
 

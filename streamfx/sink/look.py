@@ -64,7 +64,7 @@ def _with_badge(plane: U8, text: str) -> U8:
 @lru_cache(_BADGES_KEPT)
 def _label(text: str, height: int, width: int) -> U8:
     """u8 [h,w,4], at most `width` wide: the text on a dark strip."""
-    from streamfx.sink.text import drawn  # with the first badge: most sessions have none
+    from streamfx.text import drawn  # with the first badge: most sessions have none
 
     pad = max(2, height // 3)
     letters, _ = drawn(text, height, width - 2 * pad)

@@ -1,4 +1,4 @@
-"""Rendered pictures in shared memory, written and read (streamfx/ring.py has the layout).
+"""Rendered pictures in shared memory, written and read (streamfx/ipc/ring.py has the layout).
 
 The worker gives its pictures to the daemon this way, and the daemon gives what it publishes to the OBS plugin
 and to recordings.
@@ -13,7 +13,7 @@ from typing import Final, Self
 import numpy as np
 
 from streamfx.frames import Quality, Rendered
-from streamfx.ring import (
+from streamfx.ipc.ring import (
     BEAT,
     HAS_ALPHA,
     WRITTEN,

@@ -14,8 +14,8 @@ from streamfx.errors import OutputError
 from streamfx.files import atomic_output
 from streamfx.frames import F32, U8, Motion, Rendered
 from streamfx.sink.panel import fitted
-from streamfx.sink.text import write
 from streamfx.telemetry import StageTime
+from streamfx.text import write
 
 FRAMES: Final = 11
 """Frames on a sheet; with the photo they fill the grid."""

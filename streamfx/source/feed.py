@@ -1,7 +1,7 @@
 """A feed as a live source: another program's pictures, read from its ring in shared memory.
 
 It listens at a SEQPACKET socket `NAME.feed` in the runtime folder and gives whoever connects one packet,
-`streamfx.ring.HANDOVER`, with the descriptor of its ring (SCM_RIGHTS): session/handover.py the other way
+`streamfx.ipc.ring.HANDOVER`, with the descriptor of its ring (SCM_RIGHTS): ipc/ring_server.py the other way
 round. Only programs of the same user are listened to; still nothing in the memory is believed: it must be
 sealed, its figures are checked, it is mapped read-only, and pictures that were overwritten while they were
 copied are not taken. We stay connected for as long as we read, so that nobody feeds for nobody. The ring's
@@ -23,9 +23,9 @@ from typing import Final
 from streamfx.errors import RingUnreadable, SourceError, SourceLost, SourceMissing, SourceUnreadable
 from streamfx.feeds import feed_socket, is_possible
 from streamfx.frames import Frame
-from streamfx.memory import is_sealed
-from streamfx.peers import is_own_user
-from streamfx.ring import HANDOVER, SlotPicture, SlotReader
+from streamfx.ipc.memory import is_sealed
+from streamfx.ipc.peers import is_own_user
+from streamfx.ipc.ring import HANDOVER, SlotPicture, SlotReader
 from streamfx.source.base import Source, SourceInfo, SourceStatistics
 from streamfx.source.capture import DEFAULT_FPS
 

@@ -7,9 +7,9 @@ import sys
 from typing import BinaryIO
 
 from streamfx.files import refuse_links
+from streamfx.ipc.channel import Channel
+from streamfx.ipc.child import die_with_parent
 from streamfx.logs import log_as
-from streamfx.worker.channel import Channel
-from streamfx.worker.guard import die_with_parent
 
 
 def main() -> int:
@@ -18,7 +18,7 @@ def main() -> int:
     refuse_links()
     log_as("worker")
     channel = Channel(os.fdopen(0, "rb", closefd=False), take_stdout())
-    from streamfx.worker.work import serve
+    from streamfx.worker.process import serve
 
     return serve(channel)
 

@@ -9,9 +9,9 @@ import json
 import os
 from dataclasses import asdict
 
+from streamfx.ipc.child import die_with_parent
+from streamfx.ipc.protocol import Card
 from streamfx.limits import is_shortage, shortage
-from streamfx.worker.guard import die_with_parent
-from streamfx.worker.protocol import Card
 
 
 def main() -> int:
@@ -27,11 +27,11 @@ def main() -> int:
 def _seen() -> Card:
     from streamfx.errors import DeviceError
     from streamfx.render.base import Device
-    from streamfx.render.cuda import require_torch
+    from streamfx.render.gpu import require_torch
 
     try:
         require_torch()
-        from streamfx.render.cuda.device import cuda_device, memory
+        from streamfx.render.gpu.device import cuda_device, memory
 
         device = cuda_device()
         name, free, total = memory(device)

@@ -12,8 +12,8 @@ import sys
 
 import numpy as np
 
-from streamfx.worker.guard import die_with_parent
-from streamfx.worker.protocol import PACKET
+from streamfx.ipc.child import die_with_parent
+from streamfx.ipc.protocol import PACKET
 
 
 def main() -> int:

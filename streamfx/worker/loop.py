@@ -13,21 +13,21 @@ from time import monotonic_ns
 from typing import Any, Final
 
 from streamfx import config, priority
+from streamfx.driving.remote import unpack
 from streamfx.errors import WorkerFailed
 from streamfx.frames import Motion
-from streamfx.handed import named
+from streamfx.ipc.channel import Channel
+from streamfx.ipc.handed import named
+from streamfx.ipc.protocol import IDLE, Begin, Calibrate, Drive, Message, Orders, Phase, Stop
 from streamfx.models.store import Store
 from streamfx.portrait.deform import Gains
 from streamfx.realtime import RateLimit, Stalled
 from streamfx.render.base import Device
 from streamfx.sink.ring import RingWriter
 from streamfx.telemetry import StageTimer
-from streamfx.worker.cast import Cast
-from streamfx.worker.channel import Channel
 from streamfx.worker.driving import Driving
-from streamfx.worker.ladder import Ladder
-from streamfx.worker.protocol import IDLE, Begin, Calibrate, Drive, Message, Orders, Phase, Stop
-from streamfx.worker.remote import unpack
+from streamfx.worker.load_governor import Ladder
+from streamfx.worker.portrait_pool import Cast
 
 REMOTE: Final = "remote"
 _WAIT_S: Final = 0.1

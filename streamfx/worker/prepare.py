@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from streamfx import priority
-from streamfx.worker.guard import die_with_parent
-from streamfx.worker.protocol import Outcome, Task
+from streamfx.ipc.child import die_with_parent
+from streamfx.ipc.protocol import Outcome, Task
 
 if TYPE_CHECKING:
     from streamfx.portrait.photo import Photo

@@ -15,8 +15,8 @@ from threading import Event, Thread
 from time import monotonic
 from typing import Final, TextIO
 
-from streamfx.children import inherited
-from streamfx.worker.guard import die_with_parent
+from streamfx.ipc.child import die_with_parent
+from streamfx.ipc.spawn import inherited
 
 _TELL_S: Final = 0.5
 
@@ -45,9 +45,9 @@ def main() -> int:
 
 def _enter(folder: Path, files: str) -> None:
     """Be in the film's folder, whoever renames it or puts a link in its place since the daemon looked."""
-    from streamfx import handed
     from streamfx.confine import enter_unlinked
     from streamfx.files import refuse_links, write_failure
+    from streamfx.ipc import handed
 
     refuse_links()
     if files:

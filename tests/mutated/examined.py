@@ -20,10 +20,10 @@ from pathlib import Path
 
 import numpy as np
 
-from streamfx.daemon.config import load_config
 from streamfx.errors import StreamfxError
 from streamfx.portrait.checks import Finding
 from streamfx.portrait.photo import WORKING_PIXELS, load_photo
+from streamfx.settings.daemon import load_config
 from streamfx.source.file import FileSource
 
 MARK = "/streamfx-mutations-begin"

@@ -35,9 +35,9 @@ from probes import (
 from stage import DEVICE, FPS, SIZE, Opener, Reader, Sender, Serving, load, wait_until
 from told import TOLD, Figures
 
-from streamfx import children
 from streamfx.checks import State
 from streamfx.doctor import camera as doctor_camera
+from streamfx.ipc import spawn
 from streamfx.session import process
 from streamfx.sink import v4l2
 from streamfx.sink.loopback import Loopback, find_loopbacks
@@ -156,7 +156,7 @@ def daemon_killed_under_a_reader() -> Figures:
     account, for here it is emulated.
     """
     waits, start = [], time.monotonic()
-    children.run(process.PUBLISHER)  # without orders it leaves as soon as it has imported what it needs
+    spawn.run(process.PUBLISHER)  # without orders it leaves as soon as it has imported what it needs
     python_s = time.monotonic() - start
     with Reader(patient=True) as reader, TemporaryDirectory(prefix="sfx-") as folder:
         for _ in range(5):

@@ -24,7 +24,7 @@ import pattern
 
 from streamfx.control.options import ControlOptions
 from streamfx.daemon import Daemon, DaemonOptions
-from streamfx.session.settings import Output, SessionSettings
+from streamfx.settings.session import Output, SessionSettings
 from streamfx.sink.loopback_camera import open_device
 
 DEVICE = "/dev/video10"

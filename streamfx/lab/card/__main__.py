@@ -16,8 +16,8 @@ from streamfx.lab.card.common import SIZES
 from streamfx.lab.card.frames import tell_frames, ways
 from streamfx.lab.card.parts import tell_down, tell_raster
 from streamfx.lab.card.sessions import serve, session, tell_growth, tell_sessions
-from streamfx.pipeline import check_canvas
-from streamfx.render.cuda.studio import CudaStudio
+from streamfx.render.gpu.studio import CudaStudio
+from streamfx.rendering import check_canvas
 
 PARTS: Final = ("raster", "down", "frames", "memory", "sessions")
 

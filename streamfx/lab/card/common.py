@@ -12,11 +12,11 @@ import numpy as np
 import torch
 
 from streamfx import config
+from streamfx.driving.template import MotionTemplate
 from streamfx.frames import Motion, Rig
 from streamfx.models.store import Store
 from streamfx.pipeline import load_portrait
 from streamfx.telemetry import StageTime, summary
-from streamfx.track.template import MotionTemplate
 
 SIZES: Final = ((640, 480), (1280, 720), (1920, 1080))
 WARM_UP: Final = 60

@@ -15,13 +15,14 @@ from streamfx.frames import Rig
 from streamfx.lab.card.common import motions, rig_of, warm_up
 from streamfx.models.engines import BUILD
 from streamfx.models.weights import Profile
-from streamfx.pipeline import Animator, Networks, check_canvas
-from streamfx.render.base import Canvas, Studio
-from streamfx.render.cuda.batches import TensorNetwork
-from streamfx.render.cuda.engines import built_network
-from streamfx.render.cuda.networks import shipped_network, untrained_network
-from streamfx.render.cuda.studio import CudaStudio
+from streamfx.pipeline import Animator
+from streamfx.render.base import Canvas, Networks, Studio
+from streamfx.render.gpu.batches import TensorNetwork
+from streamfx.render.gpu.engines import built_network
+from streamfx.render.gpu.networks import shipped_network, untrained_network
+from streamfx.render.gpu.studio import CudaStudio
 from streamfx.render.studio import CpuStudio
+from streamfx.rendering import check_canvas
 from streamfx.telemetry import StageTimer
 
 Load = Callable[[str, torch.device], TensorNetwork]

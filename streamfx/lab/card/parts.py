@@ -16,8 +16,8 @@ from streamfx.frames import F32, I32, U8
 from streamfx.lab.card.common import motions, recorded, rig_of, timed, told
 from streamfx.portrait.deform import deform
 from streamfx.render.base import Mode
-from streamfx.render.cuda.raster import draw
-from streamfx.render.cuda.tiles import Tiles
+from streamfx.render.gpu.raster import draw
+from streamfx.render.gpu.tiles import Tiles
 from streamfx.render.kernels import rasterise
 from streamfx.render.mesh import DrawnMesh
 from streamfx.telemetry import StageTime

@@ -12,11 +12,13 @@ from typing import Final
 import numpy as np
 import torch
 
-from streamfx.children import PIPE, own, start
+from streamfx.ipc.spawn import PIPE, own, start
 from streamfx.lab.card.common import SIZES, WARM_UP, motions, rig_of
 from streamfx.models.weights import Profile
-from streamfx.pipeline import Animator, Networks, check_canvas
-from streamfx.render.cuda.studio import CudaStudio
+from streamfx.pipeline import Animator
+from streamfx.render.base import Networks
+from streamfx.render.gpu.studio import CudaStudio
+from streamfx.rendering import check_canvas
 from streamfx.session.sharing import CardProcess
 from streamfx.worker.__main__ import take_stdout
 from streamfx.worker.sharing.__main__ import main as card_process

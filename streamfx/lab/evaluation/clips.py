@@ -15,10 +15,10 @@ from typing import Final
 
 import numpy as np
 
+from streamfx.driving.face import LOOKAHEAD
 from streamfx.errors import SourceMissing, SourceUnreadable
 from streamfx.frames import F32, U8, FaceTrack, Frame, Motion
 from streamfx.geometry import F64, fit_pose, vertex_weights
-from streamfx.pipeline import LOOKAHEAD
 from streamfx.portrait.photo import load_photo
 from streamfx.source import open_source
 from streamfx.topology import FACE_VERTICES

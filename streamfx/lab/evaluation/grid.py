@@ -12,7 +12,7 @@ from streamfx.errors import OutputError
 from streamfx.files import atomic_output
 from streamfx.frames import U8
 from streamfx.sink.panel import fitted
-from streamfx.sink.text import write
+from streamfx.text import write
 
 _GAP, _HEAD, _SIDE = 4, 26, 110
 _PAPER, _INK = (250, 250, 248), (30, 30, 34)

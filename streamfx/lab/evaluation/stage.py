@@ -21,8 +21,8 @@ from streamfx.portrait.deform import deform
 from streamfx.portrait.fill import to_u8
 from streamfx.portrait.framing import Placement, frame_portrait, framed
 from streamfx.portrait.photo import Photo
-from streamfx.portrait.reference import Reference, Sitter
 from streamfx.portrait.rig import FaceGeometry, solve_rig
+from streamfx.portrait.teeth.reference import Reference, Sitter
 from streamfx.render.rectify import CROP, face_affine, move
 from streamfx.topology import FACE_OVAL, FACE_VERTICES, INNER_MOUTH
 from streamfx.track.motion import MotionEstimator

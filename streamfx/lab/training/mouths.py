@@ -21,10 +21,10 @@ from streamfx.lab.training.crops import I8, quantised
 from streamfx.lab.training.people import Listed, Seen, Sitter, Studio, sitters
 from streamfx.models.face_basis import FaceBasis
 from streamfx.portrait.deform import deform
-from streamfx.portrait.mouth import mouth_layer
 from streamfx.portrait.photo import Photo
-from streamfx.portrait.reference import Reference
-from streamfx.portrait.reference import Sitter as Referee
+from streamfx.portrait.teeth.mouth import mouth_layer
+from streamfx.portrait.teeth.reference import Reference
+from streamfx.portrait.teeth.reference import Sitter as Referee
 from streamfx.render.base import MouthCrop, MouthView
 from streamfx.render.cpu import CpuRenderer
 from streamfx.render.mouth import ProceduralMouth

@@ -10,7 +10,7 @@ import numpy as np
 from streamfx.frames import U8
 from streamfx.lab.training.recipes.base import View, as_pixels
 from streamfx.sink.panel import fitted
-from streamfx.sink.text import write
+from streamfx.text import write
 
 PEOPLE: Final = 8
 COLUMNS: Final = ("photo", "without", "with", "truth", "difference x4")

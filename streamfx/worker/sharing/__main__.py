@@ -14,15 +14,15 @@ from functools import partial
 from typing import TYPE_CHECKING, BinaryIO
 
 from streamfx.errors import DeviceLost
+from streamfx.ipc.child import die_with_parent
 from streamfx.logs import log_as
 from streamfx.worker.__main__ import take_stdout
-from streamfx.worker.guard import die_with_parent
 from streamfx.worker.sharing.wire import OPENING_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from streamfx.render.cuda.studio import CudaStudio
+    from streamfx.render.gpu.studio import CudaStudio
 
 _log = logging.getLogger(__name__)
 
@@ -41,8 +41,8 @@ def main(listener: socket.socket, out: BinaryIO, make_studio: Callable[[], CudaS
         out.flush()
 
     beat(OPENING_S)
-    from streamfx.pipeline import check_canvas
-    from streamfx.render.cuda.studio import CudaStudio  # torch takes seconds to import
+    from streamfx.render.gpu.studio import CudaStudio  # torch takes seconds to import
+    from streamfx.rendering import check_canvas
     from streamfx.worker.sharing.server import CardServer
 
     try:

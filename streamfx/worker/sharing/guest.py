@@ -8,14 +8,14 @@ from typing import Final
 
 from streamfx.errors import StreamfxError
 from streamfx.frames import U8, Rig
-from streamfx.memory import is_sealed, mapped
+from streamfx.ipc.memory import is_sealed, mapped
 from streamfx.models.weights import Profile
 from streamfx.portrait.cache import read_rig
 from streamfx.render.base import Mode, MouthCrop, Networks
-from streamfx.render.cuda.easel import TensorEasel
-from streamfx.render.cuda.forms import GROWING, STEPS, WARP, forms
-from streamfx.render.cuda.layout import Layout
-from streamfx.render.cuda.planes import picture_bytes
+from streamfx.render.gpu.easel import TensorEasel
+from streamfx.render.gpu.forms import GROWING, STEPS, WARP, forms
+from streamfx.render.gpu.layout import Layout
+from streamfx.render.gpu.planes import picture_bytes
 from streamfx.render.mesh import DrawnMesh
 from streamfx.worker.sharing.wire import DONE, DRAW, FAILED, OPEN, PLACE, Json, Wire, close_all
 

@@ -15,9 +15,9 @@ from typing import Final, NoReturn
 from streamfx.errors import DeviceError, DeviceExhausted, DeviceLost, ModelError, StreamfxError
 from streamfx.frames import Rig
 from streamfx.render.base import Mode, Networks
-from streamfx.render.cuda.device import device_errors
-from streamfx.render.cuda.easel import TensorEasel
-from streamfx.render.cuda.studio import CudaStudio
+from streamfx.render.gpu.device import device_errors
+from streamfx.render.gpu.easel import TensorEasel
+from streamfx.render.gpu.studio import CudaStudio
 from streamfx.worker.sharing.guest import Guest
 from streamfx.worker.sharing.wire import OPENING_S, PATIENCE_S, Wire
 

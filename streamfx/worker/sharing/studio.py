@@ -18,13 +18,13 @@ from streamfx.errors import (
     StreamfxError,
 )
 from streamfx.frames import U8, Rig
-from streamfx.memory import mapped, seal, shared_memory
+from streamfx.ipc.memory import mapped, seal, shared_memory
 from streamfx.portrait.cache import write_rig
 from streamfx.render.base import Canvas, Mode, Networks, Picture
-from streamfx.render.cuda.canvas import CardCanvas, geometry_of
-from streamfx.render.cuda.forms import WARP
-from streamfx.render.cuda.layout import Layout
-from streamfx.render.cuda.planes import picture_bytes, picture_in
+from streamfx.render.gpu.canvas import CardCanvas, geometry_of
+from streamfx.render.gpu.forms import WARP
+from streamfx.render.gpu.layout import Layout
+from streamfx.render.gpu.planes import picture_bytes, picture_in
 from streamfx.telemetry import StageTimer
 from streamfx.worker.sharing.wire import DONE, DRAW, OPEN, OPENING_S, PLACE, Json, Wire, address
 

@@ -11,7 +11,7 @@ import socket
 from collections.abc import Iterable
 from typing import Any, Final
 
-from streamfx.peers import is_own_user
+from streamfx.ipc.peers import is_own_user
 
 Json = dict[str, Any]
 
