@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,6 @@ from typing import Final
 
 _SYSFS: Final = Path("/sys/class/video4linux")
 _DEV: Final = Path("/dev")
-_SPEC: Final = re.compile(r"(?:camera:(?P<name>.+)|(?P<number>\d{1,3})|(?P<node>/dev/video\d+))")
 FORMATS: Final = {"darwin": "avfoundation", "win32": "dshow"}
 """FFmpeg's capture format by platform; elsewhere v4l2."""
 
@@ -40,24 +38,6 @@ def list_cameras(sysfs: Path = _SYSFS, dev: Path = _DEV) -> list[CameraInfo]:
         for node in nodes
         if _captures(node) and os.path.exists(dev / node.name)
     ]
-
-
-def camera_device(spec: str | Path) -> str | None:
-    """The device that FFmpeg opens for this spec, or None when it names a file."""
-    match = _SPEC.fullmatch(str(spec))
-    if match is None or (isinstance(spec, Path) and not match["node"]):
-        return None
-    if match["node"]:
-        return match["node"]
-    return _device_name(match["number"] or match["name"])
-
-
-def _device_name(name: str) -> str:
-    if sys.platform == "win32":
-        return f"video={name}"
-    if sys.platform == "darwin":
-        return f"{name}:none"
-    return f"/dev/video{name}" if name.isdecimal() else name
 
 
 def _camera(node: Path, device: Path) -> CameraInfo:

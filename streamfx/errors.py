@@ -95,7 +95,7 @@ class SettingRefused(UsageError):
 
     def __init__(self, field: str, why: str, remedy: str) -> None:
         super().__init__(f"{field}: {why}", remedy[:1].upper() + remedy[1:])
-        self.field = field
+        self.field, self.why = field, why
 
 
 class PhotoError(StreamfxError):

@@ -7,40 +7,15 @@ connection comes a descriptor of camera pictures, and those are for workers only
 from __future__ import annotations
 
 import os
-import re
 import stat
 import sys
 from pathlib import Path
 from typing import Final
 
 from streamfx.config import runtime_folder
-from streamfx.errors import UsageError
+from streamfx.settings.source import FEED, FEED_NAME
 
-_PREFIX: Final = "feed:"
 _SUFFIX: Final = ".feed"
-_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
-
-
-def is_feed(spec: str | Path) -> bool:
-    """Whether this is meant to name a feed, well or badly. A Path names a file."""
-    return isinstance(spec, str) and spec.startswith(_PREFIX)
-
-
-def feed_name(spec: str | Path) -> str | None:
-    """NAME of `feed:NAME`; None where the spec means something else.
-
-    Raises:
-        UsageError: what follows `feed:` is no name.
-    """
-    if not is_feed(spec):
-        return None
-    name = str(spec).removeprefix(_PREFIX)
-    if not _NAME.fullmatch(name):
-        raise UsageError(
-            f"{str(spec)[:80]!r} names no feed",
-            "Write feed:NAME, the name of 1 to 63 letters, digits, dots, - and _, a letter or digit first",
-        )
-    return name
 
 
 def feed_socket(name: str, folder: Path | None = None) -> Path:
@@ -67,7 +42,7 @@ def list_feeds(folder: Path | None = None) -> list[str]:
     except OSError:  # there is none, or not for this user
         return []
     names = [name.removesuffix(_SUFFIX) for name in sockets if name.endswith(_SUFFIX)]
-    return [f"{_PREFIX}{name}" for name in names if _NAME.fullmatch(name)]
+    return [f"{FEED}{name}" for name in names if FEED_NAME.fullmatch(name)]
 
 
 def _is_socket(entry: os.DirEntry[str]) -> bool:

@@ -29,7 +29,7 @@ from streamfx.portrait.checks import (
     check_size,
     choose_face,
 )
-from streamfx.portrait.deform import FAITHFUL, Gains, deform
+from streamfx.portrait.deform import FAITHFUL, deform
 from streamfx.portrait.photo import Photo, is_there, load_photo, photo_digest
 from streamfx.portrait.rig import FaceGeometry, rig_digest, solve_rig
 from streamfx.portrait.teeth.reference import Sitter
@@ -37,6 +37,7 @@ from streamfx.render.base import Canvas
 from streamfx.render.canvas import CpuCanvas
 from streamfx.render.composite import finish
 from streamfx.settings.framing import AS_IT_FITS, Framing
+from streamfx.settings.session import Gains
 from streamfx.telemetry import StageTimer
 from streamfx.track.photo import PhotoAnalyser
 

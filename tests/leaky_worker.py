@@ -9,11 +9,11 @@ from dataclasses import replace
 import cv2
 
 from streamfx.frames import Frame, Motion, Rendered
-from streamfx.ipc.channel import Channel
-from streamfx.portrait.deform import Gains
+from streamfx.settings.session import Gains
 from streamfx.track.landmarker import FaceTracker
 from streamfx.worker import loop, process
 from streamfx.worker.__main__ import take_stdout
+from streamfx.worker.channel import Channel
 
 seen = []
 

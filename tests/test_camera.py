@@ -12,9 +12,9 @@ import av
 import media
 import pytest
 
-from streamfx.devices import camera_device
 from streamfx.errors import SourceLost, SourceMissing, SourceUnreadable
 from streamfx.realtime import Closed, Latest, Stalled
+from streamfx.settings.source import SourceSpec
 from streamfx.source import CameraOptions, list_cameras, open_source
 from streamfx.source.camera import CameraSource
 
@@ -201,12 +201,12 @@ def test_a_cut_picture_is_skipped_and_counted(tmp_path, clip):
 
 @pytest.mark.parametrize("spec", ["0", "camera:0", "/dev/video0", Path("/dev/video0")])
 def test_camera_specs(spec):
-    assert camera_device(spec) == "/dev/video0"
+    assert SourceSpec.parse(spec).name == "/dev/video0"
 
 
 @pytest.mark.parametrize("spec", ["a.mp4", "./0", Path("0"), "camera", "/dev/video", "/dev/null", ""])
 def test_file_specs(spec):
-    assert camera_device(spec) is None
+    assert SourceSpec.parse(spec).is_file
 
 
 def test_a_missing_camera_is_missing_for_real():

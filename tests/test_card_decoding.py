@@ -24,7 +24,7 @@ from streamfx.driving.film import open_driver
 from streamfx.driving.live import open_live
 from streamfx.errors import SourceMissing
 from streamfx.frames import Frame
-from streamfx.ipc.protocol import Orders
+from streamfx.settings.session import SessionSettings
 from streamfx.source import open_source
 from streamfx.source.file import FileSource
 from streamfx.source.picture import RgbConverter
@@ -32,6 +32,7 @@ from streamfx.source.reading import CARD, Reading, planar
 from streamfx.telemetry import StageTimer
 from streamfx.worker.driving import Driving
 from streamfx.worker.loop import Worker
+from streamfx.worker.protocol import WorkerConfig
 
 IN_ORDER = {"bf": "0"}
 """Each picture follows from those before it: the fake card counts in the order of decoding."""
@@ -280,7 +281,7 @@ def test_an_orders_device_reaches_what_drives(monkeypatch: pytest.MonkeyPatch):
     worker = object.__new__(Worker)
     worker._driving, worker._cast = driving, Mock()
     for device, hardware in (("cuda", True), ("cpu", False)):
-        worker._follow(Orders(source=f"{device}.mp4", device=device))
+        worker._follow(WorkerConfig(SessionSettings(source=f"{device}.mp4", device=device)))
         while (how := opened.get(timeout=10))[0] != f"{device}.mp4":
             pass
         assert how[3] is hardware

@@ -22,7 +22,6 @@ from scenes import MOTION
 from streamfx.driving import live as driver_module
 from streamfx.driving.live import TemplateLoop
 from streamfx.frames import Frame, Quality, Rendered
-from streamfx.ipc.protocol import Stop
 from streamfx.ipc.ring import RingForm, create_ring
 from streamfx.realtime import Pacer
 from streamfx.session.process import ChildProcess
@@ -35,6 +34,7 @@ from streamfx.source import looped as looped_module
 from streamfx.source.base import Source, SourceInfo, SourceStatistics
 from streamfx.source.feed import FeedSource
 from streamfx.source.looped import PacedSource
+from streamfx.worker.protocol import Stop
 
 HOURS = float(os.environ.get("STREAMFX_CLOCK_HOURS", "0.1"))
 SECOND = 1_000_000_000

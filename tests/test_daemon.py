@@ -65,7 +65,7 @@ address = "127.0.0.1:0"
 [limits]
 sessions = 2
 """)
-        made = config.session.settings()
+        made = config.session.settings
         assert made.output == Output("none", (1280, 720), 25.0)
         assert made.background.kind is BackgroundKind.COLOUR
         assert made.framing == Framing(FramingKind.CLOSE, 2.0, y=-0.1)
@@ -75,11 +75,11 @@ sessions = 2
 
     @pytest.mark.parametrize("kind", ["keep", "blur", "remove"])
     def test_a_background_is_named_by_its_kind(self, kind: str):
-        made = parse_config(f'[session]\nbackground = "{kind}"\n').session.settings()
+        made = parse_config(f'[session]\nbackground = "{kind}"\n').session.settings
         assert made.background == Background(BackgroundKind(kind))
 
     def test_an_empty_file_is_the_defaults(self):
-        assert parse_config("").session.settings() == replace(SessionSettings(), on_demand=True)
+        assert parse_config("").session.settings == replace(SessionSettings(), on_demand=True)
 
     @pytest.mark.parametrize(
         ("text", "names"),

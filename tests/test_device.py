@@ -20,7 +20,6 @@ from streamfx.api.status import State
 from streamfx.doctor.card import examine_card
 from streamfx.errors import DeviceExhausted, DeviceLost, DeviceUnavailable, LimitReached, SettingRefused
 from streamfx.frames import Deformation, Motion, Quality, Rig
-from streamfx.ipc.protocol import Card, Loaded, Orders, PortraitFile
 from streamfx.models.engines import EngineManifest, Engines, Purpose
 from streamfx.models.weights import NetworkName
 from streamfx.portrait.deform import FAITHFUL
@@ -31,6 +30,7 @@ from streamfx.session.portraits import Portraits
 from streamfx.session.sessions import Sessions
 from streamfx.settings.session import Output, SessionSettings
 from streamfx.worker.portrait_pool import Cast
+from streamfx.worker.protocol import Card, Loaded, PortraitFile, WorkerConfig
 from streamfx.worker.sharing import wire
 
 ROOT = Path(__file__).parents[1]
@@ -181,7 +181,9 @@ def test_a_full_card_leaves_the_networks_out_and_takes_them_up_again(monkeypatch
     cast = Cast(SIZE, store(), said.append, nullcontext())
     try:
         cast.prepare(
-            Orders(portraits=(PortraitFile("astro", str(photo())),), selected="astro", device="cuda")
+            WorkerConfig(
+                SessionSettings(selected="astro", device="cuda"), (PortraitFile("astro", str(photo())),)
+            )
         )
         until(lambda: any(isinstance(one, Loaded) for one in said))
         seen = []

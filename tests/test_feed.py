@@ -38,7 +38,7 @@ from streamfx.errors import (
     SourceUnreadable,
     UsageError,
 )
-from streamfx.feeds import feed_name, list_feeds
+from streamfx.feeds import list_feeds
 from streamfx.frames import U8, Frame, Quality
 from streamfx.ipc.ring import HANDOVER, RingForm, create_ring
 from streamfx.session.portraits import Portraits
@@ -46,6 +46,7 @@ from streamfx.session.session import Session
 from streamfx.session.sessions import Sessions
 from streamfx.settings.daemon import parse_config
 from streamfx.settings.session import Output, SessionSettings, check
+from streamfx.settings.source import SourceKind, SourceSpec
 from streamfx.source import open_source
 from streamfx.source.feed import FeedSource
 
@@ -390,9 +391,9 @@ def test_another_users_feed_is_refused(feed: Feed, short_folder: Path, monkeypat
 
 def test_names():
     for name in ("obs", "A", "0", "obs.1_b-C", "a" * 63):
-        assert feed_name(f"feed:{name}") == name
+        assert SourceSpec.parse(f"feed:{name}").name == name
     for other in ("", "obs", "feed", "FEED:obs", "camera:feed:obs", "./feed:obs", Path("feed:obs")):
-        assert feed_name(other) is None
+        assert SourceSpec.parse(other).kind is not SourceKind.FEED
 
 
 @pytest.mark.parametrize("name", BAD_NAMES)
@@ -427,7 +428,7 @@ def test_a_feed_is_taken_as_a_source_by_the_api_and_the_settings(client: Client)
     assert client.get_session(session.id).settings.source == "feed:obs"
     changed = replace(session.settings, source="feed:other")
     assert client.update_session(session.id, changed, ["source"]).settings.source == "feed:other"
-    assert parse_config('[session]\nsource = "feed:obs"').session.settings().source == "feed:obs"
+    assert parse_config('[session]\nsource = "feed:obs"').session.settings.source == "feed:obs"
 
 
 # -- lists and films -----------------------------------------------------------------------------------------

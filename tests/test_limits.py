@@ -21,12 +21,12 @@ from streamfx.__main__ import main
 from streamfx.cli import doctor
 from streamfx.client import Client
 from streamfx.errors import LimitReached, ModelUnusable, WorkerFailed
-from streamfx.ipc.protocol import Stop
 from streamfx.models.network import _openvino_errors
 from streamfx.session import process
 from streamfx.session.process import ChildProcess
 from streamfx.session.publishing import Publishing
 from streamfx.sink.ring import RingForm, SharedRing
+from streamfx.worker.protocol import Stop
 
 LONGEST_GAP_MS = 400.0
 """What is certain of a gap, not the reader's own, while a worker is killed, too; machines that run tests are

@@ -59,7 +59,7 @@ def test_no_colours(written: str, says: str):
 def test_sizes(written: str, read: tuple[int, int]):
     assert frame_size(written) == read
     assert build_parser().parse_args(["render", "a", "b", "-o", "c", "--size", written]).size == read
-    assert parse_config(f'[session]\nsize = "{written}"').session.settings().output.size == read
+    assert parse_config(f'[session]\nsize = "{written}"').session.settings.output.size == read
 
 
 @pytest.mark.parametrize(

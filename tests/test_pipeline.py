@@ -20,9 +20,9 @@ from streamfx.errors import PhotoUnreadable, PhotoUnsuitable, SourceLost
 from streamfx.frames import U8, Deformation, Frame, Motion, Quality
 from streamfx.pipeline import Animator, Portrait, animate, load_portrait
 from streamfx.portrait.cache import RigCache
-from streamfx.portrait.deform import Gains
 from streamfx.render.base import Mode, MouthCrop, MouthView, Rectified, Residual
 from streamfx.render.canvas import CpuCanvas
+from streamfx.settings.session import Gains
 from streamfx.source import Source, SourceInfo, SourceStatistics, open_source
 from streamfx.telemetry import StageTimer
 

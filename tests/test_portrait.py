@@ -14,13 +14,14 @@ from hypothesis import strategies as st
 
 from streamfx.frames import Motion, Rig
 from streamfx.pipeline import Animator
-from streamfx.portrait.deform import Gains, deform
+from streamfx.portrait.deform import deform
 from streamfx.portrait.fill import grain, push_pull
 from streamfx.portrait.framing import frame_portrait, framed
 from streamfx.portrait.layers import person_alpha
 from streamfx.portrait.rig import rig_digest, solve_rig
 from streamfx.portrait.teeth.opened import shown_opening
 from streamfx.settings.framing import Framing
+from streamfx.settings.session import Gains
 from streamfx.topology import (
     CHIN,
     EYE_CORNERS,

@@ -12,7 +12,7 @@ import pytest
 
 PROGRAM = """
 import logging, os, sys, threading
-from streamfx import children
+from streamfx.ipc import spawn
 from streamfx.logs import log_to_stderr
 
 log_to_stderr()
@@ -22,7 +22,7 @@ def write_all():
     thread = threading.Thread(target=lambda: print("of a thread", file=sys.stderr))
     thread.start()
     thread.join()
-    children.run(("sh", "-c", "echo of a child >&2; printf 'of a child, in ' >&2; sleep .1; echo parts >&2"))
+    spawn.run(("sh", "-c", "echo of a child >&2; printf 'of a child, in ' >&2; sleep .1; echo parts >&2"))
     os.write(2, b"of a library, two lines\\nand without an end")
 
 {body}

@@ -21,9 +21,9 @@ from streamfx.worker import driving as driving_module
 ROOT = Path(__file__).parents[1]
 PROGRAM = """
 import os, sys, threading, time
-from streamfx.worker import work
+from streamfx.processer import work
 from streamfx.worker.__main__ import take_stdout
-from streamfx.ipc.channel import Channel
+from streamfx.worker.channel import Channel
 
 def fail(*_):
     raise ZeroDivisionError("unforeseen")
@@ -32,8 +32,8 @@ def fail_in_a_thread(*_):
     threading.Thread(target=fail).start()
     time.sleep(20)
 
-work._beginning = {failing}
-sys.exit(work.serve(Channel(os.fdopen(0, "rb", closefd=False), take_stdout())))
+process._beginning = {failing}
+sys.exit(process.serve(Channel(os.fdopen(0, "rb", closefd=False), take_stdout())))
 """
 
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from enum import StrEnum
-from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from google.protobuf.descriptor import EnumDescriptor
@@ -20,38 +19,21 @@ from streamfx.api.status import (
     State,
 )
 from streamfx.api.v1 import motion_pb2, session_pb2
-from streamfx.errors import SettingRefused, UsageError
+from streamfx.errors import SettingRefused
 from streamfx.frames import Quality
-from streamfx.settings.framing import Framing, FramingKind
+from streamfx.settings.framing import FramingKind
 from streamfx.settings.motion import MotionNumbers
-from streamfx.settings.notation import colour
-from streamfx.settings.session import (
-    Background,
-    BackgroundKind,
-    Gains,
-    Output,
-    SessionSettings,
-)
+from streamfx.settings.session import BackgroundKind, SessionSettings, changed, flat
 
 E = TypeVar("E", bound=StrEnum)
 Value = Any
 """Of one setting: str, bool, int, float, a tuple of str, BackgroundKind or FramingKind."""
 
-_DEFAULTS: Final = SessionSettings()
-_PLAIN: Final = ("source", "portraits", "selected", "mirror", "mirror_preview", "badge", "hidden", "paused",
-                 "on_demand", "refine", "mouth", "device")  # fmt: skip
-_NESTED: Final = {
-    "output": ("camera", "width", "height", "fps"),
-    "gains": ("head", "expression", "gaze"),
-    "background": ("kind", "colour", "image"),
-    "framing": ("kind", "zoom", "x", "y"),
-}
 _KINDS: Final = {
     "background.kind": (session_pb2.BackgroundKind, BackgroundKind),
     "framing.kind": (session_pb2.FramingKind, FramingKind),
 }
-PATHS: Final = (*_PLAIN, *(f"{outer}.{inner}" for outer, names in _NESTED.items() for inner in names))
-"""Every setting, dotted, as field masks name it."""
+_DEFAULTS: Final = flat(SessionSettings())
 
 # -- enums ---------------------------------------------------------------------------------------------------
 
@@ -78,7 +60,7 @@ def _prefix(descriptor: EnumDescriptor) -> str:
 def settings_message(settings: SessionSettings) -> session_pb2.SessionSettings:
     """All settings, each set."""
     message = session_pb2.SessionSettings()
-    for path, value in _flat(settings).items():
+    for path, value in flat(settings).items():
         _put(message, path, value)
     return message
 
@@ -94,51 +76,21 @@ def merged(
     Raises:
         SettingRefused: the mask names no setting, or an enum has an unknown number.
     """
-    given = {path: value for path in PATHS if (value := _get(message, path)) is not None}
-    defaults = _flat(_DEFAULTS)
+    given = {path: value for path in _DEFAULTS if (value := _get(message, path)) is not None}
     taken = _expanded(mask) if mask else given
-    return _settings({**_flat(base), **{path: given.get(path, defaults[path]) for path in taken}})
+    return changed(base, {path: given.get(path, _DEFAULTS[path]) for path in taken})
 
 
 def _expanded(mask: Sequence[str]) -> list[str]:
     taken: list[str] = []
     for name in mask:
-        paths = [path for path in PATHS if name in ("*", path, path.partition(".")[0])]
+        paths = [path for path in _DEFAULTS if name in ("*", path, path.partition(".")[0])]
         if not paths:
-            remedy = f"Name one of {', '.join((*_PLAIN, *_NESTED))}, or *"
+            known = dict.fromkeys(path.partition(".")[0] for path in _DEFAULTS)
+            remedy = f"Name one of {', '.join(known)}, or *"
             raise SettingRefused("update_mask", f"{name[:60]!r} is no setting", remedy)
         taken += paths
     return taken
-
-
-def _flat(settings: SessionSettings) -> dict[str, Value]:
-    flat: dict[str, Value] = {name: getattr(settings, name) for name in _PLAIN}
-    output, background = settings.output, settings.background
-    flat |= {"output.camera": output.camera, "output.fps": output.fps}
-    flat |= {"output.width": output.size[0], "output.height": output.size[1]}
-    for group in ("gains", "framing"):
-        flat |= {f"{group}.{name}": getattr(getattr(settings, group), name) for name in _NESTED[group]}
-    flat |= {"background.kind": background.kind, "background.colour": background.colour}
-    return flat | {"background.image": str(background.image or "")}
-
-
-def _settings(flat: Mapping[str, Value]) -> SessionSettings:
-    image = flat["background.image"]
-    try:
-        written = colour(flat["background.colour"])
-    except UsageError as error:
-        raise SettingRefused("background.colour", error.cause, error.remedy) from error
-    return SessionSettings(
-        output=Output(
-            camera=flat["output.camera"],
-            size=(flat["output.width"], flat["output.height"]),
-            fps=flat["output.fps"],
-        ),
-        gains=Gains(**{name: flat[f"gains.{name}"] for name in _NESTED["gains"]}),
-        background=Background(flat["background.kind"], written, Path(image) if image else None),
-        framing=Framing(**{name: flat[f"framing.{name}"] for name in _NESTED["framing"]}),
-        **{name: flat[name] for name in _PLAIN},
-    )
 
 
 def _put(message: Message, path: str, value: Value) -> None:

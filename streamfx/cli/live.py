@@ -125,15 +125,13 @@ def _source(spec: str) -> str:
     Raises:
         SourceMissing, SourceUnreadable, MotionUnreadable: there is no such file.
     """
-    from streamfx.devices import camera_device
-    from streamfx.feeds import is_feed
     from streamfx.files import DRIVER, TEMPLATE, check_readable
-    from streamfx.settings.session import AUTO, DEMO, NOTHING, REMOTE
+    from streamfx.settings.source import SourceKind, SourceSpec
 
-    if spec in (AUTO, DEMO, NOTHING, REMOTE) or camera_device(spec) is not None or is_feed(spec):
+    named = SourceSpec.parse(spec)
+    if not named.is_file:
         return spec
-    path = Path(spec)
-    return str(check_readable(path, TEMPLATE if path.suffix.lower() == ".sfxm" else DRIVER))
+    return str(check_readable(Path(spec), TEMPLATE if named.kind is SourceKind.TEMPLATE else DRIVER))
 
 
 def _known(photo: bytes, portraits: Portraits, references: Sequence[Path]) -> str:

@@ -59,7 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
         open_driver,
         require_face,
     )
-    from streamfx.driving.template import SUFFIX
+    from streamfx.settings.source import TEMPLATE_SUFFIX
     from streamfx.telemetry import StageTimer
 
     kind = kind_of(arguments.driver)
@@ -67,7 +67,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise UsageError(f"{arguments.driver} is a motion template already", "Name a video or a webcam")
     check_length(arguments.driver, arguments.duration)
     inputs = [] if kind is Kind.CAMERA else [Path(arguments.driver)]
-    outputs.check_outputs([(arguments.output, (SUFFIX,))], inputs, replace=arguments.yes)
+    outputs.check_outputs([(arguments.output, (TEMPLATE_SUFFIX,))], inputs, replace=arguments.yes)
     outputs.check_json(arguments, arguments.output)
     check_driving_file(arguments.driver)
     store = fetch_models()

@@ -197,7 +197,7 @@ def _animate(
     from streamfx.cli.film import FilmSound, produce
     from streamfx.driving.film import require_face
     from streamfx.pipeline import Animator
-    from streamfx.portrait.deform import Gains
+    from streamfx.settings.session import Gains
 
     gains = Gains(head=arguments.head, expression=arguments.expression, gaze=arguments.gaze)
     animator = Animator(

@@ -95,7 +95,7 @@ def _begin(daemon: Daemon, config: DaemonConfig) -> None:
 
     if not config.session.autostart:
         return
-    settings = config.session.settings()
+    settings = config.session.settings
     known = tuple(info.id for info in reversed(daemon.portraits.list()))
     settings = settings if settings.portraits else replace(settings, portraits=known[:9])
     try:
@@ -146,7 +146,7 @@ def _options(arguments: argparse.Namespace, config: DaemonConfig) -> DaemonOptio
     )
     return DaemonOptions(
         control=control,
-        size=config.session.settings().output.size,
+        size=config.session.settings.output.size,
         most_sessions=config.limits.sessions,
         priority=arguments.priority or config.limits.priority,
         metrics=config.metrics.address,

@@ -26,11 +26,11 @@ from streamfx.files import (
 )
 from streamfx.ipc.handed import Offering
 from streamfx.settings.notation import path_of
-from streamfx.settings.session import BackgroundKind, SessionSettings, names_file
+from streamfx.settings.session import BackgroundKind, SessionSettings, source_named
+from streamfx.settings.source import SourceKind
 
 LARGEST_PHOTO: Final = 20_000_000
 """bytes: what a daemon takes."""
-_TEMPLATE: Final = ".sfxm"
 _ALL: Final = "*"
 
 
@@ -82,9 +82,10 @@ class OwnFiles:
         background = settings.background
         names = {_ALL} if not fields else set(fields)
         is_new = before is None or settings.source != before.source
-        if names & {_ALL, "source"} and names_file(settings.source) and is_new:
-            is_template = settings.source.lower().endswith(_TEMPLATE)
-            source = self._file(Path(settings.source), TEMPLATE if is_template else DRIVER)
+        named = source_named(settings.source)
+        if names & {_ALL, "source"} and named.is_file and is_new:
+            what = TEMPLATE if named.kind is SourceKind.TEMPLATE else DRIVER
+            source = self._file(Path(settings.source), what)
             settings = replace(settings, source=source)
         is_new = before is None or background != before.background
         is_shown = background.kind is BackgroundKind.IMAGE and background.image is not None

@@ -13,18 +13,10 @@ from typing import Final, TypeVar
 
 from streamfx.confine import LONGEST, PathRefused, is_free, new_beneath, resolve_beneath
 from streamfx.errors import SettingRefused
-from streamfx.feeds import is_feed
 from streamfx.ipc.handed import token_of
 from streamfx.session.handed import HandedFiles
-from streamfx.settings.session import (
-    AUTO,
-    DEMO,
-    NOTHING,
-    REMOTE,
-    BackgroundKind,
-    SessionSettings,
-    check,
-)
+from streamfx.settings.session import BackgroundKind, SessionSettings, check
+from streamfx.settings.source import SourceKind, SourceSpec
 
 T = TypeVar("T")
 
@@ -33,10 +25,9 @@ _PAGE: Final = 50
 _LARGEST_PAGE: Final = 200
 _TOKEN: Final = re.compile(rb"from:(\d{1,9})")
 _DEVICE: Final = re.compile(r"/dev/video\d{1,3}")
-_CAMERA_SPEC: Final = re.compile(r"\d{1,3}|/dev/video\d{1,3}|camera:[^/\\]{1,80}|camera:/dev/video\d{1,3}")
-"""As source/devices has it, but a name is no path."""
+_CAMERA: Final = re.compile(r"\d{1,3}|/dev/video\d{1,3}|camera:[^/\\]{1,80}|camera:/dev/video\d{1,3}")
+"""Whose name is no path."""
 _OUTPUT_NAME: Final = re.compile(r"[^/\\]{1,80}")
-_SOURCES: Final = (AUTO, NOTHING, REMOTE, DEMO)
 
 
 def identifier(field: str, text: str) -> str:
@@ -133,9 +124,10 @@ def _start(token: str) -> int:
 
 
 def _source(source: str, files: Files) -> str:
-    if source in _SOURCES or _CAMERA_SPEC.fullmatch(source) or is_feed(source):
-        return source
-    return str(_existing("source", source, files))
+    named = SourceSpec.parse(source)  # well formed: `check` saw it
+    if named.is_file or (named.kind is SourceKind.CAMERA and not _CAMERA.fullmatch(source)):
+        return str(_existing("source", source, files))
+    return source
 
 
 def _check_camera(camera: str) -> None:

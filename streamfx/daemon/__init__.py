@@ -26,13 +26,13 @@ from streamfx.interrupts import held
 from streamfx.ipc import locks
 from streamfx.ipc.handed import socket_beside
 from streamfx.ipc.memory import keep_little
-from streamfx.ipc.protocol import IDLE
 from streamfx.ipc.ring_server import MOST as MOST_READERS
 from streamfx.kept import clear_folder
 from streamfx.session.handed import HandedFiles
 from streamfx.session.portraits import ELSEWHERE, Portraits
 from streamfx.session.sessions import Sessions
 from streamfx.settings.session import Output
+from streamfx.worker.protocol import IDLE
 
 if TYPE_CHECKING:
     from streamfx.control.server import ControlServer

@@ -10,7 +10,8 @@ from typing import Final
 from streamfx.control.ports import DeviceInfo, DeviceKind
 from streamfx.devices import list_cameras
 from streamfx.errors import CameraUnavailable
-from streamfx.feeds import feed_name, list_feeds
+from streamfx.feeds import list_feeds
+from streamfx.settings.source import SourceSpec
 from streamfx.sink.camera import PIPEWIRE
 
 _PIPEWIRE_NAME: Final = "PipeWire camera"
@@ -32,7 +33,8 @@ def list_devices(feeds: Path | None = None) -> list[DeviceInfo]:
         if not camera.virtual
     ]  # fmt: skip
     fed = [
-        DeviceInfo(DeviceKind.DRIVING, spec, _FEED_NAME.format(feed_name(spec))) for spec in list_feeds(feeds)
+        DeviceInfo(DeviceKind.DRIVING, spec, _FEED_NAME.format(SourceSpec.parse(spec).name))
+        for spec in list_feeds(feeds)
     ]
     return [*driving, *fed, *_virtual()]
 

@@ -9,16 +9,15 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final, Protocol
 
-from streamfx.devices import camera_device
 from streamfx.driving.face import FaceDriver
 from streamfx.driving.retime import retime
-from streamfx.driving.template import SUFFIX, MotionTemplate, naming
+from streamfx.driving.template import MotionTemplate, naming
 from streamfx.driving.template_format import MAGIC
 from streamfx.errors import SourceFaceless, StreamfxError, UsageError
-from streamfx.feeds import feed_name
 from streamfx.files import DRIVER, TEMPLATE, check_readable, open_regular
 from streamfx.frames import Motion
 from streamfx.models.store import Store
+from streamfx.settings.source import SourceKind, SourceSpec
 from streamfx.source import SoundReader, Source, SourceStatistics, open_source
 from streamfx.telemetry import StageTimer
 
@@ -93,12 +92,12 @@ def kind_of(spec: str) -> Kind:
     Raises:
         UsageError: it begins as a feed and names none.
     """
-    if camera_device(spec) is not None or feed_name(spec) is not None:
+    source = SourceSpec.parse(spec)
+    if source.is_camera:
         return Kind.CAMERA
-    path = Path(spec)
-    if path.suffix.lower() == SUFFIX:
+    if source.kind is SourceKind.TEMPLATE:
         return Kind.TEMPLATE
-    with suppress(StreamfxError, OSError), open_regular(path, TEMPLATE) as file:
+    with suppress(StreamfxError, OSError), open_regular(Path(spec), TEMPLATE) as file:
         if file.read(len(MAGIC)) == MAGIC:
             return Kind.TEMPLATE
     return Kind.VIDEO

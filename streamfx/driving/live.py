@@ -12,13 +12,12 @@ from time import monotonic_ns
 from typing import Final, Protocol
 
 from streamfx.config import demo_motion_file
-from streamfx.devices import camera_device
 from streamfx.driving.face import FaceDriver
-from streamfx.driving.template import SUFFIX, MotionTemplate
+from streamfx.driving.template import MotionTemplate
 from streamfx.errors import SourceMissing
-from streamfx.feeds import is_feed
 from streamfx.frames import Motion
 from streamfx.models.store import Store
+from streamfx.settings.source import SourceKind, SourceSpec
 from streamfx.source import Source, SourceStatistics, list_cameras, open_source
 from streamfx.source.looped import LoopedSource, PacedSource
 from streamfx.telemetry import StageTimer
@@ -92,24 +91,20 @@ def open_live(
     Raises:
         SourceError, MotionUnreadable: it cannot be opened.
     """
-    if spec == "demo":
-        return TemplateLoop(demo_motion_file().resolve())
-    if Path(spec).suffix.lower() == SUFFIX:
-        return TemplateLoop(Path(spec))
-    source = _open(_first_camera() if spec == "auto" else spec, hardware, feeds)
-    if hardware and not _is_camera(spec):
-        _log.info("the driver is decoded by %s", source.statistics.decoder)
+    match SourceSpec.parse(spec).kind:
+        case SourceKind.DEMO:
+            return TemplateLoop(demo_motion_file().resolve())
+        case SourceKind.TEMPLATE:
+            return TemplateLoop(Path(spec))
+        case SourceKind.VIDEO:
+            source: Source = PacedSource(LoopedSource(Path(spec), hardware=hardware))
+            if hardware:
+                _log.info("the driver is decoded by %s", source.statistics.decoder)
+        case SourceKind.AUTO:
+            source = open_source(_first_camera())
+        case _:
+            source = open_source(spec, feeds=feeds)
     return FaceFollower(source, store, timer)
-
-
-def _open(spec: str, hardware: bool, feeds: Path | None) -> Source:
-    if _is_camera(spec):
-        return open_source(spec, feeds=feeds)
-    return PacedSource(LoopedSource(Path(spec), hardware=hardware))
-
-
-def _is_camera(spec: str) -> bool:
-    return camera_device(spec) is not None or is_feed(spec)
 
 
 def _first_camera() -> str:

@@ -21,8 +21,6 @@ from streamfx.files import TEMPLATE, atomic_output, read_bytes
 from streamfx.frames import F32, Motion
 from streamfx.models.face_basis import FaceBasis, load_face_basis
 
-SUFFIX = ".sfxm"
-
 _TRACKS = ("coefficients", "rotation", "translation", "scale", "gaze", "lip_gaps", "lid_closure")
 """The columns that are numbers of the motion itself."""
 

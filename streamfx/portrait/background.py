@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Final
 
 import cv2
@@ -11,35 +10,32 @@ import numpy as np
 
 from streamfx.frames import U8, Rig
 from streamfx.portrait.photo import load_photo
+from streamfx.settings.session import Background, BackgroundKind
 
 _BLUR: Final = 0.02
 """Of the frame's height: sigma."""
 
 
-def blurred(rig: Rig) -> Rig:
-    """The photo's own background, out of focus."""
-    return replace(rig, plate=cv2.GaussianBlur(rig.plate, (0, 0), _BLUR * rig.size[1]))
-
-
-def coloured(rig: Rig, colour: str) -> Rig:
-    """One colour.
+def on_background(rig: Rig, background: Background) -> Rig:
+    """A rig with another background; its own for KEEP, and for REMOVE, which is cut out when it is drawn.
 
     Args:
-        rig: of any background.
-        colour: #rrggbb.
-    """
-    plate = np.empty_like(rig.plate)
-    plate[:] = tuple(bytes.fromhex(colour.removeprefix("#")))
-    return replace(rig, plate=plate)
-
-
-def pictured(rig: Rig, image: Path) -> Rig:
-    """Another picture, cut to fill the frame.
+        rig: of its photo's background.
+        background: what is to be seen.
 
     Raises:
-        PhotoUnreadable: it is none.
+        PhotoUnreadable: the picture is none.
     """
-    return replace(rig, plate=_filling(load_photo(image).rgb, rig.size))
+    match background.kind:
+        case BackgroundKind.BLUR:
+            return replace(rig, plate=cv2.GaussianBlur(rig.plate, (0, 0), _BLUR * rig.size[1]))
+        case BackgroundKind.COLOUR:
+            plate = np.empty_like(rig.plate)
+            plate[:] = tuple(bytes.fromhex(background.colour.removeprefix("#")))
+            return replace(rig, plate=plate)
+        case BackgroundKind.IMAGE if background.image is not None:
+            return replace(rig, plate=_filling(load_photo(background.image).rgb, rig.size))
+    return rig
 
 
 def _filling(rgb: U8, size: tuple[int, int]) -> U8:

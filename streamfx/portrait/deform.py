@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import exp, tanh
 from typing import Final
 
@@ -12,6 +11,7 @@ from streamfx.frames import F32, I32, Deformation, Motion, Rig
 from streamfx.geometry import F64, Real, rotation_matrix, rotation_vector
 from streamfx.models.face_basis import share_of
 from streamfx.portrait.teeth.opened import CHIN_POINTS, LIPS_MIDDLE
+from streamfx.settings.session import Gains
 from streamfx.topology import (
     EYES,
     FACE_OVAL,
@@ -49,15 +49,6 @@ _LOWER_LIP = LIPS_MIDDLE[1]
 _UPPERS, _LOWERS = list(LIP_UPPER), list(LIP_LOWER)
 _OVAL, _MOUTH = list(FACE_OVAL), list(INNER_MOUTH)
 _DRAWN = [*EYES[0], *EYES[1], *_MOUTH]
-
-
-@dataclass(frozen=True, slots=True)
-class Gains:
-    """User sliders, 0 to 1.5; 1 is faithful."""
-
-    head: float = 1.0
-    expression: float = 1.0
-    gaze: float = 1.0
 
 
 FAITHFUL: Final = Gains()

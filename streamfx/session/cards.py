@@ -6,8 +6,8 @@ import json
 from typing import Final
 
 from streamfx.errors import DeviceUnavailable, LimitReached
-from streamfx.ipc.protocol import Card
 from streamfx.ipc.spawn import own, run
+from streamfx.worker.protocol import Card
 
 COMMAND: Final = own("streamfx.worker.card")
 """Looks at the card; tests put others in its place."""

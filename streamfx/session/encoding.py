@@ -8,9 +8,9 @@ from typing import IO, Final
 
 from streamfx.errors import WorkerFailed
 from streamfx.frames import U8
-from streamfx.ipc.protocol import PACKET
 from streamfx.ipc.spawn import PIPE, own, start
 from streamfx.limits import shortage
+from streamfx.worker.protocol import PACKET
 
 _COMMAND: Final = own("streamfx.worker.encoder")
 

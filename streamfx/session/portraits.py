@@ -30,10 +30,10 @@ from streamfx.errors import (
     WorkerFailed,
 )
 from streamfx.files import PHOTO, atomic_output, make_folder, read_bytes
-from streamfx.ipc.protocol import Outcome, PortraitFile, Task
 from streamfx.ipc.spawn import own, run
 from streamfx.limits import memory_kills, shortage
 from streamfx.settings.session import ID
+from streamfx.worker.protocol import Outcome, PortraitFile, Task
 
 MOST: Final = 64
 MOST_REFERENCES: Final = 8

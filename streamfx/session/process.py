@@ -11,11 +11,11 @@ from time import monotonic_ns
 from typing import Final
 
 from streamfx.errors import WorkerFailed
-from streamfx.ipc.channel import Channel
-from streamfx.ipc.protocol import Drive, Message, Phase, Stop
 from streamfx.ipc.spawn import own, start_with
 from streamfx.limits import memory_kills, shortage
 from streamfx.sink.ring import SharedRing
+from streamfx.worker.channel import Channel
+from streamfx.worker.protocol import Drive, Message, Phase, Stop
 
 WORKER = own("streamfx.worker")
 """Command of a worker; tests put others in its place."""

@@ -18,13 +18,13 @@ from typing import Final
 from streamfx import errors
 from streamfx.errors import CameraUnavailable, StreamfxError, WorkerFailed
 from streamfx.frames import Quality, Rendered
-from streamfx.ipc.protocol import BeginPublishing, Failed, Message, Published, Show
 from streamfx.limits import shortage
 from streamfx.realtime import Latest
 from streamfx.session import process
 from streamfx.session.process import ChildProcess
 from streamfx.session.supervisor import Supervisor
 from streamfx.sink.ring import RingForm, RingReader, SharedRing
+from streamfx.worker.protocol import BeginPublishing, Failed, Message, Published, Show
 
 _OPENED_S: Final = 30.0
 """For a publisher to start and to open its camera."""

@@ -7,6 +7,7 @@ import os
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from time import monotonic_ns
 from typing import Final
@@ -24,7 +25,6 @@ from streamfx.api.status import (
 from streamfx.errors import ResourceBusy, ResourceUnready, SettingRefused
 from streamfx.frames import Quality, Rendered
 from streamfx.ipc.handed import named
-from streamfx.ipc.protocol import Begin, Calibrate, Loaded, Message, Orders, Refused, SourceReport
 from streamfx.ipc.ring_server import MOST as MOST_READERS
 from streamfx.ipc.ring_server import Handover, is_possible
 from streamfx.priority import AUTO
@@ -39,6 +39,7 @@ from streamfx.session.supervisor import Supervisor
 from streamfx.settings.motion import MotionNumbers, packed
 from streamfx.settings.session import NOTHING, REMOTE, BackgroundKind, SessionSettings, check
 from streamfx.sink.ring import RingForm
+from streamfx.worker.protocol import Begin, Calibrate, Loaded, Message, Refused, SourceReport, WorkerConfig
 
 _LOOK_AT_READERS_S: Final = 0.5
 _IDLE_AFTER_NS: Final = 5_000_000_000
@@ -91,7 +92,9 @@ class Session:
         )
         self._runtime, self._most_readers = runtime, readers
         self._handover: Handover | None = None
-        self._supervisor = Supervisor("worker", self._start_worker, Orders(), self._hear, self._forget_worker)
+        self._supervisor = Supervisor(
+            "worker", self._start_worker, WorkerConfig(), self._hear, self._forget_worker
+        )
         self._lock = threading.RLock()
         self._source = SourceReport("closed")
         self._loaded: dict[str, str] = {}
@@ -254,7 +257,7 @@ class Session:
         return self._handover.readers if self._handover is not None else 0
 
     def _start_worker(self, hear: Callable[[Message | None], None]) -> ChildProcess:
-        form, networks = self._form, self._orders(self._settings).networks()
+        form, networks = self._form, self._config(self._settings).networks()
 
         def begin(ring: int) -> Begin:
             files = str(self._files.place or "")
@@ -273,31 +276,18 @@ class Session:
                 mirror_preview=settings.mirror_preview,
                 resting=settings.hidden or settings.paused,
             )
-            self._supervisor.order(self._orders(settings))
+            self._supervisor.order(self._config(settings))
             if settings.shown() != self._shown:
                 self._shown = settings.shown()
                 self._rest()
 
-    def _orders(self, settings: SessionSettings) -> Orders:
-        background, framing = settings.background, settings.framing
-        return Orders(
-            source=settings.source if self._is_wanted(settings) else "",
-            portraits=tuple(self._portraits.file(one) for one in settings.portraits),
+    def _config(self, settings: SessionSettings) -> WorkerConfig:
+        wanted = replace(
+            settings,
+            source=settings.source if self._is_wanted(settings) else NOTHING,
             selected=settings.shown(),
-            head=settings.gains.head,
-            expression=settings.gains.expression,
-            gaze=settings.gains.gaze,
-            background=background.kind,
-            colour=background.colour,
-            image=str(background.image or ""),
-            framing=framing.kind,
-            zoom=framing.zoom,
-            x=framing.x,
-            y=framing.y,
-            refine=settings.refine,
-            mouth=settings.mouth,
-            device=settings.device,
         )
+        return WorkerConfig(wanted, tuple(self._portraits.file(one) for one in settings.portraits))
 
     def _is_wanted(self, settings: SessionSettings) -> bool:
         """Whether the source is to be open: the camera's lamp tells people that they are seen."""

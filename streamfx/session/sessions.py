@@ -11,7 +11,6 @@ from typing import Final
 
 from streamfx.errors import LimitReached, ResourceExists, ResourceMissing, SettingRefused, StreamfxError
 from streamfx.interrupts import held
-from streamfx.ipc.protocol import IDLE
 from streamfx.ipc.ring_server import MOST as MOST_READERS
 from streamfx.priority import AUTO
 from streamfx.session import cards
@@ -20,6 +19,7 @@ from streamfx.session.portraits import Portraits
 from streamfx.session.session import Session
 from streamfx.session.sharing import CardProcess, is_possible
 from streamfx.settings.session import CUDA, ID, SessionSettings, check
+from streamfx.worker.protocol import IDLE
 
 MOST: Final = 4
 """Each has a worker that takes one to two cores."""

@@ -10,8 +10,8 @@ from time import monotonic_ns
 from typing import Final
 
 from streamfx.errors import WorkerFailed
-from streamfx.ipc.protocol import STANDBY, Failed, Message, TakeOver
 from streamfx.session.process import ChildProcess
+from streamfx.worker.protocol import STANDBY, Failed, Message, TakeOver
 
 _LOOK_S: Final = 0.1
 _HASTY_S: Final = 0.4

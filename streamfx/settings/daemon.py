@@ -47,31 +47,42 @@ from __future__ import annotations
 
 import logging
 import tomllib
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Final
 
 from streamfx import config
 from streamfx import priority as priorities
-from streamfx.devices import camera_device
 from streamfx.errors import SettingRefused, UsageError
-from streamfx.feeds import is_feed
 from streamfx.files import ANY_FILE, read_bytes
-from streamfx.settings.framing import Framing, FramingKind
 from streamfx.settings.notation import frame_size, path_of, shown
 from streamfx.settings.session import (
-    AUTO,
-    DEMO,
-    NOTHING,
-    REMOTE,
-    Gains,
-    Output,
     SessionSettings,
     background_named,
+    changed,
     check,
+    flat,
+    source_named,
+    typed,
 )
 
+_DEFAULT: Final = SessionSettings(on_demand=True)
+"""A daemon runs all day, and nobody's lamp should."""
+_KEYS: Final = {
+    "camera": "output.camera",
+    "fps": "output.fps",
+    "head": "gains.head",
+    "expression": "gains.expression",
+    "gaze": "gains.gaze",
+    "framing": "framing.kind",
+    "framing_zoom": "framing.zoom",
+    "framing_x": "framing.x",
+    "framing_y": "framing.y",
+} | {
+    name: name for name in flat(_DEFAULT) if "." not in name and name not in ("selected", "hidden", "paused")
+}
+"""Of [session], by their settings; its other keys are `autostart`, and those that people write in a word."""
 _MOST_BYTES: Final = 1 << 20
 _MOST_SESSIONS: Final = 64
 _LONGEST_REASON: Final = 160
@@ -84,51 +95,7 @@ class SessionTable:
     """[session]"""
 
     autostart: bool = True
-    portraits: tuple[str, ...] = ()
-    source: str = "auto"
-    camera: str = "auto"
-    size: str = "640x480"
-    fps: float = 30.0
-    background: str = "keep"
-    framing: str = "auto"
-    framing_zoom: float = 1.0
-    framing_x: float = 0.0
-    framing_y: float = 0.0
-    mirror: bool = False
-    mirror_preview: bool = False
-    badge: str = ""
-    on_demand: bool = True
-    """Other than by default elsewhere: a daemon runs all day, and nobody's lamp should."""
-    head: float = 1.0
-    expression: float = 1.0
-    gaze: float = 1.0
-    refine: str = "lite"
-    mouth: str = "lite"
-    device: str = "cpu"
-
-    def settings(self) -> SessionSettings:
-        """The session's settings, checked.
-
-        Raises:
-            SettingRefused: one makes no sense.
-        """
-        settings = SessionSettings(
-            output=Output(self.camera, _size(self.size), self.fps),
-            source=source(self.source),
-            portraits=self.portraits,
-            gains=Gains(self.head, self.expression, self.gaze),
-            background=background_named(self.background),
-            framing=Framing(framing_kind(self.framing), self.framing_zoom, self.framing_x, self.framing_y),
-            mirror=self.mirror,
-            mirror_preview=self.mirror_preview,
-            badge=self.badge,
-            on_demand=self.on_demand,
-            refine=self.refine,
-            mouth=self.mouth,
-            device=self.device,
-        )
-        check(settings)
-        return settings
+    settings: SessionSettings = field(default_factory=lambda: _DEFAULT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,10 +188,9 @@ def parse_config(text: str) -> DaemonConfig:
         tomllib.TOMLDecodeError: it is no TOML.
         SettingRefused: a key or value makes no sense.
     """
-    tables = _known(tomllib.loads(text), DaemonConfig, "")
-    parsed = {name: _table(name, table, _TABLES[name]) for name, table in tables.items()}
+    tables = _known(tomllib.loads(text), [one.name for one in fields(DaemonConfig)], "")
+    parsed = {name: _TABLES[name](name, table) for name, table in tables.items()}
     config = DaemonConfig(**parsed)
-    config.session.settings()
     if not 1 <= config.limits.sessions <= _MOST_SESSIONS:
         raise SettingRefused("limits.sessions", "out of range", f"Use 1 to {_MOST_SESSIONS}")
     if config.limits.priority not in priorities.CHOICES:
@@ -236,79 +202,78 @@ def parse_config(text: str) -> DaemonConfig:
     return config
 
 
-def framing_kind(text: str) -> FramingKind:
-    """The kind of framing of that name.
-
-    Raises:
-        SettingRefused: there is none.
-    """
-    if text not in list(FramingKind):
-        raise SettingRefused("framing", f"it is {shown(repr(text))}", f"Use {', '.join(FramingKind)}")
-    return FramingKind(text)
-
-
 def source(text: str) -> str:
     """What drives, a file by its resolved path: who opens it follows no link.
 
     Raises:
         SettingRefused: it cannot be a path.
     """
-    if text in (AUTO, NOTHING, REMOTE, DEMO) or camera_device(text) is not None or is_feed(text):
-        return text
     try:
-        return str(path_of(text).resolve())
+        return str(path_of(text).resolve()) if source_named(text).is_file else text
     except UsageError as error:
         raise SettingRefused("source", error.cause, error.remedy) from error
 
 
-def _size(text: str) -> tuple[int, int]:
+def _session(name: str, table: object) -> SessionTable:
+    values = dict(_known(_mapping(name, table), ["autostart", *_WORDS, *_KEYS], f"{name}."))
+    autostart = typed(f"{name}.autostart", values.pop("autostart", True), bool)
+    settings = _DEFAULT
+    for key in [key for key in _WORDS if key in values]:
+        settings = _WORDS[key](settings, typed(f"{name}.{key}", values.pop(key), str))
+    for key, value in values.items():
+        try:
+            settings = changed(settings, {_KEYS[key]: value})
+        except SettingRefused as error:
+            raise SettingRefused(f"{name}.{key}", error.why, error.remedy) from error
+    check(settings)
+    return SessionTable(autostart, settings)
+
+
+def _size(settings: SessionSettings, text: str) -> SessionSettings:
     try:
-        return frame_size(text)
+        size = frame_size(text)
     except UsageError as error:
         raise SettingRefused("size", error.cause, error.remedy) from error
+    return replace(settings, output=replace(settings.output, size=size))
 
 
-_TABLES: Final[dict[str, type]] = {
-    "session": SessionTable,
-    "control": ControlTable,
-    "files": FilesTable,
-    "metrics": MetricsTable,
-    "limits": LimitsTable,
+_WORDS: Final[dict[str, Callable[[SessionSettings, str], SessionSettings]]] = {
+    "source": lambda settings, text: replace(settings, source=source(text)),
+    "size": _size,
+    "background": lambda settings, text: replace(settings, background=background_named(text)),
+}
+"""Keys of [session] that are read as people write them."""
+
+
+def _plain(kind: type) -> Callable[[str, object], Any]:
+    """Reads a table whose keys are the fields of `kind`."""
+
+    def read(name: str, table: object) -> Any:  # noqa: ANN401 - an instance of `kind`
+        types = {one.name: type(getattr(kind(), one.name)) for one in fields(kind)}
+        values = _known(_mapping(name, table), list(types), f"{name}.")
+        return kind(**{key: typed(f"{name}.{key}", value, types[key]) for key, value in values.items()})
+
+    return read
+
+
+_TABLES: Final[dict[str, Callable[[str, object], Any]]] = {
+    "session": _session,
+    "control": _plain(ControlTable),
+    "files": _plain(FilesTable),
+    "metrics": _plain(MetricsTable),
+    "limits": _plain(LimitsTable),
 }
 
 
-def _table(name: str, table: object, kind: type) -> Any:  # noqa: ANN401 - an instance of `kind`
+def _mapping(name: str, table: object) -> Mapping[str, Any]:
     if not isinstance(table, dict):
         raise SettingRefused(name, "it is no table", f"Write [{name}] on a line of its own")
-    values = _known(table, kind, f"{name}.")
-    types = {f.name: str(f.type) for f in fields(kind)}
-    return kind(**{key: _value(f"{name}.{key}", value, types[key]) for key, value in values.items()})
+    return table
 
 
-def _known(table: Mapping[str, Any], kind: type, place: str) -> Mapping[str, Any]:
-    names = [f.name for f in fields(kind)]
+def _known(table: Mapping[str, Any], names: Sequence[str], place: str) -> Mapping[str, Any]:
     for key in table:
         if key not in names:
             known = f"Known are {', '.join(names)}"
             raise SettingRefused(f"{place}{shown(key)}", "there is no such key", known)
     return table
-
-
-def _value(name: str, value: object, kind: str) -> object:
-    """A value as its field holds it."""
-    if kind == "float" and isinstance(value, int) and not isinstance(value, bool):
-        return _finite(name, value)
-    if kind == "tuple[str, ...]":
-        if isinstance(value, list) and all(isinstance(one, str) for one in value):
-            return tuple(value)
-        raise SettingRefused(name, "it is no list of texts", 'Write it as ["one", "two"]')
-    if type(value).__name__ != kind:
-        raise SettingRefused(name, f"it is {shown(repr(value))}", f"It must be of type {kind}")
-    return value
-
-
-def _finite(name: str, value: int) -> float:
-    try:
-        return float(value)
-    except OverflowError as error:
-        raise SettingRefused(name, "out of range", "Use a smaller number") from error

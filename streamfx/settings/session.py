@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields, is_dataclass
 from enum import StrEnum
 from math import isfinite
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-from streamfx.devices import camera_device
 from streamfx.errors import SettingRefused, UsageError
-from streamfx.feeds import feed_name, is_feed
 from streamfx.settings.framing import SHIFTS, ZOOMS, Framing
 from streamfx.settings.notation import colour, nearest, path_of, shown
+from streamfx.settings.source import SourceSpec
 
 SIDES: Final = (64, 1920)
 """px: smallest and largest side of a live picture."""
@@ -27,8 +27,6 @@ LONGEST_BADGE: Final = 40
 """Characters."""
 REMOTE: Final = "remote"
 """Source: motions that a client streams (DriveSession)."""
-DEMO: Final = "demo"
-"""Source: the motion template that ships with streamfx, in rounds."""
 NOTHING: Final = "none"
 """Camera: none, only previews, recordings and the ring. Source: nothing drives, the portrait idles."""
 CUDA: Final = "cuda"
@@ -75,7 +73,7 @@ class Background:
 
 @dataclass(frozen=True, slots=True)
 class Gains:
-    """How strongly the driver is followed, 0 to 1.5; 1 is faithful."""
+    """How strongly the driver is followed, within GAINS; 1 is faithful."""
 
     head: float = 1.0
     expression: float = 1.0
@@ -99,8 +97,8 @@ class SessionSettings:
 
     output: Output = field(default_factory=Output)
     source: str = AUTO
-    """AUTO, NOTHING, REMOTE, DEMO, a camera (/dev/video0, camera:NAME, 0), another program's pictures
-    (feed:NAME, streamfx/feeds.py), a video file or a motion template; files are played in rounds."""
+    """`auto`, `none`, `remote`, `demo`, a camera (/dev/video0, camera:NAME, 0), another program's pictures
+    (feed:NAME), a video file or a motion template (SourceSpec.parse); files are played in rounds."""
     portraits: tuple[str, ...] = ()
     """Identifiers of the portraits kept loaded, in the order of `next` and `previous`."""
     selected: str = ""
@@ -133,6 +131,94 @@ class SessionSettings:
         return self.selected or next(iter(self.portraits), "")
 
 
+Value = Any
+"""Of one setting: a str, bool, int or float, a tuple of str, a BackgroundKind or a FramingKind."""
+
+
+def flat(settings: SessionSettings) -> dict[str, Value]:
+    """All settings by their dotted names (`gains.head`): what JSON, a settings file and the API hold."""
+    return dict(_leaves(settings, ""))
+
+
+def changed(settings: SessionSettings, values: Mapping[str, object]) -> SessionSettings:
+    """The settings with those that `values` names, by their dotted names; each of the right type.
+
+    Their limits are for `check`.
+
+    Raises:
+        SettingRefused: there is no such setting, or the value is of another type.
+    """
+    values_now = flat(settings)
+    for name, value in values.items():
+        if name not in values_now:
+            remedy = f"Known are {', '.join(values_now)}"
+            raise SettingRefused(shown(name), "there is no such setting", remedy)
+        values_now[name] = typed(name, value, type(values_now[name]))
+    colour_now = values_now["background.colour"]
+    if not _COLOUR.fullmatch(colour_now):
+        values_now["background.colour"] = _as_css("background.colour", colour_now)
+    made: SessionSettings = _made(settings, values_now, "")
+    return made
+
+
+def _leaves(value: Value, prefix: str) -> Iterator[tuple[str, Value]]:
+    for one in fields(value):
+        inner, name = getattr(value, one.name), f"{prefix}{one.name}"
+        if is_dataclass(inner):
+            yield from _leaves(inner, f"{name}.")
+        elif one.name == "size":
+            yield from ((f"{prefix}width", inner[0]), (f"{prefix}height", inner[1]))
+        else:
+            yield name, str(inner or "") if one.name == "image" else inner
+
+
+def _made(value: Value, values: Mapping[str, Value], prefix: str) -> Value:
+    """A value like another, of what `_leaves` gives."""
+    made = {}
+    for one in fields(value):
+        inner, name = getattr(value, one.name), f"{prefix}{one.name}"
+        if is_dataclass(inner):
+            made[one.name] = _made(inner, values, f"{name}.")
+        elif one.name == "size":
+            made[one.name] = (values[f"{prefix}width"], values[f"{prefix}height"])
+        elif one.name == "image":
+            made[one.name] = Path(values[name]) if values[name] else None
+        else:
+            made[one.name] = values[name]
+    return type(value)(**made)
+
+
+def typed(name: str, value: object, kind: type) -> Value:
+    """A value as a setting of that type holds it: of str, bool, int, float, tuple (of str) or a StrEnum.
+
+    Raises:
+        SettingRefused: it is of another type.
+    """
+    if issubclass(kind, StrEnum):
+        if not isinstance(value, str) or value not in list(kind):
+            raise SettingRefused(name, f"it is {shown(repr(value))}", f"Use {', '.join(kind)}")
+        return kind(value)
+    if kind is float and isinstance(value, int | float) and not isinstance(value, bool):
+        try:
+            return float(value)
+        except OverflowError as error:
+            raise SettingRefused(name, "out of range", "Use a smaller number") from error
+    if kind is tuple:
+        if isinstance(value, list | tuple) and all(isinstance(one, str) for one in value):
+            return tuple(value)
+        raise SettingRefused(name, "it is no list of texts", 'Write it as ["one", "two"]')
+    if type(value) is not kind:
+        raise SettingRefused(name, f"it is {shown(repr(value))}", f"It must be of type {kind.__name__}")
+    return value
+
+
+def _as_css(name: str, text: str) -> str:
+    try:
+        return colour(text)
+    except UsageError as error:
+        raise SettingRefused(name, error.cause, error.remedy) from error
+
+
 def background_named(text: str) -> Background:
     """`keep`, `blur`, `remove`, a colour as CSS writes it (`green`, `#00b140`), or the path of a picture.
 
@@ -157,11 +243,16 @@ def background_named(text: str) -> Background:
     return Background(BackgroundKind.IMAGE, image=path.resolve())
 
 
-def names_file(source: str) -> bool:
-    """Whether a source is a video or a motion template, by a path."""
-    if source in (AUTO, NOTHING, REMOTE, DEMO) or is_feed(source):
-        return False
-    return camera_device(source) is None
+def source_named(text: str) -> SourceSpec:
+    """What a source is, by its text.
+
+    Raises:
+        SettingRefused: it is no name of a feed, and begins as one.
+    """
+    try:
+        return SourceSpec.parse(text)
+    except UsageError as error:
+        raise SettingRefused("source", error.cause, error.remedy) from error
 
 
 def check(settings: SessionSettings) -> None:
@@ -215,10 +306,7 @@ def _check_source(source: str) -> None:
         raise SettingRefused(
             "source", "it is empty or not printable", "Name a camera, a feed, a file, demo, remote or none"
         )
-    try:
-        feed_name(source)
-    except UsageError as error:
-        raise SettingRefused("source", error.cause, error.remedy) from error
+    source_named(source)
 
 
 def _check_output(output: Output) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from streamfx.devices import CameraInfo, camera_device, list_cameras
-from streamfx.feeds import feed_name
+from streamfx.devices import CameraInfo, list_cameras
 from streamfx.media import TIMEOUT_S
+from streamfx.settings.source import SourceKind, SourceSpec
 from streamfx.source.base import Source, SourceInfo, SourceStatistics
 from streamfx.source.camera import CameraSource
 from streamfx.source.capture import CameraOptions
@@ -49,10 +49,9 @@ def open_source(
             hands over no pictures.
         UsageError: a feed's name that is none.
     """
-    feed = feed_name(spec)
-    if feed is not None:
-        return FeedSource(feed, feeds)
-    device = camera_device(spec)
-    if device is not None:
-        return CameraSource(device, camera or CameraOptions())
+    named = SourceSpec.parse(spec)
+    if named.kind is SourceKind.FEED:
+        return FeedSource(named.name, feeds)
+    if named.kind is SourceKind.CAMERA:
+        return CameraSource(named.name, camera or CameraOptions())
     return FileSource(Path(spec), timeout_s, hardware=hardware)

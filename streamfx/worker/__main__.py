@@ -7,9 +7,9 @@ import sys
 from typing import BinaryIO
 
 from streamfx.files import refuse_links
-from streamfx.ipc.channel import Channel
 from streamfx.ipc.child import die_with_parent
 from streamfx.logs import log_as
+from streamfx.worker.channel import Channel
 
 
 def main() -> int:

@@ -10,8 +10,8 @@ import os
 from dataclasses import asdict
 
 from streamfx.ipc.child import die_with_parent
-from streamfx.ipc.protocol import Card
 from streamfx.limits import is_shortage, shortage
+from streamfx.worker.protocol import Card
 
 
 def main() -> int:

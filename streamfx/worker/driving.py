@@ -12,10 +12,10 @@ from typing import Final
 from streamfx.driving.live import LiveDriver, open_live
 from streamfx.errors import ModelError, MotionUnreadable, SourceError
 from streamfx.frames import Motion
-from streamfx.ipc.protocol import SourceReport
 from streamfx.models.store import Store
 from streamfx.realtime import Latest
 from streamfx.telemetry import StageTimer
+from streamfx.worker.protocol import SourceReport
 
 _REOPEN_S: Final = 0.5
 _LONGEST_REOPEN_S: Final = 2.0

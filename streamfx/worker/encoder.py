@@ -13,7 +13,7 @@ import sys
 import numpy as np
 
 from streamfx.ipc.child import die_with_parent
-from streamfx.ipc.protocol import PACKET
+from streamfx.worker.protocol import PACKET
 
 
 def main() -> int:

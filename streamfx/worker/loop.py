@@ -1,4 +1,4 @@
-"""The worker's main loop: motions in, pictures out, orders in between."""
+"""The worker's main loop: motions in, pictures out, changes of its config in between."""
 
 from __future__ import annotations
 
@@ -16,20 +16,19 @@ from streamfx import config, priority
 from streamfx.driving.remote import unpack
 from streamfx.errors import WorkerFailed
 from streamfx.frames import Motion
-from streamfx.ipc.channel import Channel
 from streamfx.ipc.handed import named
-from streamfx.ipc.protocol import IDLE, Begin, Calibrate, Drive, Message, Orders, Phase, Stop
 from streamfx.models.store import Store
-from streamfx.portrait.deform import Gains
 from streamfx.realtime import RateLimit, Stalled
 from streamfx.render.base import Device
+from streamfx.settings.session import NOTHING, REMOTE
 from streamfx.sink.ring import RingWriter
 from streamfx.telemetry import StageTimer
+from streamfx.worker.channel import Channel
 from streamfx.worker.driving import Driving
 from streamfx.worker.load_governor import Ladder
 from streamfx.worker.portrait_pool import Cast
+from streamfx.worker.protocol import IDLE, Begin, Calibrate, Drive, Message, Phase, Stop, WorkerConfig
 
-REMOTE: Final = "remote"
 _WAIT_S: Final = 0.1
 """For a motion, before the worker shows that it is alive."""
 _WORKING_S, _PREPARING_S = 1.0, 10.0
@@ -54,7 +53,7 @@ class Worker:
         self._ladder = Ladder(begin.fps)
         self._rate = RateLimit(begin.fps)
         """Drivers faster than the camera are not followed in full."""
-        self._orders = Orders()
+        self._settings = WorkerConfig().settings
         self._has_rendered, self._remote_seq = False, 0
         threading.Thread(target=self._listen, name="streamfx-ear", daemon=True).start()
 
@@ -75,11 +74,10 @@ class Worker:
             self._driving.stop()
 
     def _show(self, motion: Motion) -> None:
-        orders, start_ns = self._orders, monotonic_ns()
+        settings, start_ns = self._settings, monotonic_ns()
         if not self._rate.allows(start_ns):
             return
-        gains = Gains(orders.head, orders.expression, orders.gaze)
-        picture = self._cast.animate(orders.selected, motion, gains, networks=self._ladder.full)
+        picture = self._cast.animate(settings.selected, motion, settings.gains, networks=self._ladder.full)
         if picture is None:
             return
         if not self._has_rendered:
@@ -100,14 +98,14 @@ class Worker:
                 return False
             if isinstance(message, Calibrate):
                 self._driving.calibrate()
-            if isinstance(message, Orders):
+            if isinstance(message, WorkerConfig):
                 self._follow(message)
 
-    def _follow(self, orders: Orders) -> None:
-        self._orders = orders
-        self._cast.prepare(orders)
-        source = "" if orders.source == REMOTE else orders.source
-        self._driving.follow(source, hardware=orders.device == Device.CUDA)
+    def _follow(self, config: WorkerConfig) -> None:
+        self._settings = settings = config.settings
+        self._cast.prepare(config)
+        source = "" if settings.source in (REMOTE, NOTHING) else settings.source
+        self._driving.follow(source, hardware=settings.device == Device.CUDA)
 
     def _listen(self) -> None:
         """Take messages off the pipe; motions go straight to where motions come from."""
@@ -126,7 +124,7 @@ class Worker:
                 self._inbox.put(message)
 
     def _put_remote(self, payload: bytes) -> None:
-        if self._orders.source != REMOTE:
+        if self._settings.source != REMOTE:
             return
         try:
             motion = unpack(payload, monotonic_ns(), self._remote_seq)

@@ -15,21 +15,21 @@ from typing import Final
 
 from streamfx.errors import DeviceExhausted, DeviceLost, OutputError, StreamfxError
 from streamfx.frames import Motion, Rendered, Rig
-from streamfx.ipc.protocol import Loaded, Message, Orders, PortraitFile, Refused
 from streamfx.models.ahead import await_networks
 from streamfx.models.store import Store
 from streamfx.models.weights import Profile
 from streamfx.pipeline import Animator, load_portrait
-from streamfx.portrait.background import blurred, coloured, pictured
+from streamfx.portrait.background import on_background
 from streamfx.portrait.cache import RigCache
-from streamfx.portrait.deform import Gains
 from streamfx.realtime import Closed, Latest, Stalled
 from streamfx.render.base import Device, Mode, Networks, Studio
 from streamfx.render.compiler import load_kept
 from streamfx.rendering import check_canvas, open_studio, rehearsal
-from streamfx.settings.framing import Framing, FramingKind
+from streamfx.settings.framing import Framing
+from streamfx.settings.session import Background, BackgroundKind, Gains
 from streamfx.sink import idle
 from streamfx.worker.idle import idle_portrait
+from streamfx.worker.protocol import Loaded, Message, PortraitFile, Refused, WorkerConfig
 from streamfx.worker.sharing.studio import SharedStudio
 
 _POLL_S: Final = 0.5
@@ -42,9 +42,10 @@ class _Wanted:
 
     file: PortraitFile
     framing: Framing
-    background: tuple[str, str, str]
-    drawing: tuple[str, str, str]
-    """Device, and the networks that refine and paint the mouth."""
+    background: Background
+    device: str
+    networks: Networks
+    """That refine and paint the mouth."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +90,7 @@ class Cast:
             card,
         )
         self._idle_folder = idle_folder
-        self._wanted: Latest[Orders] = Latest()
+        self._wanted: Latest[WorkerConfig] = Latest()
         self._ready: dict[str, _Ready] = {}
         self._refused: set[str] = set()
         """Portraits of which the daemon was last told that they cannot be shown as wanted."""
@@ -100,9 +101,9 @@ class Cast:
         self._thread = threading.Thread(target=self._run, name="streamfx-loader", daemon=True)
         self._thread.start()
 
-    def prepare(self, orders: Orders) -> None:
+    def prepare(self, config: WorkerConfig) -> None:
         """Have these portraits loaded, the selected one first, and others forgotten. Returns at once."""
-        self._wanted.put(orders)
+        self._wanted.put(config)
 
     def animate(self, portrait: str, motion: Motion, gains: Gains, *, networks: bool) -> Rendered | None:
         """A picture of a portrait; None while it is not loaded, and where a card has no room even for a warp.
@@ -135,18 +136,23 @@ class Cast:
         """Load no more."""
         self._wanted.close()
 
-    def _load(self, orders: Orders) -> None:
-        framing = Framing(FramingKind(orders.framing), orders.zoom, orders.x, orders.y)
-        background = (orders.background, orders.colour, orders.image)
-        drawing = (orders.device, orders.refine, orders.mouth)
-        wanted = [_Wanted(file, framing, background, drawing) for file in orders.portraits]
+    def _load(self, config: WorkerConfig) -> None:
+        settings = config.settings
+        refine, mouth = settings.refine, settings.mouth
+        networks = Networks(
+            None if refine == "off" else Profile(refine), None if mouth == "procedural" else Profile(mouth)
+        )
+        wanted = [
+            _Wanted(file, settings.framing, settings.background, settings.device, networks)
+            for file in config.portraits
+        ]
         if not wanted:
             load_kept()
         kept = {one.file.id for one in wanted}
         self._ready = {name: entry for name, entry in self._ready.items() if name in kept}
-        for one in sorted(wanted, key=lambda one: one.file.id != orders.selected):
+        for one in sorted(wanted, key=lambda one: one.file.id != settings.selected):
             if self._wanted.waiting:
-                return  # what is loaded goes on being shown; the newer orders say what to load next
+                return  # what is loaded goes on being shown; the newer config says what to load next
             entry = self._ready.get(one.file.id)
             if entry is None or entry.wanted != one:
                 with self._patience:
@@ -175,7 +181,7 @@ class Cast:
 
     def _tell_ready(self, ready: _Ready) -> None:
         self._refused.discard(ready.wanted.file.id)
-        cut_out = ready.wanted.background[0] == "remove"
+        cut_out = ready.wanted.background.kind is BackgroundKind.REMOVE
         self._report(Loaded(ready.wanted.file.id, ready.idle, cut_out, ready.sha256))
 
     def _rig(self, wanted: _Wanted) -> tuple[str, Rig]:
@@ -183,24 +189,11 @@ class Cast:
         references = [Path(name) for name in wanted.file.references]
         photo = Path(wanted.file.photo)
         made = load_portrait(photo, self._size, self._store, self._cache, references, wanted.framing)
-        return made.sha256, self._on_background(made.rig, wanted)
-
-    def _on_background(self, rig: Rig, wanted: _Wanted) -> Rig:
-        """A rig with the background that is wanted."""
-        kind, colour, image = wanted.background
-        if kind == "blur":
-            return blurred(rig)
-        if kind == "colour":
-            return coloured(rig, colour)
-        return pictured(rig, Path(image)) if kind == "image" else rig
+        return made.sha256, on_background(made.rig, wanted.background)
 
     def _animator(self, rig: Rig, wanted: _Wanted) -> Animator:
-        device, refine, mouth = wanted.drawing
-        networks = Networks(
-            None if refine == "off" else Profile(refine), None if mouth == "procedural" else Profile(mouth)
-        )
-        mode = Mode.CUTOUT if wanted.background[0] == "remove" else Mode.LAYER
-        return Animator(rig, canvas=self._studio(Device(device)).canvas(rig, networks, mode))
+        mode = Mode.CUTOUT if wanted.background.kind is BackgroundKind.REMOVE else Mode.LAYER
+        return Animator(rig, canvas=self._studio(Device(wanted.device)).canvas(rig, wanted.networks, mode))
 
     def _studio(self, device: Device) -> Studio:
         """One for all portraits: they take turns at its networks."""
@@ -215,7 +208,7 @@ class Cast:
         """The file of the idle portrait, for the daemon, which deletes it; None if it cannot be written."""
         if self._idle_folder is None:
             return None
-        text = f"{rig.digest} {' '.join(wanted.background)}"
+        text = f"{rig.digest} {wanted.background}"
         path = self._idle_folder / f"{os.getpid()}-{sha256(text.encode()).hexdigest()[:32]}.npz"
         try:
             idle.save(idle_portrait(rig, animator), path)

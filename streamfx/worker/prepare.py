@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from streamfx import priority
 from streamfx.ipc.child import die_with_parent
-from streamfx.ipc.protocol import Outcome, Task
+from streamfx.worker.protocol import Outcome, Task
 
 if TYPE_CHECKING:
     from streamfx.portrait.photo import Photo

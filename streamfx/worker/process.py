@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Final
 
 from streamfx.errors import StreamfxError, WorkerFailed
-from streamfx.ipc.channel import Channel
 from streamfx.ipc.handed import fetch_at
-from streamfx.ipc.protocol import Begin, Failed
 from streamfx.ipc.spawn import inherited
 from streamfx.limits import is_shortage, shortage
 from streamfx.models.ahead import compile_ahead
+from streamfx.worker.channel import Channel
+from streamfx.worker.protocol import Begin, Failed
 
 _log: Final = logging.getLogger(__name__)
 

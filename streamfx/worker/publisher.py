@@ -23,9 +23,17 @@ import cv2
 from streamfx import priority
 from streamfx.errors import CameraError, StreamfxError, WorkerFailed
 from streamfx.frames import IdlePortrait
-from streamfx.ipc.channel import Channel
 from streamfx.ipc.child import die_with_parent
-from streamfx.ipc.protocol import (
+from streamfx.ipc.spawn import inherited
+from streamfx.logs import log_as
+from streamfx.sink import idle
+from streamfx.sink.camera import VirtualCamera, open_camera
+from streamfx.sink.look import Look
+from streamfx.sink.publisher import Publisher, View, percentiles
+from streamfx.sink.ring import RingForm, RingReader, RingWriter
+from streamfx.worker.__main__ import take_stdout
+from streamfx.worker.channel import Channel
+from streamfx.worker.protocol import (
     PUBLISHING,
     STANDBY,
     BeginPublishing,
@@ -36,14 +44,6 @@ from streamfx.ipc.protocol import (
     Stop,
     TakeOver,
 )
-from streamfx.ipc.spawn import inherited
-from streamfx.logs import log_as
-from streamfx.sink import idle
-from streamfx.sink.camera import VirtualCamera, open_camera
-from streamfx.sink.look import Look
-from streamfx.sink.publisher import Publisher, View, percentiles
-from streamfx.sink.ring import RingForm, RingReader, RingWriter
-from streamfx.worker.__main__ import take_stdout
 
 _PATIENCE_S: Final = 2.0
 """Longest without a tick, before the daemon puts another publisher in its place."""

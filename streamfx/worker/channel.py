@@ -11,7 +11,7 @@ import threading
 from typing import IO, Final
 
 from streamfx.errors import WorkerFailed
-from streamfx.ipc.protocol import Message, from_json, to_json
+from streamfx.worker.protocol import Message, from_json, to_json
 
 _LENGTHS: Final = struct.Struct("<II")
 _MOST_BYTES: Final = 1 << 20

@@ -6,8 +6,11 @@ They travel as JSON (channel.py).
 from __future__ import annotations
 
 import struct
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar, Final
+
+from streamfx.errors import SettingRefused
+from streamfx.settings.session import NOTHING, SessionSettings, changed, flat
 
 PACKET: Final = struct.Struct("<IB")
 """Before each packet of a preview's encoder: its bytes; 1 if it is a key picture."""
@@ -50,33 +53,19 @@ class PortraitFile:
 
 
 @dataclass(frozen=True, slots=True)
-class Orders:
-    """Everything that the worker is to do, whole: it compares them with the last ones."""
+class WorkerConfig:
+    """Everything that the worker is to do, whole: it compares it with the last one."""
 
-    KIND: ClassVar[str] = "orders"
-    source: str = ""
-    """What drives, as SessionSettings.source; empty: nothing, the source is closed."""
+    KIND: ClassVar[str] = "config"
+    settings: SessionSettings = field(default_factory=lambda: SessionSettings(source=NOTHING))
+    """The session's; its source is NOTHING while none is to be open."""
     portraits: tuple[PortraitFile, ...] = ()
-    selected: str = ""
-    head: float = 1.0
-    expression: float = 1.0
-    gaze: float = 1.0
-    background: str = "keep"
-    colour: str = ""
-    image: str = ""
-    framing: str = "auto"
-    zoom: float = 1.0
-    x: float = 0.0
-    y: float = 0.0
-    refine: str = "lite"
-    mouth: str = "lite"
-    device: str = "cpu"
 
     def networks(self) -> tuple[str, ...]:
-        """The networks that OpenVINO runs for these orders (models.weights.NetworkName)."""
-        if self.device != "cpu":
+        """The networks that OpenVINO runs for it (models.weights.NetworkName)."""
+        if self.settings.device != "cpu":
             return ()
-        places = {"refine": self.refine, "mouth": self.mouth}
+        places = {"refine": self.settings.refine, "mouth": self.settings.mouth}
         return tuple(f"{place}-{one}" for place, one in places.items() if one not in ("off", "procedural"))
 
 
@@ -247,14 +236,14 @@ class Failed:
 
 
 Message = (
-    Begin | Orders | Calibrate | Drive | Stop | Phase | Loaded | Refused | SourceReport | Failed
+    Begin | WorkerConfig | Calibrate | Drive | Stop | Phase | Loaded | Refused | SourceReport | Failed
     | BeginPublishing | TakeOver | Show | Published
 )  # fmt: skip
 
 _KINDS: Final[dict[str, type]] = {
     kind.KIND: kind
     for kind in (
-        Begin, Orders, Calibrate, Drive, Stop, Phase, Loaded, Refused, SourceReport, Failed,
+        Begin, WorkerConfig, Calibrate, Drive, Stop, Phase, Loaded, Refused, SourceReport, Failed,
         BeginPublishing, TakeOver, Show, Published,
     )
 }  # fmt: skip
@@ -262,6 +251,9 @@ _KINDS: Final[dict[str, type]] = {
 
 def to_json(message: Message) -> Json:
     """The message as what JSON can hold."""
+    if isinstance(message, WorkerConfig):
+        portraits = [asdict(one) for one in message.portraits]
+        return {"kind": message.KIND, "settings": flat(message.settings), "portraits": portraits}
     return {"kind": message.KIND, **asdict(message)}
 
 
@@ -274,15 +266,15 @@ def from_json(data: Json) -> Message:
     try:
         values = dict(data)
         kind = _KINDS[values.pop("kind")]
-        if kind is Orders:
-            files = values.pop("portraits")
+        if kind is WorkerConfig:
+            values["settings"] = changed(SessionSettings(), values["settings"])
             values["portraits"] = tuple(
-                PortraitFile(one["id"], one["photo"], tuple(one["references"])) for one in files
+                PortraitFile(one["id"], one["photo"], tuple(one["references"])) for one in values["portraits"]
             )
         if kind is Published:
             values["latency_ms"] = tuple(values["latency_ms"])
         message: Message = kind(**values)
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, SettingRefused) as error:
         raise ValueError(f"no message of streamfx: {error}") from error
     return message
 
