@@ -29,12 +29,12 @@ from grpc_status import rpc_status
 
 from streamfx import errors
 from streamfx.api import status_codes
+from streamfx.api.v1 import session_service_pb2 as api
 from streamfx.client import Client
 from streamfx.control.auth import TABLE, Permission
-from streamfx.control.binding import _Bound
 from streamfx.control.options import ControlOptions, Limits
+from streamfx.control.rpc_adapter import _Bound
 from streamfx.control.server import SERVICES
-from streamfx.control.v1 import session_service_pb2 as api
 from streamfx.errors import SettingRefused, StreamfxError
 from streamfx.settings.session import SessionSettings
 

@@ -21,7 +21,7 @@ from streamfx.worker import driving as driving_module
 ROOT = Path(__file__).parents[1]
 PROGRAM = """
 import os, sys, threading, time
-from streamfx.processer import work
+from streamfx.worker import process
 from streamfx.worker.__main__ import take_stdout
 from streamfx.worker.channel import Channel
 
