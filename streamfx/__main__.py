@@ -9,11 +9,17 @@ from streamfx.importing import current_folder, installed_path
 if __name__ == "__main__":  # `python -m streamfx`: the current folder is first on the path
     sys.path[:] = installed_path()
 
+import os
+
+# Before they are imported, which read them then. What gRPC's C core logs is no line for people, who get our
+# error; an idle thread of OpenBLAS spins after any matmul.
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 import argparse
 import errno
 import io
 import logging
-import os
 from collections.abc import Sequence
 from contextlib import nullcontext, suppress
 from traceback import clear_frames, print_exception

@@ -7,11 +7,17 @@ z of landmarks is in pixels of the same scale as x. Rotations act on column vect
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
-from enum import StrEnum
+
+# An idle OpenBLAS thread spins after any matmul and halves the speed of everything else on two cores.
+# It is read when numpy is first imported.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np
 import numpy.typing as npt
+
+from streamfx.quality import Quality
 
 F32 = npt.NDArray[np.float32]
 U8 = npt.NDArray[np.uint8]
@@ -256,19 +262,6 @@ class Deformation:
     captured_ns: int
     seq: int
     epoch: int
-
-
-class Quality(StrEnum):
-    """How a frame came about, best first."""
-
-    FULL = "FULL"
-    """Warp and networks."""
-    WARP_ONLY = "WARP_ONLY"
-    """Warp and procedural mouth; no network ran."""
-    HELD = "HELD"
-    """The face was lost: the last motion is held or easing to rest."""
-    IDLE = "IDLE"
-    """No face drives the portrait: it rests."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,14 @@ def current_folder() -> str:
         return ""
 
 
+def keep_openvino_quiet() -> None:
+    """Before OpenVINO or NNCF is imported: they report to Intel, and leave an identifier in the home folder.
+
+    Both allow for the absence of a package of theirs; None marks it as absent.
+    """
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+
+
 def require_current_folder() -> None:
     """Refuse to go on where it was deleted: torch's MKL would end the process without a word of ours.
 

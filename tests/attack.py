@@ -35,8 +35,8 @@ from live_stage import children_of, receive_ring, until
 from mutated.mutations import case
 from scenes import photo, store
 
-from streamfx.api.status import SourceState
 from streamfx.api.v1 import portrait_service_pb2, session_service_pb2
+from streamfx.api.values import SourceState
 from streamfx.client import Client
 from streamfx.errors import StreamfxError
 from streamfx.ipc.ring import SlotReader

@@ -13,16 +13,17 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from streamfx.api.status import (
+from streamfx.api.values import (
     CameraStatus,
     Counters,
+    DeviceInfo,
+    DeviceKind,
     Percentiles,
     SessionStatus,
     SourceState,
     SourceStatus,
     State,
 )
-from streamfx.control.ports import DeviceInfo, DeviceKind
 from streamfx.errors import (
     LimitReached,
     PhotoUnreadable,
@@ -32,8 +33,9 @@ from streamfx.errors import (
     ResourceUnready,
     SettingRefused,
 )
-from streamfx.frames import Quality, Rendered
+from streamfx.frames import Rendered
 from streamfx.ipc.handed import named
+from streamfx.quality import Quality
 from streamfx.realtime import Latest
 from streamfx.session.handed import HandedFiles, specs_of
 from streamfx.settings.motion import MotionNumbers

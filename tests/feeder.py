@@ -16,8 +16,9 @@ import cv2
 import numpy as np
 from media import read_video
 
-from streamfx.frames import U8, Quality, Rendered
+from streamfx.frames import U8, Rendered
 from streamfx.ipc.ring_server import Handover
+from streamfx.quality import Quality
 from streamfx.sink.ring import RingForm, RingWriter, create_ring
 
 FPS = 30.0

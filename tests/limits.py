@@ -30,9 +30,8 @@ from live_stage import children_of, until
 from media import read_video
 from scenes import face_clip, photo
 
-from streamfx.api.status import State
+from streamfx.api.values import PreviewFormat, State
 from streamfx.client import Client
-from streamfx.control.ports import PreviewFormat
 from streamfx.errors import StreamfxError
 from streamfx.ipc.handed import OFFER
 from streamfx.settings.session import Output, SessionSettings

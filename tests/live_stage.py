@@ -17,9 +17,10 @@ import numpy as np
 from media import read_video, write_pictures
 from scenes import face_clip
 
-from streamfx.frames import U8, Quality, Rendered
+from streamfx.frames import U8, Rendered
 from streamfx.ipc.ring import SlotReader
 from streamfx.ipc.ring_server import MAGIC
+from streamfx.quality import Quality
 from streamfx.sink.ring import RingReader, read_form
 
 TIMES = int(os.environ.get("STREAMFX_FAULTS", "2"))

@@ -9,7 +9,8 @@ from pathlib import Path
 import av
 import numpy as np
 
-from streamfx.frames import Quality, Rendered
+from streamfx.frames import Rendered
+from streamfx.quality import Quality
 
 SIZE = (64, 48)
 

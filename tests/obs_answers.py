@@ -20,7 +20,6 @@ from fake_sessions import photo
 from google.protobuf.message import Message
 from grpc_health.v1 import health_pb2
 
-from streamfx.api.status import SourceState, SourceStatus, State
 from streamfx.api.v1 import (
     device_service_pb2,
     portrait_pb2,
@@ -28,6 +27,7 @@ from streamfx.api.v1 import (
     session_pb2,
     session_service_pb2,
 )
+from streamfx.api.values import SourceState, SourceStatus, State
 from streamfx.settings.framing import Framing, FramingKind
 from streamfx.settings.session import Background, BackgroundKind, Gains
 

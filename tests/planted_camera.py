@@ -10,7 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from streamfx.frames import U8, Quality, Rendered
+from streamfx.frames import U8, Rendered
+from streamfx.quality import Quality
 from streamfx.sink.loopback import Roots
 from streamfx.sink.v4l2 import Capabilities
 

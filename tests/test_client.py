@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -373,3 +376,21 @@ async def _streams(client: AsyncClient, stage: Stage) -> None:
     await client.delete_session("one")
     with pytest.raises(ResourceMissing):
         await client.get_session("one")
+
+
+BARE = """
+import json, os, sys
+variables, before = dict(os.environ), set(sys.modules)
+import streamfx.client
+imported = sorted({one.partition(".")[0] for one in {*sys.modules} - before})
+print(json.dumps([imported, variables == dict(os.environ)]))
+"""
+
+
+def test_a_client_imports_nothing_heavy_and_leaves_its_program_alone():
+    done = subprocess.run([sys.executable, "-I", "-c", BARE], capture_output=True, check=True)
+    imported, is_untouched = json.loads(done.stdout)
+    heavy = {"numpy", "cv2", "numba", "mediapipe", "openvino", "torch", "av", "PIL", "openvino_telemetry"}
+    assert {"grpc", "streamfx"} <= set(imported)
+    assert heavy.isdisjoint(imported)
+    assert is_untouched

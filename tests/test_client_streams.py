@@ -25,7 +25,8 @@ from streamfx.errors import (
     SettingRefused,
     WorkerFailed,
 )
-from streamfx.frames import Quality, Rendered
+from streamfx.frames import Rendered
+from streamfx.quality import Quality
 from streamfx.settings.motion import MotionNumbers
 
 

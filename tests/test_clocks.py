@@ -21,8 +21,9 @@ from scenes import MOTION
 
 from streamfx.driving import live as driver_module
 from streamfx.driving.live import TemplateLoop
-from streamfx.frames import Frame, Quality, Rendered
+from streamfx.frames import Frame, Rendered
 from streamfx.ipc.ring import RingForm, create_ring
+from streamfx.quality import Quality
 from streamfx.realtime import Pacer
 from streamfx.session.process import ChildProcess
 from streamfx.sink import idle as idle_module

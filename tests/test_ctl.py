@@ -19,13 +19,13 @@ from fake_sessions import photo
 from PIL import Image
 
 from streamfx.__main__ import main
-from streamfx.api.status import CameraStatus
+from streamfx.api.values import CameraStatus
 from streamfx.cli.ctl_streams import half_blocks
 from streamfx.client import Preview
 from streamfx.control.options import ControlOptions
 from streamfx.control.tokens import make_token
-from streamfx.frames import Quality
 from streamfx.ipc.handed import named
+from streamfx.quality import Quality
 from streamfx.settings.framing import Framing, FramingKind
 from streamfx.settings.session import Background, BackgroundKind, Gains
 

@@ -22,13 +22,14 @@ from live_stage import canary_clip, paint_canary, sings, until
 from PIL import Image, ImageGrab
 from scenes import photo, store
 
-from streamfx.api.status import State
+from streamfx.api.values import State
 from streamfx.cli.keys import Pressed
 from streamfx.cli.window import show
 from streamfx.client import Client
 from streamfx.errors import UsageError
-from streamfx.frames import Quality, Rendered
+from streamfx.frames import Rendered
 from streamfx.ipc import spawn
+from streamfx.quality import Quality
 
 RED, BLUE = (200, 30, 30), (30, 30, 200)
 SIZE = (320, 240)

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from live_stage import children_of, until
 from scenes import photo, store
 
-from streamfx.api.status import SourceState
+from streamfx.api.values import SourceState
 from streamfx.daemon import metrics as daemon_metrics
 from streamfx.daemon.metrics import Metrics
 from streamfx.driving.live import TemplateLoop

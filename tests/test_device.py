@@ -16,13 +16,14 @@ import torch
 from live_stage import Watcher, until
 from scenes import photo, store
 
-from streamfx.api.status import State
+from streamfx.api.values import State
 from streamfx.doctor.card import examine_card
 from streamfx.errors import DeviceExhausted, DeviceLost, DeviceUnavailable, LimitReached, SettingRefused
-from streamfx.frames import Deformation, Motion, Quality, Rig
+from streamfx.frames import Deformation, Motion, Rig
 from streamfx.models.engines import EngineManifest, Engines, Purpose
 from streamfx.models.weights import NetworkName
 from streamfx.portrait.deform import FAITHFUL
+from streamfx.quality import Quality
 from streamfx.render.base import Mode, Networks
 from streamfx.render.canvas import CpuCanvas
 from streamfx.session import cards, sharing

@@ -25,9 +25,8 @@ from live_stage import Watcher, canary_clip, children_of, until
 from scenes import photo, store
 
 from streamfx.__main__ import main
-from streamfx.api.status import SourceState, State
+from streamfx.api.values import DeviceKind, SourceState, State
 from streamfx.client import Client
-from streamfx.control.ports import DeviceKind
 from streamfx.daemon.devices import list_devices
 from streamfx.driving.template import MotionTemplate
 from streamfx.errors import (
@@ -39,8 +38,9 @@ from streamfx.errors import (
     UsageError,
 )
 from streamfx.feeds import list_feeds
-from streamfx.frames import U8, Frame, Quality
+from streamfx.frames import U8, Frame
 from streamfx.ipc.ring import HANDOVER, RingForm, create_ring
+from streamfx.quality import Quality
 from streamfx.session.portraits import Portraits
 from streamfx.session.session import Session
 from streamfx.session.sessions import Sessions

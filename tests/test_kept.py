@@ -21,7 +21,7 @@ from scenes import photo, store
 
 from streamfx import config, files, kept, pipeline
 from streamfx.__main__ import main
-from streamfx.api.status import State
+from streamfx.api.values import State
 from streamfx.daemon import Daemon, DaemonOptions
 from streamfx.doctor import guarded
 from streamfx.doctor import machine as doctor

@@ -24,7 +24,7 @@ from live_stage import TIMES, Watcher, canary_clip, children_of, pictures_in_mem
 from media import read_video, write_pictures
 from scenes import photo, store
 
-from streamfx.api.status import SourceState, State
+from streamfx.api.values import SourceState, State
 from streamfx.errors import (
     LimitReached,
     ResourceBusy,
@@ -33,7 +33,8 @@ from streamfx.errors import (
     ResourceUnready,
     SettingRefused,
 )
-from streamfx.frames import Quality, Rendered
+from streamfx.frames import Rendered
+from streamfx.quality import Quality
 from streamfx.session import process, supervisor
 from streamfx.session.portraits import Portraits
 from streamfx.session.session import Session

@@ -20,7 +20,7 @@ from control_stage import staged
 from live_stage import children_of, runs, until
 from scenes import photo, store
 
-from streamfx.api.status import (
+from streamfx.api.values import (
     CameraStatus,
     Counters,
     SessionStatus,
@@ -34,7 +34,7 @@ from streamfx.cli.live_line import line
 from streamfx.cli.standing import fitted
 from streamfx.client import Client
 from streamfx.errors import ResourceUnready
-from streamfx.frames import Quality
+from streamfx.quality import Quality
 from streamfx.settings.framing import FramingKind
 from streamfx.settings.session import Background, BackgroundKind, Gains, SessionSettings
 

@@ -17,7 +17,7 @@ from live_stage import TIMES, canary_clip, children_of, holds_canary, runs, tell
 from media import read_video
 from scenes import photo, store
 
-from streamfx.api.status import SessionStatus, State
+from streamfx.api.values import SessionStatus, State
 from streamfx.client import Client
 
 ROOT = Path(__file__).parents[1]

@@ -20,8 +20,9 @@ from live_stage import Seen, Watcher, paint_canary, until
 from media import read_video, write_pictures
 from scenes import face_clip, photo, store
 
-from streamfx.api.status import State
-from streamfx.frames import Quality, Rendered
+from streamfx.api.values import State
+from streamfx.frames import Rendered
+from streamfx.quality import Quality
 from streamfx.session import process
 from streamfx.session.portraits import Portraits
 from streamfx.session.session import Session

@@ -20,7 +20,7 @@ from live_stage import canary_clip, receive_ring, sings, until
 from obs_stage import SOURCE, ObsStage, build_plugin, leaks, leaks_without_plugins, missing_for_obs
 from scenes import photo, store
 
-from streamfx.api.status import SourceState, State
+from streamfx.api.values import SourceState, State
 from streamfx.client import Client, Session
 from streamfx.client.errors import DaemonUnreachable
 from streamfx.settings.framing import Framing, FramingKind

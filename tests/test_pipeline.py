@@ -17,9 +17,10 @@ from scenes import MOTION, face_clip, photo, store
 from streamfx.driving.face import FaceDriver
 from streamfx.driving.template import MotionTemplate
 from streamfx.errors import PhotoUnreadable, PhotoUnsuitable, SourceLost
-from streamfx.frames import U8, Deformation, Frame, Motion, Quality
+from streamfx.frames import U8, Deformation, Frame, Motion
 from streamfx.pipeline import Animator, Portrait, animate, load_portrait
 from streamfx.portrait.cache import RigCache
+from streamfx.quality import Quality
 from streamfx.render.base import Mode, MouthCrop, MouthView, Rectified, Residual
 from streamfx.render.canvas import CpuCanvas
 from streamfx.settings.session import Gains

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from live_stage import until
 
 from streamfx.errors import CameraLost, CameraUnavailable
-from streamfx.frames import IdlePortrait, Quality, Rendered
+from streamfx.frames import IdlePortrait, Rendered
+from streamfx.quality import Quality
 from streamfx.realtime import Pacer
 from streamfx.sink import idle
 from streamfx.sink.camera import VirtualCamera

@@ -11,11 +11,12 @@ import synthetic
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamfx.frames import U8, Deformation, Motion, Quality, Rendered, Rig
+from streamfx.frames import U8, Deformation, Motion, Rendered, Rig
 from streamfx.models.face_basis import load_face_basis
 from streamfx.pipeline import Animator, animate
 from streamfx.portrait.deform import deform
 from streamfx.portrait.rig import solve_rig
+from streamfx.quality import Quality
 from streamfx.render.base import Mode, MouthCrop, MouthView, Picture, Rectified, Refiner, Residual
 from streamfx.render.canvas import CpuCanvas
 from streamfx.render.composite import add_residual, draw_mouth, finish

@@ -21,8 +21,9 @@ from streamfx import __version__
 from streamfx.__main__ import main
 from streamfx.cli.render import PicturesByTime
 from streamfx.errors import OutputError
-from streamfx.frames import Frame, Quality
+from streamfx.frames import Frame
 from streamfx.models.manifest import own_manifest
+from streamfx.quality import Quality
 from streamfx.sink.comparison import Comparison
 from streamfx.sink.film import FilmWriter
 from streamfx.sink.panel import fitted

@@ -14,10 +14,11 @@ import pytest
 import synthetic
 from on_cells import MIDDLE, averaged, face_cells, mouth_cells
 
-from streamfx.frames import F32, U8, Deformation, Quality, Rig
+from streamfx.frames import F32, U8, Deformation, Rig
 from streamfx.models.face_basis import load_face_basis
 from streamfx.pipeline import Animator
 from streamfx.portrait.deform import deform
+from streamfx.quality import Quality
 from streamfx.render.base import MouthCrop, MouthPainter, MouthView, Network, Rectified, Refiner
 from streamfx.render.canvas import CpuCanvas
 from streamfx.render.cpu import CpuRenderer

@@ -20,8 +20,9 @@ import pytest
 from live_stage import receive_ring, until
 
 from streamfx.errors import RingUnreadable
-from streamfx.frames import Quality, Rendered
+from streamfx.frames import Rendered
 from streamfx.ipc.ring_server import MAGIC, Handover
+from streamfx.quality import Quality
 from streamfx.sink.ring import RingForm, RingReader, RingWriter, create_ring, read_form
 
 FORM = RingForm(64, 48, 30.0)

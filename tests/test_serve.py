@@ -26,10 +26,10 @@ from live_stage import Watcher, children_of, paint_canary, receive_ring, sings, 
 from media import read_video, write_pictures
 from scenes import face_clip, photo, store
 
-from streamfx.api.status import State
+from streamfx.api.values import State
 from streamfx.client import Client, PreviewFormat
 from streamfx.errors import OutputError, PhotoUnsuitable, ResourceBusy, SettingRefused, StreamfxError
-from streamfx.frames import Quality
+from streamfx.quality import Quality
 from streamfx.settings.daemon import DaemonConfig, parse_config
 from streamfx.settings.motion import MotionNumbers
 from streamfx.settings.session import Background, BackgroundKind, Output, SessionSettings

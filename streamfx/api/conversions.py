@@ -9,7 +9,8 @@ from typing import Any, Final, TypeVar
 from google.protobuf.descriptor import EnumDescriptor
 from google.protobuf.message import Message
 
-from streamfx.api.status import (
+from streamfx.api.v1 import motion_pb2, session_pb2
+from streamfx.api.values import (
     CameraStatus,
     Counters,
     Percentiles,
@@ -18,9 +19,8 @@ from streamfx.api.status import (
     SourceStatus,
     State,
 )
-from streamfx.api.v1 import motion_pb2, session_pb2
 from streamfx.errors import SettingRefused
-from streamfx.frames import Quality
+from streamfx.quality import Quality
 from streamfx.settings.framing import FramingKind
 from streamfx.settings.motion import MotionNumbers
 from streamfx.settings.session import BackgroundKind, SessionSettings, changed, flat

@@ -12,9 +12,8 @@ from streamfx.cli.show import print_columns
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
-    from streamfx.api.status import SessionStatus, SourceStatus
+    from streamfx.api.values import DeviceInfo, SessionStatus, SourceStatus
     from streamfx.client import Portrait, Session
-    from streamfx.control.ports import DeviceInfo
     from streamfx.settings.framing import Framing
     from streamfx.settings.session import SessionSettings
 

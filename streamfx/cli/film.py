@@ -13,11 +13,12 @@ from streamfx.cli import outputs
 from streamfx.cli.show import megabytes
 from streamfx.driving.film import Account, Driver
 from streamfx.errors import SourceError, UsageError
-from streamfx.frames import Quality, Rendered
+from streamfx.frames import Rendered
 from streamfx.models.store import Store
 from streamfx.pipeline import Animator, Portrait, load_portrait
 from streamfx.portrait.cache import RigCache
 from streamfx.portrait.photo import load_photo
+from streamfx.quality import Quality
 from streamfx.settings.framing import AS_IT_FITS, Framing
 from streamfx.sink import animation
 from streamfx.sink.sheet import Variety, draw_sheet, save_sheet

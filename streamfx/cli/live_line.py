@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from streamfx.api.status import SourceState, State
-from streamfx.frames import Quality
+from streamfx.api.values import SourceState, State
+from streamfx.quality import Quality
 from streamfx.settings.session import NOTHING, REMOTE
 
 if TYPE_CHECKING:
-    from streamfx.api.status import SessionStatus
+    from streamfx.api.values import SessionStatus
     from streamfx.settings.session import SessionSettings
 
 _BUSY: Final = "simpler picture, for the machine is busy: close programs, or choose a smaller --size"

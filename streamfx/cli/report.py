@@ -13,11 +13,11 @@ from streamfx.cli.film import Production
 from streamfx.cli.machine import machine, versions
 from streamfx.driving.film import Driver
 from streamfx.files import atomic_output
-from streamfx.frames import Quality
 from streamfx.models.manifest import ModelRow
 from streamfx.models.store import Store
 from streamfx.models.weights import NetworkRow, shipped_weights
 from streamfx.pipeline import Portrait
+from streamfx.quality import Quality
 from streamfx.render.base import Networks
 from streamfx.telemetry import peak_bytes
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from streamfx.api.status import CameraStatus
+    from streamfx.api.values import CameraStatus
 
 _LEAST_MB: Final = 100_000
 """bytes that are told in MB."""

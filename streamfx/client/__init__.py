@@ -9,7 +9,7 @@
 Errors are those of streamfx.errors, as the daemon raised them, and those of streamfx.client.errors.
 """
 
-import streamfx.control  # noqa: F401 - before all that imports gRPC: it keeps gRPC's log lines from people
+from streamfx.api.values import PreviewFormat
 from streamfx.client.aio import AsyncClient
 from streamfx.client.calls import Portrait, Preview, Progress, Session
 from streamfx.client.errors import (
@@ -21,7 +21,6 @@ from streamfx.client.errors import (
     DaemonUntrusted,
 )
 from streamfx.client.sync import Client
-from streamfx.control.ports import PreviewFormat
 
 __all__ = [
     "AsyncClient",

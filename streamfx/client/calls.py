@@ -19,13 +19,12 @@ from streamfx.api.conversions import (
     settings_message,
     status_value,
 )
-from streamfx.api.status import SessionStatus
 from streamfx.api.v1 import device_pb2, portrait_pb2, session_pb2
 from streamfx.api.v1 import device_service_pb2 as devices_api
 from streamfx.api.v1 import portrait_service_pb2 as portraits_api
 from streamfx.api.v1 import session_service_pb2 as api
-from streamfx.control.ports import DeviceInfo, DeviceKind, PreviewFormat
-from streamfx.frames import Quality
+from streamfx.api.values import DeviceInfo, DeviceKind, PreviewFormat, SessionStatus
+from streamfx.quality import Quality
 from streamfx.settings.motion import MotionNumbers
 from streamfx.settings.session import SessionSettings
 

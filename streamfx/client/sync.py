@@ -10,13 +10,12 @@ from typing import Any, Final, TypeVar
 import grpc
 from google.protobuf.message import Message
 
-from streamfx.api.status import SessionStatus
+from streamfx.api.values import DeviceInfo, PreviewFormat, SessionStatus
 from streamfx.client import calls
 from streamfx.client.address import OPTIONS, PATIENCE_S, Way, way
 from streamfx.client.calls import Call, Portrait, Preview, Progress, Session
 from streamfx.client.errors import from_call, was_turned_away
 from streamfx.client.files import OwnFiles
-from streamfx.control.ports import DeviceInfo, PreviewFormat
 from streamfx.settings.motion import MotionNumbers
 from streamfx.settings.session import SessionSettings
 

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from streamfx.api.conversions import enum_name
 from streamfx.api.v1 import device_pb2, device_service_pb2
+from streamfx.api.values import DeviceInfo
 from streamfx.control.blocking import Work
-from streamfx.control.ports import DeviceInfo, Devices
+
+Devices = Callable[[], list[DeviceInfo]]
+"""Lists them without opening any. Called in a thread of the pool."""
 
 
 class DeviceService:
-    """The method, as binding.handler calls it."""
+    """The method, as rpc_adapter.handler calls it."""
 
     def __init__(self, devices: Devices, work: Work) -> None:
         self._devices = devices

@@ -15,8 +15,8 @@ from streamfx.confine import read_beneath
 from streamfx.control import requests
 from streamfx.control.blocking import Work
 from streamfx.control.options import Limits
-from streamfx.control.ports import PortraitInfo, Portraits
 from streamfx.errors import LimitReached, PhotoUnreadable, SettingRefused
+from streamfx.session.portraits import PortraitInfo, Portraits
 
 LONGEST_NAME: Final = 80
 MOST_REFERENCES: Final = 4

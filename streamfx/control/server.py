@@ -19,11 +19,10 @@ from streamfx.api.address import SocketPlace, default_socket, has_sockets
 from streamfx.api.v1 import device_service_pb2, portrait_service_pb2, session_service_pb2
 from streamfx.control.auth import Credential, Guard, Permission
 from streamfx.control.blocking import Work
-from streamfx.control.devices import DeviceService
+from streamfx.control.devices import Devices, DeviceService
 from streamfx.control.health import HEALTH, REFLECTION, HealthService, ReflectionService
 from streamfx.control.options import ControlOptions, resolve
 from streamfx.control.portraits import PortraitService
-from streamfx.control.ports import Devices, Sessions
 from streamfx.control.requests import Files
 from streamfx.control.rpc_adapter import Calls, handler
 from streamfx.control.sessions import SessionService
@@ -31,6 +30,7 @@ from streamfx.control.streams import Closing, Streams
 from streamfx.control.tokens import read_token
 from streamfx.errors import StreamfxError, UsageError
 from streamfx.ipc.memory import give_back
+from streamfx.session.sessions import Sessions
 
 SERVICES: Final = (
     portrait_service_pb2.DESCRIPTOR.services_by_name["PortraitService"],

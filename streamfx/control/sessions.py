@@ -12,11 +12,13 @@ from streamfx.api.v1 import session_pb2
 from streamfx.api.v1 import session_service_pb2 as api
 from streamfx.control import requests
 from streamfx.control.blocking import Work
-from streamfx.control.ports import Recording, Session, Sessions
 from streamfx.control.requests import Files
 from streamfx.control.streams import Streams
 from streamfx.errors import SettingRefused
 from streamfx.session.handed import as_named
+from streamfx.session.recording import Recording
+from streamfx.session.session import Session
+from streamfx.session.sessions import Sessions
 from streamfx.settings.session import SessionSettings
 
 Change = Callable[[SessionSettings], SessionSettings]

@@ -15,14 +15,16 @@ from typing import Final
 
 from streamfx.api.conversions import enum_name, enum_value, motion_value, status_message
 from streamfx.api.v1 import session_pb2, session_service_pb2
+from streamfx.api.values import PreviewFormat
 from streamfx.control.blocking import Work
 from streamfx.control.options import Limits
-from streamfx.control.ports import PreviewFormat, Recording, Session
 from streamfx.control.preview import H264Pictures, JpegPictures, Picture, Pictures
 from streamfx.control.requests import identifier, within
 from streamfx.errors import LimitReached, ResourceBusy, ResourceUnready, SettingRefused, WorkerFailed
 from streamfx.frames import Rendered
 from streamfx.realtime import Closed, Latest, Stalled
+from streamfx.session.recording import Recording
+from streamfx.session.session import Session
 from streamfx.settings.motion import check_motion
 
 INTERVALS_MS: Final = (100, 60_000)

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from streamfx.control.ports import DeviceInfo, DeviceKind
+from streamfx.api.values import DeviceInfo, DeviceKind
 from streamfx.devices import list_cameras
 from streamfx.errors import CameraUnavailable
 from streamfx.feeds import list_feeds

@@ -21,7 +21,7 @@ from prometheus_client.core import CollectorRegistry, CounterMetricFamily, Gauge
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
-from streamfx.api.status import SessionStatus
+from streamfx.api.values import SessionStatus
 from streamfx.errors import UsageError
 from streamfx.session.sessions import Sessions
 

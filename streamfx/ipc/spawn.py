@@ -22,8 +22,9 @@ from streamfx.importing import installed_path
 PIPE: Final = subprocess.PIPE
 NOWHERE: Final = subprocess.DEVNULL
 JOINED: Final = subprocess.STDOUT
-_ARENAS: Final = {"MALLOC_ARENA_MAX": "2"}
-"""For glibc: with arenas for all of its threads a worker grew by 7 MB in four minutes, with two by 2."""
+_VARIABLES: Final = {"MALLOC_ARENA_MAX": "2", "OPENBLAS_NUM_THREADS": "1"}
+"""glibc: with arenas for all of its threads a worker grew by 7 MB in four minutes, with two by 2. OpenBLAS:
+see streamfx/frames.py."""
 _LOOK_S: Final = 0.05
 """How often a program that runs looks whether it was given up."""
 _PATHS: Final = ("STREAMFX_MODELS_DIR", "NUMBA_CACHE_DIR")
@@ -66,7 +67,7 @@ def start(
     Raises:
         OSError: it cannot be started.
     """
-    environment = {**_ARENAS, **os.environ, **_absolute(), **(variables or {})}
+    environment = {**_VARIABLES, **os.environ, **_absolute(), **(variables or {})}
     return subprocess.Popen(
         command,
         stdin=stdin,

@@ -23,9 +23,9 @@ from typing import Final
 
 from streamfx.config import models_folder
 from streamfx.errors import WorkerFailed
-from streamfx.frames import Quality
 from streamfx.ipc import spawn
 from streamfx.ipc.ring import HANDOVER
+from streamfx.quality import Quality
 from streamfx.sink.ring import RingReader
 
 CASES: Final = {

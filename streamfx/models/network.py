@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import cv2
 import numpy as np
-import openvino  # streamfx/__init__.py keeps it from reporting to its makers
+import openvino  # models/__init__.py keeps it from reporting to its makers
 
 from streamfx.errors import ModelUnusable, UsageError
 from streamfx.frames import F32

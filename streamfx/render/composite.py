@@ -7,7 +7,8 @@ from time import monotonic_ns
 import cv2
 import numpy as np
 
-from streamfx.frames import F32, U8, Deformation, Quality, Rendered
+from streamfx.frames import F32, U8, Deformation, Rendered
+from streamfx.quality import Quality
 from streamfx.render.base import CLOSED_GAP, MouthView, Picture, Rectified, Residual
 from streamfx.render.kernels import coverage, draw_patch
 from streamfx.render.network_kernels import weigh

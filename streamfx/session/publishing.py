@@ -17,8 +17,9 @@ from typing import Final
 
 from streamfx import errors
 from streamfx.errors import CameraUnavailable, StreamfxError, WorkerFailed
-from streamfx.frames import Quality, Rendered
+from streamfx.frames import Rendered
 from streamfx.limits import shortage
+from streamfx.quality import Quality
 from streamfx.realtime import Latest
 from streamfx.session import process
 from streamfx.session.process import ChildProcess

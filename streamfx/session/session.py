@@ -12,7 +12,7 @@ from pathlib import Path
 from time import monotonic_ns
 from typing import Final
 
-from streamfx.api.status import (
+from streamfx.api.values import (
     CameraStatus,
     Counters,
     Percentiles,
@@ -23,11 +23,12 @@ from streamfx.api.status import (
     source_note,
 )
 from streamfx.errors import ResourceBusy, ResourceUnready, SettingRefused
-from streamfx.frames import Quality, Rendered
+from streamfx.frames import Rendered
 from streamfx.ipc.handed import named
 from streamfx.ipc.ring_server import MOST as MOST_READERS
 from streamfx.ipc.ring_server import Handover, is_possible
 from streamfx.priority import AUTO
+from streamfx.quality import Quality
 from streamfx.realtime import Latest
 from streamfx.session import process
 from streamfx.session.handed import HandedFiles, specs_of

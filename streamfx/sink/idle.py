@@ -16,8 +16,9 @@ import numpy as np
 
 from streamfx.errors import OutputError
 from streamfx.files import atomic_output
-from streamfx.frames import F32, U8, IdlePortrait, Quality, Rendered
+from streamfx.frames import F32, U8, IdlePortrait, Rendered
 from streamfx.limits import shortage
+from streamfx.quality import Quality
 
 STEP: Final = 4
 """px of the frame per value of a flow: breath and sway are smooth."""

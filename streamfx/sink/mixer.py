@@ -9,7 +9,8 @@ from typing import Final
 import cv2
 import numpy as np
 
-from streamfx.frames import U8, Quality, Rendered
+from streamfx.frames import U8, Rendered
+from streamfx.quality import Quality
 
 HELD_S: Final = 1.0
 """Longest time that the last picture is repeated before the portrait goes to rest."""

@@ -18,7 +18,8 @@ from typing import Final
 import numpy as np
 
 from streamfx.errors import CameraError, CameraLost
-from streamfx.frames import IdlePortrait, Quality, Rendered
+from streamfx.frames import IdlePortrait, Rendered
+from streamfx.quality import Quality
 from streamfx.realtime import Pacer
 from streamfx.sink.camera import VirtualCamera
 from streamfx.sink.idle import IdlePlayer, silhouette

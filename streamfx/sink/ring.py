@@ -12,7 +12,7 @@ from typing import Final, Self
 
 import numpy as np
 
-from streamfx.frames import Quality, Rendered
+from streamfx.frames import Rendered
 from streamfx.ipc.ring import (
     BEAT,
     HAS_ALPHA,
@@ -24,6 +24,7 @@ from streamfx.ipc.ring import (
     fence,
     read_form,
 )
+from streamfx.quality import Quality
 
 __all__ = ["RingForm", "RingReader", "RingWriter", "SharedRing", "create_ring", "read_form"]
 

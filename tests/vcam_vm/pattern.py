@@ -6,7 +6,8 @@ import time
 
 import numpy as np
 
-from streamfx.frames import U8, Quality, Rendered
+from streamfx.frames import U8, Rendered
+from streamfx.quality import Quality
 
 BARS = np.array(
     [

@@ -1,4 +1,4 @@
-"""What a session is doing, as values for watchers."""
+"""What the API tells, as values: of sessions and of devices."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from streamfx.frames import Quality
+from streamfx.quality import Quality
 
 _UPSIDE_DOWN: Final = 180
 
@@ -151,3 +151,36 @@ class SessionStatus:
     """What is wrong and what to do, one line; empty while all is well."""
     ring_readers: int = 0
     """Programs that show its pictures now from the ring (ipc/ring_server.py)."""
+
+
+class DeviceKind(StrEnum):
+    """What a device is for."""
+
+    DRIVING = "driving"
+    """A real camera or a feed: what it shows can drive a portrait."""
+    VIRTUAL = "virtual"
+    """Call apps see the portrait in it."""
+
+
+class PreviewFormat(StrEnum):
+    """As what pictures are sent."""
+
+    JPEG = "jpeg"
+    """Each by itself."""
+    H264 = "h264"
+    """A stream: about a sixth of the bytes; each picture needs those before it, back to a key picture."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceInfo:
+    """A camera of this machine, real or virtual."""
+
+    kind: DeviceKind
+    spec: str
+    """What a session's `source` (driving) or `output.camera` (virtual) takes."""
+    name: str
+    """As call apps and people know it."""
+    permitted: bool = True
+    """Whether the daemon may open it."""
+    trouble: str = ""
+    """What is wrong with it and what to do, one line; empty while all is well."""
