@@ -394,7 +394,7 @@ def test_metrics_tell_of_every_session_on_loopback_only(tmp_path: Path):
 def test_settings_that_cannot_be_read_are_no_defaults_in_silence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ):
-    from streamfx.daemon.config import DaemonConfig, usual_config
+    from streamfx.settings.daemon import DaemonConfig, usual_config
 
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
     assert usual_config() == DaemonConfig()
