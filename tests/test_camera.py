@@ -206,7 +206,7 @@ def test_camera_specs(spec):
 
 @pytest.mark.parametrize("spec", ["a.mp4", "./0", Path("0"), "camera", "/dev/video", "/dev/null", ""])
 def test_file_specs(spec):
-    assert SourceSpec.parse(spec).is_file
+    assert SourceSpec.parse(spec).names_file
 
 
 def test_a_missing_camera_is_missing_for_real():

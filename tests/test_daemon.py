@@ -411,7 +411,7 @@ def test_settings_that_cannot_be_read_are_no_defaults_in_silence(
 def test_the_light_parser_offers_what_the_heavy_modules_take():
     from streamfx import priority
     from streamfx.cli import options
-    from streamfx.session import settings
+    from streamfx.settings import session as settings
 
     assert options.PRIORITIES == priority.CHOICES
     assert options.LIVE_RATES == settings.RATES

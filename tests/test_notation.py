@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,18 @@ import pytest
 from streamfx.cli import build_parser
 from streamfx.errors import SettingRefused, UsageError
 from streamfx.settings.daemon import parse_config
+from streamfx.settings.framing import Framing, FramingKind
 from streamfx.settings.notation import colour, frame_size
-from streamfx.settings.session import BackgroundKind, background_named
+from streamfx.settings.session import (
+    Background,
+    BackgroundKind,
+    Gains,
+    Output,
+    SessionSettings,
+    background_named,
+    changed,
+    flat,
+)
 
 
 @pytest.mark.parametrize(
@@ -81,3 +92,28 @@ def test_a_background_is_a_word_a_colour_or_a_file(tmp_path: Path, monkeypatch: 
     assert background_named("no-such.png").image == tmp_path / "no-such.png"
     with pytest.raises(SettingRefused, match=r"no colour and no file. Did you mean blur\?"):
         background_named("blurr")
+
+
+def test_settings_go_through_json_whole_and_each_value_has_its_type():
+    """As they go to a worker: by their dotted names, which are those of the API's field masks."""
+    settings = SessionSettings(
+        output=Output("none", (1280, 720), 25.0),
+        source="feed:obs",
+        portraits=("me", "you"),
+        gains=Gains(0.5, 1.0, 1.5),
+        background=Background(BackgroundKind.IMAGE, image=Path("/a/beach.png")),
+        framing=Framing(FramingKind.CLOSE, 2.0, 0.1, -0.1),
+        badge="me",
+        on_demand=True,
+    )
+    assert changed(SessionSettings(), json.loads(json.dumps(flat(settings)))) == settings
+    assert changed(settings, {"background.image": "", "gains.head": 1}).gains.head == 1.0
+    for name, value in {
+        "mirror": 1,
+        "gains.head": "1",
+        "framing.kind": "near",
+        "portraits": "me",
+        "x": 0,
+    }.items():
+        with pytest.raises(SettingRefused, match=name):
+            changed(settings, {name: value})

@@ -129,7 +129,7 @@ def _source(spec: str) -> str:
     from streamfx.settings.source import SourceKind, SourceSpec
 
     named = SourceSpec.parse(spec)
-    if not named.is_file:
+    if not named.names_file:
         return spec
     return str(check_readable(Path(spec), TEMPLATE if named.kind is SourceKind.TEMPLATE else DRIVER))
 

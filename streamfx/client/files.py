@@ -83,7 +83,7 @@ class OwnFiles:
         names = {_ALL} if not fields else set(fields)
         is_new = before is None or settings.source != before.source
         named = source_named(settings.source)
-        if names & {_ALL, "source"} and named.is_file and is_new:
+        if names & {_ALL, "source"} and named.names_file and is_new:
             what = TEMPLATE if named.kind is SourceKind.TEMPLATE else DRIVER
             source = self._file(Path(settings.source), what)
             settings = replace(settings, source=source)

@@ -125,7 +125,7 @@ def _start(token: str) -> int:
 
 def _source(source: str, files: Files) -> str:
     named = SourceSpec.parse(source)  # well formed: `check` saw it
-    if named.is_file or (named.kind is SourceKind.CAMERA and not _CAMERA.fullmatch(source)):
+    if named.names_file or (named.kind is SourceKind.CAMERA and not _CAMERA.fullmatch(source)):
         return str(_existing("source", source, files))
     return source
 

@@ -209,7 +209,7 @@ def source(text: str) -> str:
         SettingRefused: it cannot be a path.
     """
     try:
-        return str(path_of(text).resolve()) if source_named(text).is_file else text
+        return str(path_of(text).resolve()) if source_named(text).names_file else text
     except UsageError as error:
         raise SettingRefused("source", error.cause, error.remedy) from error
 

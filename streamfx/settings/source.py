@@ -72,7 +72,7 @@ class SourceSpec:
         return cls(SourceKind.TEMPLATE if is_template else SourceKind.VIDEO, spec)
 
     @property
-    def is_file(self) -> bool:
+    def names_file(self) -> bool:
         """Whether it is a path."""
         return self.kind in (SourceKind.TEMPLATE, SourceKind.VIDEO)
 
