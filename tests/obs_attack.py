@@ -41,7 +41,7 @@ FULL = 10_000
 PROGRAMS = {
     "attack": {"memory": 1.0, "threads": 1.0},
     "attack-socket": {"memory": 0.02, "threads": 0.005},
-    "attack-steering": {"memory": 0.25, "threads": 0.1},
+    "attack-sync": {"memory": 0.25, "threads": 0.1},
     "attack-reader": {"memory": 1.0, "threads": 0.03},
 }
 """How often each does its part for an answer of every method: what takes longer, more seldom."""

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -277,3 +278,26 @@ def test_every_folder_is_a_package():
     """A folder without __init__.py is neither installed nor seen by the import contracts."""
     bare = {path.parent.as_posix() for path in SOURCES if not (path.parent / "__init__.py").exists()}
     assert bare == set()
+
+
+def included(folder: Path) -> dict[str, set[str]]:
+    """The modules of C code, and which of the others each includes; a header and its code are one module."""
+    modules: dict[str, set[str]] = {}
+    for path in folder.glob("*.[ch]"):
+        named = re.findall(r'^#\s*include "([\w-]+)\.h"', path.read_text("utf-8"), re.MULTILINE)
+        modules.setdefault(path.stem, set()).update(set(named) - {path.stem})
+    return modules
+
+
+def test_modules_of_the_obs_plugin_include_each_other_in_no_circle():
+    modules = included(ROOT / "plugins" / "obs" / "src")
+    assert {"session-sync", "portrait-source"} <= modules.keys()
+    list(TopologicalSorter(modules).static_order())  # raises CycleError, which names the circle
+
+
+def test_a_circle_of_c_modules_is_noticed(tmp_path: Path):
+    (tmp_path / "one.c").write_text('#include "one.h"\n#include "two.h"\n')
+    (tmp_path / "two.h").write_text('#include "three.h"\n')
+    (tmp_path / "three.c").write_text('# include "one.h"\n')
+    with pytest.raises(CycleError, match="one"):
+        list(TopologicalSorter(included(tmp_path)).static_order())

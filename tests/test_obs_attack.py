@@ -61,8 +61,8 @@ def test_broken_connections_and_frames_end_a_call_and_no_more(program, sanitizer
 
 @pytest.mark.parametrize("sanitizer", SANITIZERS)
 def test_what_comes_back_spoils_no_settings_and_no_window_of_obs(program, sanitizer: str):
-    count = max(WINDOWS, count_of("attack-steering", sanitizer, COUNT))
-    told = figures(attack(program("attack-steering", sanitizer), count, SEED))
+    count = max(WINDOWS, count_of("attack-sync", sanitizer, COUNT))
+    told = figures(attack(program("attack-sync", sanitizer), count, SEED))
     (windows,) = told.pop("findings")
     assert windows, "what was found about the photo is in the window of properties"
     never = {method for method, (changed,) in told.items() if not changed}

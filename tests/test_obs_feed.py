@@ -29,7 +29,7 @@ PLUGIN = Path(__file__).parents[1] / "plugins" / "obs"
 OBS_HEADERS = Path("/usr/include/obs")
 STRICT = ("-std=gnu17", "-Wall", "-Wextra", "-Werror", "-g", "-O1", "-fno-sanitize-recover=all")
 SANITIZERS = {"memory": ("-fsanitize=address,undefined",), "threads": ("-fsanitize=thread", "-Wno-tsan")}
-ALONE = ("ring.c", "ring-writer.c", "feed-server.c", "handover.c", "exchange.c")
+ALONE = ("ring.c", "ring-writer.c", "feed-server.c", "handover.c", "triple-buffer.c")
 TEAR_S, SWAP_S, RACE_S = 3.0, 1.0, 5.0
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the plugin is for Linux")

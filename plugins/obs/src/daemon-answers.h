@@ -2,7 +2,9 @@
 // What a daemon answered, read: whatever the bytes are, what is given out is what daemon-control.h promises.
 #pragma once
 
-#include "daemon-control.h"
+#include "grpc-call.h"
+#include "streamfx/v1/portrait.pb-c.h"
+#include "streamfx/v1/session.pb-c.h"
 
 #define SFX_MOST_LISTED 200         // sessions or devices of a list, and portraits of a page
 #define SFX_ROOM (32 * 1024 * 1024) // bytes that all messages of one request may take, unpacked

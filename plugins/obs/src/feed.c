@@ -18,7 +18,7 @@
 #include <util/platform.h>
 #include <util/threading.h>
 
-#include "exchange.h"
+#include "triple-buffer.h"
 #include "feed-server.h"
 #include "handover.h"
 #include "plugin.h"
@@ -26,14 +26,13 @@
 #include "snapshot.h"
 #include "stopwatch.h"
 
-static const char PORTRAIT[] = "streamfx_portrait_source";
 static const uint64_t LOOK_NS = 50000000, SEARCH_NS = 250000000, LISTEN_NS = 1000000000;
 static const uint64_t STANDING_NS = 500000000, DRAWING_NS = 1000000000;
 static const uint64_t PERIOD_NS = 33333333, EARLY_NS = 1000000;
 enum { RATE = 30000 };
 
 /// What the drawing thread is to take pictures of.
-struct commission {
+struct capture_request {
     obs_weak_source_t *source;
     uint32_t serial; ///< of the ring; 0: of nothing
     uint32_t width, height;
@@ -57,7 +56,7 @@ struct feeding {
 struct feed {
     char *folder;
     char *name;
-    struct exchange exchange; ///< from OBS's drawing thread to the feed's
+    struct triple_buffer buffer; ///< from OBS's drawing thread to the feed's
     pthread_t thread;
     int wake; ///< an eventfd, readable when `stopping` or `aimed` was set, or a picture came; -1: no thread
 
@@ -66,7 +65,7 @@ struct feed {
     struct dstr wanted;
     bool aimed;
     struct dstr found; ///< name of the source
-    struct commission commission;
+    struct capture_request request;
 
     atomic_bool stopping;
     atomic_uint_least64_t drawn_ns; ///< when OBS drew last
@@ -94,7 +93,7 @@ static const char *text(const struct dstr *string)
 
 static bool is_portrait(const obs_source_t *source)
 {
-    return strcmp(obs_source_get_id(source), PORTRAIT) == 0;
+    return strcmp(obs_source_get_id(source), PORTRAIT_SOURCE_ID) == 0;
 }
 
 /// Whether it has pictures of its own, or those of a scene; filters, too, can be found by a name.
@@ -124,11 +123,11 @@ static obs_source_t *find(const char *name)
 // --- The feed's thread
 
 /// Tell the drawing thread what to do. The source is taken over; what it had is let go.
-static void commit(struct feed *feed, struct commission commission)
+static void set_request(struct feed *feed, struct capture_request request)
 {
     pthread_mutex_lock(&feed->mutex);
-    const struct commission previous = feed->commission;
-    feed->commission = commission;
+    const struct capture_request previous = feed->request;
+    feed->request = request;
     pthread_mutex_unlock(&feed->mutex);
     obs_weak_source_release(previous.source);
 }
@@ -138,8 +137,8 @@ static void retire(struct feed *feed, struct feeding *feeding)
 {
     if (!feeding->ring.memory)
         return;
-    commit(feed, (struct commission){0});
-    exchange_clear(&feed->exchange);
+    set_request(feed, (struct capture_request){0});
+    triple_buffer_clear(&feed->buffer);
     feed_server_hang_up(&feeding->server);
     ring_writer_close(&feeding->ring);
     close(feeding->given);
@@ -272,18 +271,18 @@ static void serve(struct feed *feed, struct feeding *feeding)
         return;
     feeding->read = true;
     obs_weak_source_addref(feeding->target);
-    commit(feed,
-        (struct commission){feeding->target, feeding->serial, feeding->ring.width, feeding->ring.height});
+    set_request(feed, (struct capture_request){
+                          feeding->target, feeding->serial, feeding->ring.width, feeding->ring.height});
 }
 
 /// Write the newest picture, if one came.
 static void write_picture(struct feed *feed, struct feeding *feeding)
 {
-    if (!exchange_take(&feed->exchange))
+    if (!triple_buffer_take(&feed->buffer))
         return;
-    const struct picture *front = feed->exchange.front;
+    const struct picture *front = feed->buffer.front;
     if (!feeding->ring.memory || front->serial != feeding->serial) { // on its way while its ring was wiped
-        exchange_clear(&feed->exchange);
+        triple_buffer_clear(&feed->buffer);
         return;
     }
     const struct ring_pixels pixels = {.bgrx = front->bgra, .pitch = (size_t)front->width * 4};
@@ -353,12 +352,12 @@ static void *run(void *data)
 
 /// What to take pictures of, with its source, to be released; serial 0: nothing. False if that cannot be
 /// known without waiting.
-static bool look_at_commission(struct feed *feed, struct commission *commission, obs_source_t **source)
+static bool look_at_request(struct feed *feed, struct capture_request *request, obs_source_t **source)
 {
     if (pthread_mutex_trylock(&feed->mutex) != 0)
         return false;
-    *commission = feed->commission;
-    *source = obs_weak_source_get_source(commission->source);
+    *request = feed->request;
+    *source = obs_weak_source_get_source(request->source);
     pthread_mutex_unlock(&feed->mutex);
     return true;
 }
@@ -369,7 +368,7 @@ static void change_to(struct feed *feed, uint32_t serial)
     feed->serial = serial;
     feed->due_ns = 0;
     feed->snapshot.captured_ns = 0;
-    picture_wipe(feed->exchange.back);
+    picture_wipe(feed->buffer.back);
     if (!serial)
         snapshot_free(&feed->snapshot);
 }
@@ -385,16 +384,16 @@ static bool is_due(struct feed *feed, uint64_t frame_ns)
 }
 
 /// Give the last frame's picture to the feed's thread, and take this one's.
-static void take_pictures(struct feed *feed, const struct commission *commission, obs_source_t *source)
+static void take_pictures(struct feed *feed, const struct capture_request *request, obs_source_t *source)
 {
-    struct picture *back = feed->exchange.back;
+    struct picture *back = feed->buffer.back;
     if (snapshot_collect(&feed->snapshot, back)) {
-        back->serial = commission->serial;
-        if (exchange_offer(&feed->exchange))
+        back->serial = request->serial;
+        if (triple_buffer_try_publish(&feed->buffer))
             wake(feed);
     }
     uint32_t width, height;
-    if (!snapshot_size(source, &width, &height) || width != commission->width || height != commission->height)
+    if (!snapshot_size(source, &width, &height) || width != request->width || height != request->height)
         return; // the feed's thread will see it and make another ring
     if (is_due(feed, obs_get_video_frame_time()))
         snapshot_take(&feed->snapshot, source, width, height);
@@ -407,14 +406,14 @@ void feed_render(struct feed *feed)
         return; // another canvas of the same frame
     feed->frame_ns = frame_ns;
     atomic_store(&feed->drawn_ns, began_ns);
-    struct commission commission;
+    struct capture_request request;
     obs_source_t *source;
-    if (!look_at_commission(feed, &commission, &source))
+    if (!look_at_request(feed, &request, &source))
         return;
-    if (feed->serial != commission.serial)
-        change_to(feed, commission.serial);
+    if (feed->serial != request.serial)
+        change_to(feed, request.serial);
     if (source) {
-        take_pictures(feed, &commission, source);
+        take_pictures(feed, &request, source);
         obs_source_release(source);
         stopwatch_add(&feed->stopwatch, began_ns);
     }
@@ -430,7 +429,7 @@ struct feed *feed_create(const char *folder, const char *name)
     free(own);
     feed->name = bstrdup(name);
     feed->wake = -1;
-    exchange_init(&feed->exchange);
+    triple_buffer_init(&feed->buffer);
     pthread_mutex_init(&feed->mutex, NULL);
     return feed;
 }
@@ -492,9 +491,9 @@ void feed_destroy(struct feed *feed)
     obs_enter_graphics();
     snapshot_free(&feed->snapshot);
     obs_leave_graphics();
-    exchange_clear(&feed->exchange);
-    picture_wipe(feed->exchange.back);
-    exchange_free(&feed->exchange);
+    triple_buffer_clear(&feed->buffer);
+    picture_wipe(feed->buffer.back);
+    triple_buffer_free(&feed->buffer);
     if (feed->stopwatch.calls)
         stopwatch_log(&feed->stopwatch, feed->name, "feed_render");
     dstr_free(&feed->wanted);

@@ -6,7 +6,7 @@
 #include <string.h>
 #include <util/dstr.h>
 
-#include "steering.h"
+#include "session-sync.h"
 
 static const char PORTRAIT[] = "StreamFX.Portrait";
 
@@ -16,7 +16,7 @@ static void on_portrait(void *data, obs_hotkey_id id, obs_hotkey_t *hotkey, bool
     UNUSED_PARAMETER(id);
     const char *name = obs_hotkey_get_name(hotkey);
     if (pressed && strncmp(name, PORTRAIT, sizeof(PORTRAIT) - 1) == 0)
-        steering_select_place(data, (size_t)(name[sizeof(PORTRAIT) - 1] - '0'));
+        session_sync_select_place(data, (size_t)(name[sizeof(PORTRAIT) - 1] - '0'));
 }
 
 static void on_next(void *data, obs_hotkey_id id, obs_hotkey_t *hotkey, bool pressed)
@@ -24,7 +24,7 @@ static void on_next(void *data, obs_hotkey_id id, obs_hotkey_t *hotkey, bool pre
     UNUSED_PARAMETER(id);
     UNUSED_PARAMETER(hotkey);
     if (pressed)
-        steering_select_step(data, 1);
+        session_sync_select_step(data, 1);
 }
 
 static void on_previous(void *data, obs_hotkey_id id, obs_hotkey_t *hotkey, bool pressed)
@@ -32,7 +32,7 @@ static void on_previous(void *data, obs_hotkey_id id, obs_hotkey_t *hotkey, bool
     UNUSED_PARAMETER(id);
     UNUSED_PARAMETER(hotkey);
     if (pressed)
-        steering_select_step(data, -1);
+        session_sync_select_step(data, -1);
 }
 
 static void on_calibrate(void *data, obs_hotkey_id id, obs_hotkey_t *hotkey, bool pressed)
@@ -40,7 +40,7 @@ static void on_calibrate(void *data, obs_hotkey_id id, obs_hotkey_t *hotkey, boo
     UNUSED_PARAMETER(id);
     UNUSED_PARAMETER(hotkey);
     if (pressed)
-        steering_calibrate(data);
+        session_sync_calibrate(data);
 }
 
 static void on_hide(void *data, obs_hotkey_id id, obs_hotkey_t *hotkey, bool pressed)
@@ -48,10 +48,10 @@ static void on_hide(void *data, obs_hotkey_id id, obs_hotkey_t *hotkey, bool pre
     UNUSED_PARAMETER(id);
     UNUSED_PARAMETER(hotkey);
     if (pressed)
-        steering_toggle_hidden(data);
+        session_sync_toggle_hidden(data);
 }
 
-void hotkeys_register(obs_source_t *source, struct steering *steering)
+void hotkeys_register(obs_source_t *source, struct session_sync *sync)
 {
     for (int place = 1; place <= SESSION_PORTRAITS; place++) {
         char name[sizeof(PORTRAIT) + 1], digit[2] = {(char)('0' + place), 0};
@@ -59,7 +59,7 @@ void hotkeys_register(obs_source_t *source, struct steering *steering)
         snprintf(name, sizeof(name), "%s%s", PORTRAIT, digit);
         dstr_copy(&title, obs_module_text("Key.Portrait"));
         dstr_replace(&title, "%1", digit);
-        obs_hotkey_register_source(source, name, title.array, on_portrait, steering);
+        obs_hotkey_register_source(source, name, title.array, on_portrait, sync);
         dstr_free(&title);
     }
     const struct {
@@ -73,5 +73,5 @@ void hotkeys_register(obs_source_t *source, struct steering *steering)
     };
     for (size_t i = 0; i < sizeof(keys) / sizeof(*keys); i++)
         obs_hotkey_register_source(
-            source, keys[i].name, obs_module_text(keys[i].title), keys[i].pressed, steering);
+            source, keys[i].name, obs_module_text(keys[i].title), keys[i].pressed, sync);
 }

@@ -6,7 +6,7 @@
 
 #include <obs-module.h>
 
-struct steering;
+struct session_sync;
 
 /// OBS forgets them with the source.
-void hotkeys_register(obs_source_t *source, struct steering *steering);
+void hotkeys_register(obs_source_t *source, struct session_sync *sync);

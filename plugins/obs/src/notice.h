@@ -4,7 +4,7 @@
 
 #pragma once
 
-#include "exchange.h"
+#include "triple-buffer.h"
 
 /// Write UTF-8 text over the whole picture, which has its size already; lines are broken between words.
 void notice_draw(struct picture *picture, const char *text);

@@ -4,4 +4,7 @@
 
 #include <util/base.h>
 
+/// By which scenes name the source.
+#define PORTRAIT_SOURCE_ID "streamfx_portrait_source"
+
 #define plugin_log(level, format, ...) blog(level, "[streamfx] " format, ##__VA_ARGS__)

@@ -15,16 +15,15 @@
 #include "plugin.h"
 #include "properties.h"
 #include "reader.h"
-#include "steering.h"
+#include "session-sync.h"
 #include "stopwatch.h"
 
-static const char SOURCE_ID[] = "streamfx_portrait_source";
 /// Of the feed, kept with the source: the daemon knows it by this name when OBS is started again.
 static const char SET_FEED[] = "feed_name";
 
 struct portrait_source {
     obs_source_t *source;
-    struct steering *steering;
+    struct session_sync *sync;
     struct reader *reader;
     struct feed *feed; ///< of the source that drives the portrait
     char *folder;      ///< of the daemon's sockets, as the feed has it
@@ -35,7 +34,7 @@ struct portrait_source {
     gs_texture_t
         *textures[2]; ///< by turns: one is written while what was drawn of the other may be under way
     size_t shown;     ///< which of them holds the newest picture
-    bool outdated;    ///< it does not: the exchange's front is newer
+    bool outdated;    ///< it does not: the buffer's front is newer
     struct stopwatch tick;
     struct stopwatch render;
 
@@ -53,10 +52,34 @@ static const char *portrait_source_name(void *unused)
     return obs_module_text("Source.Name");
 }
 
-struct steering *portrait_source_steering(obs_source_t *source)
+/// What is to be done in OBS's thread of windows, for a source that may be gone by then.
+struct adoption {
+    obs_weak_source_t *source;
+    struct portrait_source *portrait; ///< there as long as the source is
+};
+
+static void adopt(void *data)
 {
-    const struct portrait_source *portrait = obs_obj_get_data(source);
-    return portrait ? portrait->steering : NULL;
+    struct adoption *adoption = data;
+    obs_source_t *source = obs_weak_source_get_source(adoption->source);
+    if (source) {
+        obs_data_t *settings = obs_source_get_settings(source);
+        if (session_sync_adopt(adoption->portrait->sync, settings))
+            obs_source_update_properties(source);
+        obs_data_release(settings);
+        obs_source_release(source);
+    }
+    obs_weak_source_release(adoption->source);
+    bfree(adoption);
+}
+
+static void on_change(void *data)
+{
+    struct portrait_source *portrait = data;
+    struct adoption *adoption = bzalloc(sizeof(*adoption));
+    adoption->source = obs_source_get_weak_source(portrait->source);
+    adoption->portrait = portrait;
+    obs_queue_task(OBS_TASK_UI, adopt, adoption, false);
 }
 
 static void render_feed(void *feed, uint32_t width, uint32_t height)
@@ -90,11 +113,11 @@ static void move(struct portrait_source *portrait, const char *folder, const cha
 }
 
 /// Do what the settings say; waits for nothing that OBS would notice. Which session is read is told by the
-/// steering, which knows it.
+/// sync, which knows it.
 static void portrait_source_update(void *data, obs_data_t *settings)
 {
     struct portrait_source *portrait = data;
-    const struct steering_aim aim = {
+    const struct session_sync_aim aim = {
         .folder = obs_data_get_string(settings, SET_FOLDER),
         .session = obs_data_get_string(settings, SET_SESSION),
         .program = obs_data_get_string(settings, SET_PROGRAM),
@@ -104,7 +127,7 @@ static void portrait_source_update(void *data, obs_data_t *settings)
     if (strcmp(aim.folder, portrait->folder) != 0)
         move(portrait, aim.folder, aim.session);
     feed_aim(portrait->feed, by_obs ? obs_data_get_string(settings, SET_DRIVER_SOURCE) : NULL);
-    steering_update(portrait->steering, &aim, settings);
+    session_sync_update(portrait->sync, &aim, settings);
 }
 
 /// Join all sources, with a name for the feed that none of them has: the one that was kept, if possible.
@@ -146,9 +169,9 @@ static void *portrait_source_create(obs_data_t *settings, obs_source_t *source)
     snprintf(driver, sizeof(driver), "feed:%s", portrait->feed_name);
     portrait->source = source;
     portrait->reader = reader_start(folder, obs_data_get_string(settings, SET_SESSION));
-    portrait->steering = steering_create(source, driver);
+    portrait->sync = session_sync_create(driver, on_change, portrait);
     open_feed(portrait, folder);
-    hotkeys_register(source, portrait->steering);
+    hotkeys_register(source, portrait->sync);
     portrait_source_update(portrait, settings);
     return portrait;
 }
@@ -157,7 +180,7 @@ static void portrait_source_destroy(void *data)
 {
     struct portrait_source *portrait = data;
     part(portrait);
-    steering_destroy(portrait->steering);
+    session_sync_destroy(portrait->sync);
     obs_remove_main_render_callback(render_feed, portrait->feed);
     feed_destroy(portrait->feed);
     bfree(portrait->folder);
@@ -205,7 +228,7 @@ static void portrait_source_defaults(obs_data_t *settings)
 static obs_properties_t *portrait_source_properties(void *data)
 {
     const struct portrait_source *portrait = data;
-    return portrait ? properties_of(portrait->source, portrait->steering) : obs_properties_create();
+    return portrait ? properties_of(portrait->source, portrait->sync) : obs_properties_create();
 }
 
 static uint32_t portrait_source_width(void *data)
@@ -224,14 +247,14 @@ static void portrait_source_tick(void *data, float seconds)
 {
     const uint64_t began_ns = os_gettime_ns();
     struct portrait_source *portrait = data;
-    struct exchange *exchange = reader_exchange(portrait->reader);
+    struct triple_buffer *buffer = reader_buffer(portrait->reader);
     char session[ID_ROOM];
-    if (exchange_take(exchange)) {
+    if (triple_buffer_take(buffer)) {
         portrait->outdated = true;
-        atomic_store(&portrait->width, exchange->front->width);
-        atomic_store(&portrait->height, exchange->front->height);
+        atomic_store(&portrait->width, buffer->front->width);
+        atomic_store(&portrait->height, buffer->front->height);
     }
-    if (steering_tick(portrait->steering, seconds, session))
+    if (session_sync_tick(portrait->sync, seconds, session))
         reader_aim(portrait->reader, portrait->folder, session);
     stopwatch_add(&portrait->tick, began_ns);
 }
@@ -246,7 +269,7 @@ static bool fits(const gs_texture_t *texture, const struct picture *picture)
 /// is made in this frame and filled in the next: either takes a millisecond or two.
 static void upload(struct portrait_source *portrait)
 {
-    const struct picture *picture = reader_exchange(portrait->reader)->front;
+    const struct picture *picture = reader_buffer(portrait->reader)->front;
     const size_t next = !portrait->shown;
     gs_texture_t **texture = &portrait->textures[next];
     if (!fits(*texture, picture)) {
@@ -297,7 +320,7 @@ static void portrait_source_render(void *data, gs_effect_t *unused)
 void portrait_source_register(void)
 {
     const struct obs_source_info info = {
-        .id = SOURCE_ID,
+        .id = PORTRAIT_SOURCE_ID,
         .type = OBS_SOURCE_TYPE_INPUT,
         .output_flags = OBS_SOURCE_VIDEO | OBS_SOURCE_CUSTOM_DRAW | OBS_SOURCE_SRGB,
         .icon_type = OBS_ICON_TYPE_CAMERA,

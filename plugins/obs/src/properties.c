@@ -8,8 +8,7 @@
 
 #include "feed.h"
 #include "handover.h"
-#include "portrait-source.h"
-#include "steering.h"
+#include "session-sync.h"
 
 static const char *T(const char *key)
 {
@@ -56,7 +55,7 @@ static void put(struct dstr *text, const char *place, const char *format, double
     dstr_free(&shown);
 }
 
-static void describe_session(struct dstr *text, const struct steering_view *view)
+static void describe_session(struct dstr *text, const struct session_sync_view *view)
 {
     const struct report *report = &view->report;
     dstr_copy(text, T("Status.Rate"));
@@ -79,7 +78,7 @@ static void describe_session(struct dstr *text, const struct steering_view *view
     add_line(text, report->source_note);
 }
 
-static void add_status(obs_properties_t *properties, const struct steering_view *view)
+static void add_status(obs_properties_t *properties, const struct session_sync_view *view)
 {
     struct dstr text = {0};
     if (view->starting)
@@ -113,7 +112,7 @@ static void cat_escaped(struct dstr *text, const char *plain)
     dstr_free(&escaped);
 }
 
-static size_t key_of(const struct steering_view *view, const char *portrait)
+static size_t key_of(const struct session_sync_view *view, const char *portrait)
 {
     for (size_t i = 0; i < view->portrait_count; i++)
         if (strcmp(view->portraits[i], portrait) == 0)
@@ -123,14 +122,14 @@ static size_t key_of(const struct steering_view *view, const char *portrait)
 
 /// The portraits that keys choose, with their numbers, the one that is shown in bold. OBS's lists have no
 /// pictures; its lines of text may be rich.
-static void add_thumbnails(obs_properties_t *properties, const struct steering_view *view)
+static void add_thumbnails(obs_properties_t *properties, const struct session_sync_view *view)
 {
     enum { IN_A_ROW = 5 };
     struct dstr html = {0};
     dstr_copy(&html, "<table cellpadding=\"3\"><tr>");
     size_t shown = 0;
     for (size_t i = 0; i < view->portrait_count; i++) {
-        const struct portrait *portrait = shelf_find(&view->shelf, view->portraits[i]);
+        const struct portrait *portrait = catalog_find(&view->catalog, view->portraits[i]);
         if (!portrait || !portrait->thumbnail)
             continue;
         if (shown && shown % IN_A_ROW == 0)
@@ -149,9 +148,9 @@ static void add_thumbnails(obs_properties_t *properties, const struct steering_v
 }
 
 /// What about the photo that is shown will show in its animation.
-static void add_findings(obs_properties_t *properties, const struct steering_view *view)
+static void add_findings(obs_properties_t *properties, const struct session_sync_view *view)
 {
-    const struct portrait *portrait = shelf_find(&view->shelf, view->report.portrait);
+    const struct portrait *portrait = catalog_find(&view->catalog, view->report.portrait);
     if (!portrait || !*portrait->findings)
         return;
     struct dstr html = {0};
@@ -163,12 +162,12 @@ static void add_findings(obs_properties_t *properties, const struct steering_vie
     dstr_free(&html);
 }
 
-static void add_portraits(obs_properties_t *properties, const struct steering_view *view)
+static void add_portraits(obs_properties_t *properties, const struct session_sync_view *view)
 {
     obs_property_t *list = obs_properties_add_list(
         properties, SET_PORTRAIT, T("Portrait"), OBS_COMBO_TYPE_LIST, OBS_COMBO_FORMAT_STRING);
-    for (size_t i = 0; i < view->shelf.portrait_count; i++) {
-        const struct portrait *portrait = &view->shelf.portraits[i];
+    for (size_t i = 0; i < view->catalog.portrait_count; i++) {
+        const struct portrait *portrait = &view->catalog.portraits[i];
         const size_t key = key_of(view, portrait->id);
         const char *name = *portrait->name ? portrait->name : portrait->id;
         struct dstr numbered = {0};
@@ -176,7 +175,7 @@ static void add_portraits(obs_properties_t *properties, const struct steering_vi
         obs_property_list_add_string(list, key ? numbered.array : name, portrait->id);
         dstr_free(&numbered);
     }
-    if (!view->shelf.portrait_count)
+    if (!view->catalog.portrait_count)
         obs_property_list_add_string(list, T("Portrait.None"), "");
     obs_property_set_long_description(list, T("Portrait.Description"));
     add_findings(properties, view);
@@ -219,13 +218,14 @@ static void add_source_name(void *list, const char *name, const char *uuid)
     obs_property_list_add_string(list, name, name);
 }
 
-static void add_drivers(obs_properties_t *properties, const struct steering_view *view, obs_data_t *settings)
+static void add_drivers(
+    obs_properties_t *properties, const struct session_sync_view *view, obs_data_t *settings)
 {
     obs_property_t *list = obs_properties_add_list(
         properties, SET_DRIVER, T("Driver"), OBS_COMBO_TYPE_LIST, OBS_COMBO_FORMAT_STRING);
     obs_property_list_add_string(list, T("Driver.Auto"), "auto");
-    for (size_t i = 0; i < view->shelf.camera_count; i++) {
-        const struct camera *camera = &view->shelf.cameras[i];
+    for (size_t i = 0; i < view->catalog.camera_count; i++) {
+        const struct camera *camera = &view->catalog.cameras[i];
         obs_property_list_add_string(list, *camera->name ? camera->name : camera->spec, camera->spec);
     }
     obs_property_list_add_string(list, T("Driver.Obs"), DRIVER_OBS);
@@ -296,21 +296,18 @@ static bool on_calibrate(obs_properties_t *properties, obs_property_t *property,
 {
     UNUSED_PARAMETER(properties);
     UNUSED_PARAMETER(property);
-    obs_source_t *source = data;
-    struct steering *steering = portrait_source_steering(source);
-    if (steering)
-        steering_calibrate(steering);
+    session_sync_calibrate(data);
     return false;
 }
 
-static obs_properties_t *following(obs_source_t *source)
+static obs_properties_t *following(struct session_sync *sync)
 {
     obs_properties_t *group = obs_properties_create();
     obs_properties_add_float_slider(group, SET_GAIN_EXPRESSION, T("Gain.Expression"), 0.0, 1.5, 0.05);
     obs_properties_add_float_slider(group, SET_GAIN_HEAD, T("Gain.Head"), 0.0, 1.5, 0.05);
     obs_properties_add_float_slider(group, SET_GAIN_GAZE, T("Gain.Gaze"), 0.0, 1.5, 0.05);
     obs_property_t *calibrate =
-        obs_properties_add_button2(group, "calibrate", T("Calibrate"), on_calibrate, source);
+        obs_properties_add_button2(group, "calibrate", T("Calibrate"), on_calibrate, sync);
     obs_property_set_long_description(calibrate, T("Calibrate.Description"));
     return group;
 }
@@ -374,7 +371,7 @@ struct made {
     obs_data_t *settings;
 };
 
-static void add_choices(void *data, const struct steering_view *view)
+static void add_choices(void *data, const struct session_sync_view *view)
 {
     const struct made *made = data;
     add_status(made->properties, view);
@@ -382,15 +379,15 @@ static void add_choices(void *data, const struct steering_view *view)
     add_drivers(made->properties, view, made->settings);
 }
 
-obs_properties_t *properties_of(obs_source_t *source, struct steering *steering)
+obs_properties_t *properties_of(obs_source_t *source, struct session_sync *sync)
 {
     obs_data_t *settings = obs_source_get_settings(source);
     obs_properties_t *properties = obs_properties_create();
     struct made made = {properties, settings};
     obs_property_t *start = obs_properties_add_bool(properties, SET_START, T("Start"));
     obs_property_set_long_description(start, T("Start.Description"));
-    steering_refresh(steering);
-    steering_visit(steering, add_choices, &made);
+    session_sync_refresh(sync);
+    session_sync_visit(sync, add_choices, &made);
     // Not in the visit: OBS holds its list of sources while it tells them of new settings, and that waits for
     // the visit's end.
     add_driving_sources(properties, settings);
@@ -399,7 +396,7 @@ obs_properties_t *properties_of(obs_source_t *source, struct steering *steering)
     obs_properties_add_bool(properties, SET_MIRROR, T("Mirror"));
     obs_property_t *hidden = obs_properties_add_bool(properties, SET_HIDDEN, T("Hidden"));
     obs_property_set_long_description(hidden, T("Hidden.Description"));
-    obs_properties_add_group(properties, "following", T("Following"), OBS_GROUP_NORMAL, following(source));
+    obs_properties_add_group(properties, "following", T("Following"), OBS_GROUP_NORMAL, following(sync));
     obs_properties_add_group(properties, "quality", T("Quality"), OBS_GROUP_NORMAL, quality());
     obs_properties_add_group(properties, "daemon", T("Daemon"), OBS_GROUP_NORMAL, daemon_(settings));
     obs_properties_add_button2(properties, "refresh", T("Refresh"), on_refresh, source);

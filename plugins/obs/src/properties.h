@@ -6,7 +6,7 @@
 
 #include <obs-module.h>
 
-struct steering;
+struct session_sync;
 
 // Keys in OBS's settings that choose the daemon; those of the portrait are in choices.h.
 #define SET_SESSION "session"
@@ -14,5 +14,5 @@ struct steering;
 #define SET_PROGRAM "program"
 #define SET_START "start_daemon"
 
-/// The properties as things stand. `steering`: NULL for a source that is not there yet.
-obs_properties_t *properties_of(obs_source_t *source, struct steering *steering);
+/// The properties as things stand.
+obs_properties_t *properties_of(obs_source_t *source, struct session_sync *sync);

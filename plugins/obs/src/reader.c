@@ -53,7 +53,7 @@ struct reading {
 };
 
 struct reader {
-    struct exchange exchange;
+    struct triple_buffer buffer;
     pthread_t thread;
     int wake; ///< an eventfd, readable when `stopping` or `aimed` was set
 
@@ -121,9 +121,9 @@ static void complain(struct reader *reader, struct reading *reading, struct comp
     dstr_printf(&number, "%" PRIu32, complaint.number);
     dstr_replace(&text, "%1", number.array);
     dstr_replace(&text, "%2", reading->aim.session.len ? reading->aim.session.array : "");
-    picture_resize(reader->exchange.back, reading->width, reading->height);
-    notice_draw(reader->exchange.back, text.array);
-    exchange_give(&reader->exchange);
+    picture_resize(reader->buffer.back, reading->width, reading->height);
+    notice_draw(reader->buffer.back, text.array);
+    triple_buffer_publish(&reader->buffer);
     dstr_replace(&text, "\n", " ");
     plugin_log(LOG_WARNING, "%s", text.array);
     dstr_free(&text);
@@ -229,10 +229,10 @@ static void connect_to_daemon(struct reader *reader, struct reading *reading)
 static bool show(struct reader *reader, struct reading *reading)
 {
     const struct ring_form *form = &reading->ring.form;
-    picture_resize(reader->exchange.back, form->width, form->height);
-    if (!ring_newest(&reading->ring, reader->exchange.back->bgra))
+    picture_resize(reader->buffer.back, form->width, form->height);
+    if (!ring_newest(&reading->ring, reader->buffer.back->bgra))
         return false;
-    exchange_give(&reader->exchange);
+    triple_buffer_publish(&reader->buffer);
     reading->width = form->width;
     reading->height = form->height;
     reading->complaint = (struct complaint){0};
@@ -317,7 +317,7 @@ static void wake(const struct reader *reader)
 struct reader *reader_start(const char *folder, const char *session)
 {
     struct reader *reader = bzalloc(sizeof(*reader));
-    exchange_init(&reader->exchange);
+    triple_buffer_init(&reader->buffer);
     pthread_mutex_init(&reader->mutex, NULL);
     reader->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     reader_aim(reader, folder, session);
@@ -349,9 +349,9 @@ void reader_watch(struct reader *reader, bool watched)
         wake(reader);
 }
 
-struct exchange *reader_exchange(struct reader *reader)
+struct triple_buffer *reader_buffer(struct reader *reader)
 {
-    return &reader->exchange;
+    return &reader->buffer;
 }
 
 void reader_stop(struct reader *reader)
@@ -364,6 +364,6 @@ void reader_stop(struct reader *reader)
     }
     aim_free(&reader->wanted);
     pthread_mutex_destroy(&reader->mutex);
-    exchange_free(&reader->exchange);
+    triple_buffer_free(&reader->buffer);
     bfree(reader);
 }

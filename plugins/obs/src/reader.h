@@ -5,11 +5,11 @@
 
 #pragma once
 
-#include "exchange.h"
+#include "triple-buffer.h"
 
 struct reader;
 
-/// Begin to read. Pictures, and messages where there are none, come through the reader's exchange.
+/// Begin to read. Pictures, and messages where there are none, come through the reader's buffer.
 /// `folder`, `session`: see `reader_aim`.
 struct reader *reader_start(const char *folder, const char *session);
 
@@ -21,7 +21,7 @@ void reader_aim(struct reader *reader, const char *folder, const char *session);
 void reader_watch(struct reader *reader, bool watched);
 
 /// Where the pictures come from; its `front` is the caller's.
-struct exchange *reader_exchange(struct reader *reader);
+struct triple_buffer *reader_buffer(struct reader *reader);
 
 /// End the thread and free everything; takes no longer than the thread needs for a picture.
 void reader_stop(struct reader *reader);

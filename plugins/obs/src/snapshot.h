@@ -7,7 +7,7 @@
 
 #include <obs.h>
 
-#include "exchange.h"
+#include "triple-buffer.h"
 
 /// All zero at first.
 struct snapshot {

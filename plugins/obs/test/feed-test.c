@@ -26,7 +26,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "../src/exchange.h"
+#include "../src/triple-buffer.h"
 #include "../src/feed-server.h"
 #include "../src/handover.h"
 #include "../src/ring-writer.h"
@@ -271,7 +271,7 @@ static int serve(const char *folder, uint32_t width, uint32_t height, int hz)
 
 /// Of the thread that gives pictures.
 struct giver {
-    struct exchange exchange;
+    struct triple_buffer buffer;
     atomic_bool stopping;
     uint64_t given;
 };
@@ -280,13 +280,13 @@ static void *give(void *data)
 {
     struct giver *giver = data;
     for (uint64_t number = 1; !atomic_load(&giver->stopping); number++) {
-        struct picture *back = giver->exchange.back;
+        struct picture *back = giver->buffer.back;
         picture_resize(back, WIDTH, HEIGHT);
         memset(back->bgra, (int)(number & 0xFF), (size_t)WIDTH * HEIGHT * 4);
         back->captured_ns = number;
-        giver->given += exchange_offer(&giver->exchange);
+        giver->given += triple_buffer_try_publish(&giver->buffer);
         if (number % 64 == 0)
-            picture_wipe(giver->exchange.back);
+            picture_wipe(giver->buffer.back);
     }
     return NULL;
 }
@@ -294,28 +294,28 @@ static void *give(void *data)
 static int swap(double seconds)
 {
     struct giver giver = {.given = 0};
-    exchange_init(&giver.exchange);
+    triple_buffer_init(&giver.buffer);
     pthread_t thread;
     check(pthread_create(&thread, NULL, give, &giver) == 0, "there is a thread");
     uint64_t taken = 0, last = 0, cleared = 0;
     for (const uint64_t end = now_ns() + (uint64_t)(1e9 * seconds); now_ns() < end;) {
-        if (!exchange_take(&giver.exchange))
+        if (!triple_buffer_take(&giver.buffer))
             continue;
-        const struct picture *front = giver.exchange.front;
+        const struct picture *front = giver.buffer.front;
         const uint8_t tone = (uint8_t)front->captured_ns;
         check(front->captured_ns > last, "pictures come in their order");
         last = front->captured_ns;
         for (size_t i = 0; i < (size_t)WIDTH * HEIGHT * 4; i++)
             check(front->bgra[i] == tone, "no picture is torn");
         if (++taken % 256 == 0) {
-            exchange_clear(&giver.exchange);
+            triple_buffer_clear(&giver.buffer);
             cleared++;
         }
     }
     atomic_store(&giver.stopping, true);
     pthread_join(thread, NULL);
     printf("swap given %" PRIu64 " taken %" PRIu64 " cleared %" PRIu64 "\n", giver.given, taken, cleared);
-    exchange_free(&giver.exchange);
+    triple_buffer_free(&giver.buffer);
     return 0;
 }
 

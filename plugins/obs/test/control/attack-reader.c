@@ -220,9 +220,9 @@ static void *draw(void *data)
     (void)data;
     while (!atomic_load(&stopping)) {
         pthread_mutex_lock(&alive);
-        struct exchange *exchange = reader_exchange(reader);
-        if (exchange_take(exchange)) {
-            const struct picture *front = exchange->front;
+        struct triple_buffer *buffer = reader_buffer(reader);
+        if (triple_buffer_take(buffer)) {
+            const struct picture *front = buffer->front;
             must(front->width >= 1 && front->width <= 8192 && front->height >= 1 && front->height <= 8192,
                 "a picture has a size that can be drawn");
             for (size_t i = 0; i < (size_t)front->width * front->height * 4; i += 97)

@@ -26,8 +26,8 @@ void picture_resize(struct picture *picture, uint32_t width, uint32_t height);
 /// Leave nothing of a picture in memory.
 void picture_wipe(struct picture *picture);
 
-struct exchange {
-    /// Guards `middle` and `fresh`; held to exchange two pointers; see `exchange_clear`.
+struct triple_buffer {
+    /// Guards `middle` and `fresh`; held to swap two pointers; see `triple_buffer_clear`.
     pthread_mutex_t mutex;
     struct picture pictures[3];
     struct picture *back;   ///< the writer's alone
@@ -36,18 +36,18 @@ struct exchange {
     bool fresh;             ///< whether `middle` was not taken yet
 };
 
-void exchange_init(struct exchange *exchange);
-void exchange_free(struct exchange *exchange);
+void triple_buffer_init(struct triple_buffer *buffer);
+void triple_buffer_free(struct triple_buffer *buffer);
 
 /// Of the thread that reads the ring: what `back` holds is the newest now, and `back` another picture.
-void exchange_give(struct exchange *exchange);
+void triple_buffer_publish(struct triple_buffer *buffer);
 
 /// The same for a writer that must not wait. False if it would have to: `back` is as it was.
-bool exchange_offer(struct exchange *exchange);
+bool triple_buffer_try_publish(struct triple_buffer *buffer);
 
 /// Of the thread that takes: whether `front` is a newer picture now. Never waits.
-bool exchange_take(struct exchange *exchange);
+bool triple_buffer_take(struct triple_buffer *buffer);
 
 /// Of the thread that takes: wipe all that was given, taken or not. The writer's `back` is the writer's to
 /// wipe.
-void exchange_clear(struct exchange *exchange);
+void triple_buffer_clear(struct triple_buffer *buffer);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 
-#include "shelf.h"
+#include "catalog.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -16,46 +16,46 @@ enum {
     LARGEST_SIDE = 512,     // px of a thumbnail
 };
 
-static void free_portraits(struct shelf *shelf)
+static void free_portraits(struct catalog *catalog)
 {
-    for (size_t i = 0; i < shelf->portrait_count; i++) {
-        bfree(shelf->portraits[i].name);
-        bfree(shelf->portraits[i].findings);
-        bfree(shelf->portraits[i].thumbnail);
+    for (size_t i = 0; i < catalog->portrait_count; i++) {
+        bfree(catalog->portraits[i].name);
+        bfree(catalog->portraits[i].findings);
+        bfree(catalog->portraits[i].thumbnail);
     }
-    bfree(shelf->portraits);
-    shelf->portraits = NULL;
-    shelf->portrait_count = 0;
+    bfree(catalog->portraits);
+    catalog->portraits = NULL;
+    catalog->portrait_count = 0;
 }
 
-static void free_cameras(struct shelf *shelf)
+static void free_cameras(struct catalog *catalog)
 {
-    for (size_t i = 0; i < shelf->camera_count; i++) {
-        bfree(shelf->cameras[i].spec);
-        bfree(shelf->cameras[i].name);
+    for (size_t i = 0; i < catalog->camera_count; i++) {
+        bfree(catalog->cameras[i].spec);
+        bfree(catalog->cameras[i].name);
     }
-    bfree(shelf->cameras);
-    shelf->cameras = NULL;
-    shelf->camera_count = 0;
+    bfree(catalog->cameras);
+    catalog->cameras = NULL;
+    catalog->camera_count = 0;
 }
 
-void shelf_free(struct shelf *shelf)
+void catalog_free(struct catalog *catalog)
 {
-    free_portraits(shelf);
-    free_cameras(shelf);
+    free_portraits(catalog);
+    free_cameras(catalog);
 }
 
-static struct portrait *find(const struct shelf *shelf, const char *portrait)
+static struct portrait *find(const struct catalog *catalog, const char *portrait)
 {
-    for (size_t i = 0; i < shelf->portrait_count; i++)
-        if (strcmp(shelf->portraits[i].id, portrait) == 0)
-            return &shelf->portraits[i];
+    for (size_t i = 0; i < catalog->portrait_count; i++)
+        if (strcmp(catalog->portraits[i].id, portrait) == 0)
+            return &catalog->portraits[i];
     return NULL;
 }
 
-const struct portrait *shelf_find(const struct shelf *shelf, const char *portrait)
+const struct portrait *catalog_find(const struct catalog *catalog, const char *portrait)
 {
-    return find(shelf, portrait);
+    return find(catalog, portrait);
 }
 
 /// As much of a name as is shown.
@@ -92,14 +92,14 @@ static bool is_same(const struct portrait *portrait, const Streamfx__V1__Portrai
     return same;
 }
 
-bool shelf_set_portraits(struct shelf *shelf, Streamfx__V1__Portrait *const *portraits, size_t count)
+bool catalog_set_portraits(struct catalog *catalog, Streamfx__V1__Portrait *const *portraits, size_t count)
 {
-    bool other = count != shelf->portrait_count;
+    bool other = count != catalog->portrait_count;
     for (size_t i = 0; i < count && !other; i++)
-        other = !is_same(&shelf->portraits[i], portraits[i]);
+        other = !is_same(&catalog->portraits[i], portraits[i]);
     if (!other)
         return false;
-    struct shelf taken = {0};
+    struct catalog taken = {0};
     taken.portraits = bzalloc((count + 1) * sizeof(*taken.portraits));
     taken.portrait_count = count;
     for (size_t i = 0; i < count; i++) {
@@ -108,15 +108,15 @@ bool shelf_set_portraits(struct shelf *shelf, Streamfx__V1__Portrait *const *por
         portrait->name = name_of(portraits[i]->display_name);
         portrait->findings = findings_of(portraits[i]);
     }
-    for (size_t i = 0; i < shelf->portrait_count; i++) { // few have one, of thousands
-        char **thumbnail = &shelf->portraits[i].thumbnail;
-        struct portrait *portrait = *thumbnail ? find(&taken, shelf->portraits[i].id) : NULL;
+    for (size_t i = 0; i < catalog->portrait_count; i++) { // few have one, of thousands
+        char **thumbnail = &catalog->portraits[i].thumbnail;
+        struct portrait *portrait = *thumbnail ? find(&taken, catalog->portraits[i].id) : NULL;
         if (portrait && !portrait->thumbnail)
             portrait->thumbnail = *thumbnail, *thumbnail = NULL;
     }
-    free_portraits(shelf);
-    shelf->portraits = taken.portraits;
-    shelf->portrait_count = count;
+    free_portraits(catalog);
+    catalog->portraits = taken.portraits;
+    catalog->portrait_count = count;
     return true;
 }
 
@@ -127,25 +127,26 @@ static bool can_drive(const Streamfx__V1__Device *device)
            strncmp(device->spec, OUR_FEEDS, sizeof(OUR_FEEDS) - 1) != 0 && strlen(device->spec) < TEXT_ROOM;
 }
 
-bool shelf_set_cameras(struct shelf *shelf, Streamfx__V1__Device *const *devices, size_t count)
+bool catalog_set_cameras(struct catalog *catalog, Streamfx__V1__Device *const *devices, size_t count)
 {
     size_t kept = 0;
     bool other = false;
     for (size_t i = 0; i < count; i++) {
         if (!can_drive(devices[i]))
             continue;
-        other |= kept >= shelf->camera_count || strcmp(shelf->cameras[kept].spec, devices[i]->spec) != 0 ||
-                 !is_name(shelf->cameras[kept].name, devices[i]->display_name);
+        other |= kept >= catalog->camera_count ||
+                 strcmp(catalog->cameras[kept].spec, devices[i]->spec) != 0 ||
+                 !is_name(catalog->cameras[kept].name, devices[i]->display_name);
         kept++;
     }
-    if (!other && kept == shelf->camera_count)
+    if (!other && kept == catalog->camera_count)
         return false;
-    free_cameras(shelf);
-    shelf->cameras = bzalloc((kept + 1) * sizeof(*shelf->cameras));
+    free_cameras(catalog);
+    catalog->cameras = bzalloc((kept + 1) * sizeof(*catalog->cameras));
     for (size_t i = 0; i < count; i++) {
         if (!can_drive(devices[i]))
             continue;
-        struct camera *camera = &shelf->cameras[shelf->camera_count++];
+        struct camera *camera = &catalog->cameras[catalog->camera_count++];
         camera->spec = bstrdup(devices[i]->spec);
         camera->name = name_of(devices[i]->display_name);
     }
@@ -186,9 +187,9 @@ static bool is_thumbnail(const uint8_t *jpeg, size_t size)
     return false;
 }
 
-bool shelf_set_thumbnail(struct shelf *shelf, const char *portrait, const uint8_t *jpeg, size_t size)
+bool catalog_set_thumbnail(struct catalog *catalog, const char *portrait, const uint8_t *jpeg, size_t size)
 {
-    struct portrait *known = find(shelf, portrait);
+    struct portrait *known = find(catalog, portrait);
     if (!known || !is_thumbnail(jpeg, size))
         return false;
     bfree(known->thumbnail);

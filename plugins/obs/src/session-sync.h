@@ -9,7 +9,7 @@
 #pragma once
 
 #include "choices.h"
-#include "shelf.h"
+#include "catalog.h"
 
 enum { SESSION_PORTRAITS = 9 };
 
@@ -25,7 +25,7 @@ struct report {
 };
 
 /// All that can be seen of it.
-struct steering_view {
+struct session_sync_view {
     bool present;  ///< a daemon serves
     bool starting; ///< one was started and does not serve yet
     bool agreed;   ///< there is a session
@@ -35,46 +35,51 @@ struct steering_view {
     size_t portrait_count;
     struct report report;
     char message[512]; ///< what the last request failed with; empty: it did not
-    struct shelf shelf;
+    struct catalog catalog;
 };
 
 /// Where the daemon is and how it comes.
-struct steering_aim {
+struct session_sync_aim {
     const char *folder;  ///< of its sockets; empty: the default
     const char *session; ///< empty: the first there is
     const char *program; ///< that is started; empty: `streamfx`
     bool start;          ///< whether to start it when it is absent
 };
 
-struct steering;
+struct session_sync;
 
-/// `feed`: the driver that stands for an OBS source. NULL if there are no threads.
-struct steering *steering_create(obs_source_t *source, const char *feed);
+/// Called when there is something to adopt: have `session_sync_adopt` called on OBS's thread of windows,
+/// soon. Not again until it was. From any thread, with the sync's mutex held: it must not wait, nor use the
+/// sync.
+typedef void session_sync_listener(void *param);
+
+/// `feed`: the driver that stands for an OBS source.
+struct session_sync *session_sync_create(const char *feed, session_sync_listener *on_change, void *param);
 
 /// Ends what is under way; takes no longer than a cancelled call.
-void steering_destroy(struct steering *steering);
+void session_sync_destroy(struct session_sync *sync);
 
 /// Take over what OBS's settings say. Asks the daemon for what changed; waits for nothing but, where `aim`
 /// names another daemon, for the end of the call to the one before.
-void steering_update(struct steering *steering, const struct steering_aim *aim, obs_data_t *settings);
+void session_sync_update(struct session_sync *sync, const struct session_sync_aim *aim, obs_data_t *settings);
 
 /// Once a frame. True if the session is another one; `session` is its name then.
-bool steering_tick(struct steering *steering, float seconds, char session[ID_ROOM]);
+bool session_sync_tick(struct session_sync *sync, float seconds, char session[ID_ROOM]);
 
 /// Bring what the daemon says into OBS's settings, if the user chose nothing meanwhile. True if any of them,
 /// or what can be seen, changed. On OBS's thread of windows only.
-bool steering_adopt(struct steering *steering, obs_data_t *settings);
+bool session_sync_adopt(struct session_sync *sync, obs_data_t *settings);
 
 /// Look at it; `visit` must not wait, nor look at OBS's sources.
-typedef void steering_visitor(void *data, const struct steering_view *view);
-void steering_visit(struct steering *steering, steering_visitor *visit, void *data);
+typedef void session_sync_visitor(void *data, const struct session_sync_view *view);
+void session_sync_visit(struct session_sync *sync, session_sync_visitor *visit, void *data);
 
 /// Ask for the lists again: what is another comes into the window of properties by itself.
-void steering_refresh(struct steering *steering);
+void session_sync_refresh(struct session_sync *sync);
 
-void steering_calibrate(struct steering *steering);
-void steering_toggle_hidden(struct steering *steering);
+void session_sync_calibrate(struct session_sync *sync);
+void session_sync_toggle_hidden(struct session_sync *sync);
 /// Of the session's portraits, by its place from 1; nothing happens if there is none.
-void steering_select_place(struct steering *steering, size_t place);
+void session_sync_select_place(struct session_sync *sync, size_t place);
 /// The next (1) or the one before (-1).
-void steering_select_step(struct steering *steering, int step);
+void session_sync_select_step(struct session_sync *sync, int step);

@@ -23,23 +23,23 @@ struct camera {
     char *name;
 };
 
-struct shelf {
+struct catalog {
     struct portrait *portraits;
     size_t portrait_count;
     struct camera *cameras;
     size_t camera_count;
 };
 
-void shelf_free(struct shelf *shelf);
+void catalog_free(struct catalog *catalog);
 
 /// Take a list of portraits over; thumbnails that are here stay. True if it is another list.
-bool shelf_set_portraits(struct shelf *shelf, Streamfx__V1__Portrait *const *portraits, size_t count);
+bool catalog_set_portraits(struct catalog *catalog, Streamfx__V1__Portrait *const *portraits, size_t count);
 
 /// Take the cameras that can drive over. True if it is another list.
-bool shelf_set_cameras(struct shelf *shelf, Streamfx__V1__Device *const *devices, size_t count);
+bool catalog_set_cameras(struct catalog *catalog, Streamfx__V1__Device *const *devices, size_t count);
 
 /// True if there is such a portrait.
-bool shelf_set_thumbnail(struct shelf *shelf, const char *portrait, const uint8_t *jpeg, size_t size);
+bool catalog_set_thumbnail(struct catalog *catalog, const char *portrait, const uint8_t *jpeg, size_t size);
 
 /// NULL if there is none.
-const struct portrait *shelf_find(const struct shelf *shelf, const char *portrait);
+const struct portrait *catalog_find(const struct catalog *catalog, const char *portrait);

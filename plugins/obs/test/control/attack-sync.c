@@ -4,7 +4,7 @@
 // do in OBS, the plugin's own thread asks the daemon, and half of what comes back is changed by chance. With
 // libobs's own settings and properties. To be built with sanitizers.
 //
-//     attack-steering FOLDER ANSWERS COUNT SEED
+//     attack-sync FOLDER ANSWERS COUNT SEED
 //
 // COUNT is how often the window's thread does something, at least. Prints how many answers of each method
 // were changed.
@@ -22,79 +22,28 @@
 
 #include "attack.h"
 #include "feed.h"
-#include "portrait-source.h"
 #include "properties.h"
-#include "steering.h"
+#include "session-sync.h"
 
-enum { TASKS = 1024, SOURCES = 2 };
+enum { SOURCES = 2 };
 static const char FEED[] = "feed:obs-attack";
 
 // --- what the plugin uses of OBS, besides libobs's own settings and properties
 
 // Of the kind that OBS has.
 struct obs_source {
-    atomic_int references, weak;
-    atomic_bool gone;
     obs_data_t *settings;
-    struct steering *steering;
-    bool window; // of properties, is open
+    struct session_sync *sync;
+    atomic_bool changed; // and the window's thread is to adopt it
+    bool window;         // of properties, is open
 };
 
 static struct obs_source sources[SOURCES];
-
-static struct {
-    pthread_mutex_t lock;
-    struct {
-        obs_task_t task;
-        void *data;
-    } waiting[TASKS];
-    size_t count;
-} tasks = {.lock = PTHREAD_MUTEX_INITIALIZER};
-
-obs_weak_source_t *obs_source_get_weak_source(obs_source_t *source)
-{
-    atomic_fetch_add(&source->weak, 1);
-    return (obs_weak_source_t *)source;
-}
-
-void obs_weak_source_addref(obs_weak_source_t *weak)
-{
-    atomic_fetch_add(&((obs_source_t *)weak)->weak, 1);
-}
-
-void obs_weak_source_release(obs_weak_source_t *weak)
-{
-    must(atomic_fetch_sub(&((obs_source_t *)weak)->weak, 1) > 0, "weak references are counted");
-}
-
-obs_source_t *obs_weak_source_get_source(obs_weak_source_t *weak)
-{
-    obs_source_t *source = (obs_source_t *)weak;
-    if (atomic_load(&source->gone))
-        return NULL;
-    atomic_fetch_add(&source->references, 1);
-    return source;
-}
-
-void obs_source_release(obs_source_t *source)
-{
-    must(atomic_fetch_sub(&source->references, 1) > 0, "references are counted");
-}
 
 obs_data_t *obs_source_get_settings(const obs_source_t *source)
 {
     obs_data_addref(source->settings);
     return source->settings;
-}
-
-void obs_queue_task(enum obs_task_type type, obs_task_t task, void *data, bool wait)
-{
-    must(type == OBS_TASK_UI && !wait, "tasks are for the window's thread, and nobody waits for them");
-    pthread_mutex_lock(&tasks.lock);
-    must(tasks.count < TASKS, "tasks are few");
-    tasks.waiting[tasks.count].task = task;
-    tasks.waiting[tasks.count++].data = data;
-    pthread_mutex_unlock(&tasks.lock);
 }
 
 static void examine_window(obs_source_t *source);
@@ -108,11 +57,6 @@ void obs_source_update_properties(obs_source_t *source)
 const char *obs_module_text(const char *key)
 {
     return key;
-}
-
-struct steering *portrait_source_steering(obs_source_t *source)
-{
-    return source->steering;
 }
 
 void feed_list_sources(feed_visitor *visit, void *data)
@@ -137,7 +81,7 @@ static void examine_lines(const char *text)
     free(lines);
 }
 
-static void examine_view(void *data, const struct steering_view *view)
+static void examine_view(void *data, const struct session_sync_view *view)
 {
     (void)data;
     must(view->portrait_count <= SESSION_PORTRAITS, "there are as many portraits as keys");
@@ -150,8 +94,8 @@ static void examine_view(void *data, const struct steering_view *view)
     examine_text(view->report.source_trouble);
     examine_text(view->report.source_note);
     examine_text(view->message);
-    for (size_t i = 0; i < view->shelf.portrait_count; i++) {
-        const struct portrait *portrait = &view->shelf.portraits[i];
+    for (size_t i = 0; i < view->catalog.portrait_count; i++) {
+        const struct portrait *portrait = &view->catalog.portraits[i];
         must(is_identifier(portrait->id), "a portrait has an identifier");
         examine_text(portrait->name);
         must(strlen(portrait->name) <= 320, "names are no books");
@@ -160,11 +104,11 @@ static void examine_view(void *data, const struct steering_view *view)
         must(!portrait->thumbnail || strncmp(portrait->thumbnail, "data:image/jpeg;base64,/9j", 26) == 0,
             "a thumbnail is a JPEG");
     }
-    must(view->shelf.portrait_count <= 10000 && view->shelf.camera_count <= 200, "lists are bounded");
-    for (size_t i = 0; i < view->shelf.camera_count; i++) {
-        examine_text(view->shelf.cameras[i].spec);
-        examine_text(view->shelf.cameras[i].name);
-        must(strlen(view->shelf.cameras[i].name) <= 320, "names are no books");
+    must(view->catalog.portrait_count <= 10000 && view->catalog.camera_count <= 200, "lists are bounded");
+    for (size_t i = 0; i < view->catalog.camera_count; i++) {
+        examine_text(view->catalog.cameras[i].spec);
+        examine_text(view->catalog.cameras[i].name);
+        must(strlen(view->catalog.cameras[i].name) <= 320, "names are no books");
     }
 }
 
@@ -208,7 +152,7 @@ static void examine_property(obs_property_t *property)
 
 static void examine_window(obs_source_t *source)
 {
-    obs_properties_t *properties = properties_of(source, source->steering);
+    obs_properties_t *properties = properties_of(source, source->sync);
     obs_property_t *property = obs_properties_first(properties);
     for (bool more = property; more; more = obs_property_next(&property))
         examine_property(property);
@@ -227,7 +171,7 @@ static void *draw(void *data)
     while (!atomic_load(&stopping)) {
         pthread_rwlock_rdlock(&alive);
         for (int i = 0; i < SOURCES; i++)
-            if (steering_tick(sources[i].steering, one_in(&chance, 3) ? 1.0F : 0.1F, session))
+            if (session_sync_tick(sources[i].sync, one_in(&chance, 3) ? 1.0F : 0.1F, session))
                 must(!*session || is_identifier(session), "a session has an identifier");
         pthread_rwlock_unlock(&alive);
         nanosleep(&(struct timespec){.tv_nsec = 50000}, NULL);
@@ -240,19 +184,19 @@ static void *press_keys(void *data)
     struct chance chance = chance_of((uint64_t)(uintptr_t)data, 2, 0);
     while (!atomic_load(&stopping)) {
         pthread_rwlock_rdlock(&alive);
-        struct steering *steering = sources[below(&chance, SOURCES)].steering;
+        struct session_sync *sync = sources[below(&chance, SOURCES)].sync;
         switch (below(&chance, 4)) {
         case 0:
-            steering_select_place(steering, below(&chance, 11));
+            session_sync_select_place(sync, below(&chance, 11));
             break;
         case 1:
-            steering_select_step(steering, one_in(&chance, 2) ? 1 : -1);
+            session_sync_select_step(sync, one_in(&chance, 2) ? 1 : -1);
             break;
         case 2:
-            steering_toggle_hidden(steering);
+            session_sync_toggle_hidden(sync);
             break;
         default:
-            steering_calibrate(steering);
+            session_sync_calibrate(sync);
         }
         pthread_rwlock_unlock(&alive);
         nanosleep(&(struct timespec){.tv_nsec = 100000}, NULL);
@@ -312,26 +256,24 @@ static void choose(struct chance *chance, obs_data_t *settings)
 static void update(struct chance *chance, obs_source_t *source)
 {
     static const char *const sessions[] = {"", "", "obs", "two"};
-    const struct steering_aim aim = {.folder = one_in(chance, 8) ? "" : folder,
+    const struct session_sync_aim aim = {.folder = one_in(chance, 8) ? "" : folder,
         .session = sessions[below(chance, 4)],
         .program = "/nowhere/streamfx"};
-    steering_update(source->steering, &aim, source->settings);
+    session_sync_update(source->sync, &aim, source->settings);
 }
 
-static void do_tasks(void)
+static void on_change(void *data)
 {
-    for (;;) {
-        pthread_mutex_lock(&tasks.lock);
-        const size_t left = tasks.count;
-        obs_task_t task = left ? tasks.waiting[0].task : NULL;
-        void *data = left ? tasks.waiting[0].data : NULL;
-        if (left)
-            memmove(tasks.waiting, tasks.waiting + 1, --tasks.count * sizeof *tasks.waiting);
-        pthread_mutex_unlock(&tasks.lock);
-        if (!left)
-            return;
-        task(data);
-    }
+    obs_source_t *source = data;
+    must(!atomic_exchange(&source->changed, true), "the window's thread is told once");
+}
+
+static void adopt_changes(void)
+{
+    for (int i = 0; i < SOURCES; i++)
+        if (atomic_exchange(&sources[i].changed, false) &&
+            session_sync_adopt(sources[i].sync, sources[i].settings))
+            obs_source_update_properties(&sources[i]);
 }
 
 static void begin(struct chance *chance, obs_source_t *source)
@@ -339,16 +281,15 @@ static void begin(struct chance *chance, obs_source_t *source)
     source->settings = obs_data_create();
     choices_default(source->settings);
     source->window = one_in(chance, 2);
-    source->steering = steering_create(source, FEED);
-    atomic_store(&source->gone, false);
+    source->sync = session_sync_create(FEED, on_change, source);
     update(chance, source);
 }
 
 static void end(obs_source_t *source)
 {
-    atomic_store(&source->gone, true);
-    steering_destroy(source->steering);
-    source->steering = NULL;
+    session_sync_destroy(source->sync);
+    source->sync = NULL;
+    atomic_store(&source->changed, false);
     obs_data_release(source->settings);
 }
 
@@ -376,9 +317,9 @@ static void work_in_window(struct chance *chance)
     default:
         nanosleep(&(struct timespec){.tv_nsec = 200000}, NULL);
     }
-    do_tasks();
+    adopt_changes();
     for (int i = 0; i < SOURCES; i++) {
-        steering_visit(sources[i].steering, examine_view, NULL);
+        session_sync_visit(sources[i].sync, examine_view, NULL);
         examine_settings(sources[i].settings);
     }
 }
@@ -419,9 +360,6 @@ int main(int count, char **given)
     pthread_join(keys, NULL);
     for (int i = 0; i < SOURCES; i++)
         end(&sources[i]);
-    do_tasks();
-    for (int i = 0; i < SOURCES; i++)
-        must(!atomic_load(&sources[i].weak) && !atomic_load(&sources[i].references), "no reference is left");
     play_no_more(playing);
     for (enum method method = 0; method < METHODS; method++)
         printf("%s %" PRIu64 "\n", method_name(method), changed_of(method));
