@@ -37,7 +37,6 @@ BROAD = {"Exception", "BaseException"}
 BROAD_ALLOWED = {
     "streamfx/realtime.py": 1,  # a thread's failure is handed to its consumer whole
     "streamfx/sink/publisher.py": 1,  # the next tick must come
-    "streamfx/render/compiler.py": 1,  # numba's cache: a damaged pickle may raise anything
     "streamfx/control/rpc_adapter.py": 1,  # a call that fails must not tell clients more than that
 }
 """Where anything is caught, and how often."""

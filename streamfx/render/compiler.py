@@ -5,8 +5,10 @@ They release the GIL, so that tracking goes on beside them.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import suppress
+import hashlib
+import io
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -43,10 +45,50 @@ class _Places(caching.CompileResultCacheImpl):  # type: ignore[misc]
     _locator_classes = (caching.UserProvidedCacheLocator, caching.InTreeCacheLocator, _Beside)
 
 
+class _Whole(caching.IndexDataCacheFile):  # type: ignore[misc]
+    """An index and its files of code, unpickled only as this version wrote them for this source.
+
+    Each ends with a digest, which unpickling passes over. Without it a damaged file could raise anything,
+    or be other code.
+    """
+
+    def _load_index(self) -> dict[Any, str]:
+        found: dict[Any, str] = super()._load_index() if self._is_whole(self._index_path) else {}
+        return found
+
+    def _load_data(self, name: str) -> object:
+        if not self._is_whole(self._data_path(name)):
+            raise FileNotFoundError(name)  # as numba expects of one that was removed
+        return super()._load_data(name)
+
+    @contextmanager
+    def _open_for_write(self, filepath: str) -> Iterator[io.BytesIO]:
+        content = io.BytesIO()
+        yield content
+        with super()._open_for_write(filepath) as file:
+            file.write(content.getvalue() + self._digest(content.getvalue()))
+
+    def _is_whole(self, path: str) -> bool:
+        try:
+            held = Path(path).read_bytes()
+        except FileNotFoundError:
+            return False
+        size = hashlib.sha256().digest_size
+        return held[-size:] == self._digest(held[:-size])
+
+    def _digest(self, content: bytes) -> bytes:
+        return hashlib.sha256(repr((self._version, self._source_stamp)).encode() + content).digest()
+
+
 class _Compiled(caching.FunctionCache):  # type: ignore[misc]
     """numba's cache, which must never decide whether a function runs."""
 
     _impl_class = _Places
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        super().__init__(function)
+        stamp = self._impl.locator.get_source_stamp()
+        self._cache_file = _Whole(self._cache_path, self._impl.filename_base, stamp)
 
     def load_overload(self, signature: object, target: object) -> object:
         return self._read(lambda: super(_Compiled, self).load_overload(signature, target), None)
@@ -66,7 +108,7 @@ class _Compiled(caching.FunctionCache):  # type: ignore[misc]
     def _read(self, read: Callable[[], Any], otherwise: Any) -> Any:  # noqa: ANN401 - numba's own
         try:
             return read()
-        except Exception:  # noqa: BLE001 - a damaged file may raise anything; it is written over
+        except OSError:
             self._drop()
             return otherwise
 
