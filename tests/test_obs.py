@@ -97,7 +97,7 @@ def until_logged(obs: ObsStage, text: str, times: int = 1) -> None:
 
 def test_without_a_daemon_it_says_what_to_do_then_shows_the_picture_by_itself(obs: ObsStage):
     with source(obs, "Portrait"):
-        until_logged(obs, "StreamFX is not running.  Start it with: streamfx serve")
+        until_logged(obs, "streamfx is not running.  Start it with: streamfx serve")
         time.sleep(0.2)
         notice = obs.shot("Portrait")
         assert notice.shape[:2] == (480, 640)
@@ -205,8 +205,8 @@ def test_the_picture_is_back_soon_after_the_daemon_died(obs: ObsStage):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (("--version", "1"), "StreamFX gives pictures of version 1"),
-        (("--header", "3"), "StreamFX gives pictures of version 3"),
+        (("--version", "1"), "streamfx gives pictures of version 1"),
+        (("--header", "3"), "streamfx gives pictures of version 3"),
         (("--row", "1919"), "figures contradict one another"),
     ],
 )
@@ -287,4 +287,4 @@ def test_at_its_end_nothing_is_left(obs: ObsStage, tmp_path: Path):
             f"{what}: {calls} calls, first {first:.2f} ms, longest after it {longest:.2f} ms, "
             f"in the source with the slowest 99 of 100 within {within:.2f} ms\n"
         )
-    assert "[streamfx]" in log
+    assert "[streamfx-portrait]" in log

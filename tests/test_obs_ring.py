@@ -149,6 +149,8 @@ def test_every_language_has_every_text():
     }
     assert set(texts) == {"en-US", "de-DE", "fr-FR"}
     assert texts["de-DE"] == texts["en-US"] == texts["fr-FR"]
+    english = (PLUGIN / "data" / "locale" / "en-US.ini").read_text("utf-8")
+    assert 'Source.Name="Animated Portrait"' in english
     code = "".join(path.read_text("utf-8") for path in (PLUGIN / "src").glob("*.c"))
     literals = set(re.findall(r'"([^"\\\n]*)"', code))
     assert texts["en-US"] <= literals, "a text that nothing shows"
@@ -178,17 +180,23 @@ def test_the_script_installs_for_one_user_and_makes_a_package(tmp_path: Path):
             env=world | variables, capture_output=True, text=True, timeout=120, check=False,
         )  # fmt: skip
 
+    plugins = tmp_path / ".config" / "obs-studio" / "plugins"
+    for name, content in (("streamfx", "\0streamfx_portrait_source\0"), ("StreamFX", "another author's")):
+        (plugins / name / "bin" / "64bit").mkdir(parents=True)
+        (plugins / name / "bin" / "64bit" / f"{name}.so").write_text(content)
     done = install()
     assert done.returncode == 0, done.stderr
-    plugin = tmp_path / ".config" / "obs-studio" / "plugins" / "streamfx"
-    assert (plugin / "bin" / "64bit" / "streamfx.so").exists()
+    assert "earlier name" in done.stdout
+    assert {path.name for path in plugins.iterdir()} == {"StreamFX", "streamfx-portrait"}
+    plugin = plugins / "streamfx-portrait"
+    assert (plugin / "bin" / "64bit" / "streamfx-portrait.so").exists()
     assert (plugin / "data" / "locale" / "en-US.ini").exists()
     done = install("--deb")
     assert done.returncode == 0, done.stderr
-    package = next((root / "dist").glob("obs-streamfx_*.deb"))
+    package = next((root / "dist").glob("streamfx-portrait_*.deb"))
     held = run("dpkg-deb", "-c", str(package)).stdout
-    assert re.search(r"\./usr/lib/\S+/obs-plugins/streamfx\.so", held)
-    assert "./usr/share/obs/obs-plugins/streamfx/locale/en-US.ini" in held
+    assert re.search(r"\./usr/lib/\S+/obs-plugins/streamfx-portrait\.so", held)
+    assert "./usr/share/obs/obs-plugins/streamfx-portrait/locale/en-US.ini" in held
     few = tmp_path / "few"  # a system without compilers
     few.mkdir()
     for tool in ("dirname", "uname"):

@@ -49,7 +49,7 @@ _MOST_DROPPED: Final = 1000
 """Between two pictures; a writer's counter may leap."""
 _MOST_DESCRIPTORS: Final = 2
 """One more than is allowed, so that it is seen."""
-_START: Final = "Start what feeds it: OBS, with a StreamFX Portrait source that is driven by an OBS source"
+_START: Final = "Start what feeds it: OBS, with an Animated Portrait source that is driven by an OBS source"
 
 
 class FeedSource(Source):

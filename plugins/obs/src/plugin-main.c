@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
-// StreamFX in OBS: the animated portrait as a source.
+// The animated portrait of streamfx as a source of OBS.
 
 #include <obs-module.h>
 
@@ -8,12 +8,12 @@
 #include "portrait-source.h"
 
 OBS_DECLARE_MODULE()
-OBS_MODULE_USE_DEFAULT_LOCALE("streamfx", "en-US")
+OBS_MODULE_USE_DEFAULT_LOCALE("streamfx-portrait", "en-US")
 OBS_MODULE_AUTHOR("The streamfx authors")
 
 MODULE_EXPORT const char *obs_module_name(void)
 {
-    return "StreamFX";
+    return "Animated Portrait (streamfx)";
 }
 
 MODULE_EXPORT const char *obs_module_description(void)

@@ -7,4 +7,4 @@
 /// By which scenes name the source.
 #define PORTRAIT_SOURCE_ID "streamfx_portrait_source"
 
-#define plugin_log(level, format, ...) blog(level, "[streamfx] " format, ##__VA_ARGS__)
+#define plugin_log(level, format, ...) blog(level, "[streamfx-portrait] " format, ##__VA_ARGS__)
