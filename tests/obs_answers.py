@@ -81,7 +81,6 @@ def _calls(stage: Stage) -> Iterator[tuple[str, Message]]:
     yield f"{_SESSIONS}.ListSessions", session_service_pb2.ListSessionsRequest(page_size=200)
     yield f"{_SESSIONS}.ListSessions", session_service_pb2.ListSessionsRequest(page_size=1)
     yield f"{_SESSIONS}.CalibrateSession", session_service_pb2.CalibrateSessionRequest(session_id="obs")
-    yield f"{_SESSIONS}.DeleteSession", session_service_pb2.DeleteSessionRequest(session_id="two")
 
 
 def _changes(stage: Stage) -> Iterator[tuple[str, Message]]:

@@ -65,8 +65,7 @@ def test_what_comes_back_spoils_no_settings_and_no_window_of_obs(program, saniti
     told = figures(attack(program("attack-sync", sanitizer), count, SEED))
     (windows,) = told.pop("findings")
     assert windows, "what was found about the photo is in the window of properties"
-    never = {method for method, (changed,) in told.items() if not changed}
-    assert never == {"DeleteSession"}, "OBS ends no session; all else was answered wrongly"
+    assert all(changed for (changed,) in told.values()), "each method was answered wrongly"
 
 
 @pytest.mark.parametrize("sanitizer", SANITIZERS)

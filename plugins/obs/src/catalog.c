@@ -7,6 +7,8 @@
 #include <util/bmem.h>
 #include <util/dstr.h>
 
+#include "grpc-call.h"
+
 static const char OUR_FEEDS[] = "feed:obs-", JPEG_URI[] = "data:image/jpeg;base64,";
 enum {
     LONGEST_NAME = 4 * 80,  // bytes: names have 80 characters, and lists must not be of books

@@ -7,7 +7,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "choices.h"
+#include "session-settings.h"
+#include "streamfx/v1/device.pb-c.h"
+#include "streamfx/v1/portrait.pb-c.h"
 
 /// A portrait of the daemon.
 struct portrait {

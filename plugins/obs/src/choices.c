@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "grpc-call.h"
+
 static const char *const GAIN_KEYS[GAINS] = {
     [SFX_GAIN_HEAD] = SET_GAIN_HEAD,
     [SFX_GAIN_EXPRESSION] = SET_GAIN_EXPRESSION,
@@ -42,16 +44,6 @@ static double within(double told, double least, double most, double otherwise)
 static double gain_of(double told)
 {
     return within(told, 0.0, 1.5, 1.0);
-}
-
-enum choice choice_of_gain(enum sfx_gain gain)
-{
-    return (enum choice)(CHOICE_GAIN_HEAD << gain);
-}
-
-void choices_colour(uint32_t colour, char text[8])
-{
-    snprintf(text, 8, "#%06x", (unsigned)(colour & 0xffffff));
 }
 
 /// OBS keeps colours as 0xAABBGGRR.
@@ -101,39 +93,39 @@ static unsigned given_in(obs_data_t *settings)
 {
     const struct {
         const char *key;
-        enum choice choice;
+        enum sfx_field choice;
     } keys[] = {
-        {SET_PORTRAIT, CHOICE_PORTRAIT},
-        {SET_DRIVER, CHOICE_DRIVER},
-        {SET_BACKGROUND, CHOICE_BACKGROUND},
-        {SET_FRAMING, CHOICE_FRAMING},
-        {SET_FRAMING_ZOOM, CHOICE_FRAMING},
-        {SET_FRAMING_X, CHOICE_FRAMING},
-        {SET_FRAMING_Y, CHOICE_FRAMING},
-        {SET_MIRROR, CHOICE_MIRROR},
-        {SET_HIDDEN, CHOICE_HIDDEN},
-        {SET_GAIN_HEAD, CHOICE_GAIN_HEAD},
-        {SET_GAIN_EXPRESSION, CHOICE_GAIN_EXPRESSION},
-        {SET_GAIN_GAZE, CHOICE_GAIN_GAZE},
-        {SET_REFINE, CHOICE_REFINE},
-        {SET_MOUTH, CHOICE_MOUTH},
+        {SET_PORTRAIT, SFX_FIELD_PORTRAIT},
+        {SET_DRIVER, SFX_FIELD_SOURCE},
+        {SET_BACKGROUND, SFX_FIELD_BACKGROUND},
+        {SET_FRAMING, SFX_FIELD_FRAMING},
+        {SET_FRAMING_ZOOM, SFX_FIELD_FRAMING},
+        {SET_FRAMING_X, SFX_FIELD_FRAMING},
+        {SET_FRAMING_Y, SFX_FIELD_FRAMING},
+        {SET_MIRROR, SFX_FIELD_MIRROR},
+        {SET_HIDDEN, SFX_FIELD_HIDDEN},
+        {SET_GAIN_HEAD, SFX_FIELD_GAIN_HEAD},
+        {SET_GAIN_EXPRESSION, SFX_FIELD_GAIN_EXPRESSION},
+        {SET_GAIN_GAZE, SFX_FIELD_GAIN_GAZE},
+        {SET_REFINE, SFX_FIELD_REFINE},
+        {SET_MOUTH, SFX_FIELD_MOUTH},
     };
     unsigned given = 0;
     for (size_t i = 0; i < sizeof(keys) / sizeof(*keys); i++)
         if (obs_data_has_user_value(settings, keys[i].key))
             given |= keys[i].choice;
     if (!*obs_data_get_string(settings, SET_PORTRAIT))
-        given &= ~(unsigned)CHOICE_PORTRAIT;
+        given &= ~(unsigned)SFX_FIELD_PORTRAIT;
     return given;
 }
 
-void choices_read(struct choices *choices, obs_data_t *settings, const char *feed)
+void choices_read(struct sfx_settings *choices, obs_data_t *settings, const char *feed)
 {
     memset(choices, 0, sizeof(*choices)); // texts are compared as they are, and copied whole
     const char *driver = obs_data_get_string(settings, SET_DRIVER);
-    choices->given = given_in(settings);
+    choices->fields = given_in(settings);
     sfx_copy_text(choices->portrait, ID_ROOM, obs_data_get_string(settings, SET_PORTRAIT));
-    sfx_copy_text(choices->driver, TEXT_ROOM, strcmp(driver, DRIVER_OBS) == 0 ? feed : driver);
+    sfx_copy_text(choices->source, TEXT_ROOM, strcmp(driver, DRIVER_OBS) == 0 ? feed : driver);
     choices->background = background_named(obs_data_get_string(settings, SET_BACKGROUND));
     choices->colour = swapped((uint32_t)obs_data_get_int(settings, SET_COLOUR));
     sfx_copy_text(choices->image, TEXT_ROOM, obs_data_get_string(settings, SET_IMAGE));
@@ -183,7 +175,7 @@ static void put_int(obs_data_t *settings, const char *key, long long value)
         obs_data_set_default_int(settings, key, value);
 }
 
-static void write_background(const struct choices *choices, obs_data_t *settings)
+static void write_background(const struct sfx_settings *choices, obs_data_t *settings)
 {
     put_string(settings, SET_BACKGROUND, BACKGROUNDS[choices->background]);
     if (choices->background == STREAMFX__V1__BACKGROUND_KIND__BACKGROUND_KIND_COLOUR)
@@ -200,31 +192,31 @@ static void write_framing(const struct sfx_framing *framing, obs_data_t *setting
     put_double(settings, SET_FRAMING_Y, framing->y);
 }
 
-bool choices_write(const struct choices *choices, obs_data_t *settings, const char *feed)
+bool choices_write(const struct sfx_settings *choices, obs_data_t *settings, const char *feed)
 {
-    struct choices before;
+    struct sfx_settings before;
     choices_read(&before, settings, feed);
-    const unsigned changed = choices_compare(&before, choices, CHOICE_ALL);
-    const bool by_obs = strcmp(choices->driver, feed) == 0;
+    const unsigned changed = choices_compare(&before, choices, SFX_FIELD_CHOICES);
+    const bool by_obs = strcmp(choices->source, feed) == 0;
     // Nothing else is touched: another thread of OBS may be setting it.
-    if (changed & CHOICE_PORTRAIT)
+    if (changed & SFX_FIELD_PORTRAIT)
         put_string(settings, SET_PORTRAIT, choices->portrait);
-    if (changed & CHOICE_DRIVER)
-        put_string(settings, SET_DRIVER, by_obs ? DRIVER_OBS : choices->driver);
-    if (changed & CHOICE_BACKGROUND)
+    if (changed & SFX_FIELD_SOURCE)
+        put_string(settings, SET_DRIVER, by_obs ? DRIVER_OBS : choices->source);
+    if (changed & SFX_FIELD_BACKGROUND)
         write_background(choices, settings);
-    if (changed & CHOICE_FRAMING)
+    if (changed & SFX_FIELD_FRAMING)
         write_framing(&choices->framing, settings);
-    if (changed & CHOICE_MIRROR)
+    if (changed & SFX_FIELD_MIRROR)
         put_bool(settings, SET_MIRROR, choices->mirror);
-    if (changed & CHOICE_HIDDEN)
+    if (changed & SFX_FIELD_HIDDEN)
         put_bool(settings, SET_HIDDEN, choices->hidden);
     for (int gain = 0; gain < GAINS; gain++)
-        if (changed & choice_of_gain((enum sfx_gain)gain))
+        if (changed & sfx_field_of_gain((enum sfx_gain)gain))
             put_double(settings, GAIN_KEYS[gain], choices->gains[gain]);
-    if (changed & CHOICE_REFINE)
+    if (changed & SFX_FIELD_REFINE)
         put_string(settings, SET_REFINE, choices->refine);
-    if (changed & CHOICE_MOUTH)
+    if (changed & SFX_FIELD_MOUTH)
         put_string(settings, SET_MOUTH, choices->mouth);
     return changed != 0;
 }
@@ -244,7 +236,7 @@ static struct sfx_framing framing_of(const Streamfx__V1__Framing *told)
     return framing;
 }
 
-void choices_of_session(struct choices *choices, const Streamfx__V1__Session *session)
+void choices_of_session(struct sfx_settings *choices, const Streamfx__V1__Session *session)
 {
     memset(choices, 0, sizeof(*choices));
     const Streamfx__V1__SessionSettings *settings = session->settings;
@@ -252,8 +244,8 @@ void choices_of_session(struct choices *choices, const Streamfx__V1__Session *se
     const char *first = settings->n_portraits ? settings->portraits[0] : "";
     const int kind = settings->background->kind;
     sfx_copy_text(choices->portrait, ID_ROOM, names_one ? settings->selected : first);
-    choices->given = *choices->portrait ? CHOICE_ALL : CHOICE_ALL & ~CHOICE_PORTRAIT;
-    sfx_copy_text(choices->driver, TEXT_ROOM, settings->source);
+    choices->fields = *choices->portrait ? SFX_FIELD_CHOICES : SFX_FIELD_CHOICES & ~SFX_FIELD_PORTRAIT;
+    sfx_copy_text(choices->source, TEXT_ROOM, settings->source);
     choices->background = kind > 0 && kind < BACKGROUND_COUNT
                               ? settings->background->kind
                               : STREAMFX__V1__BACKGROUND_KIND__BACKGROUND_KIND_KEEP;
@@ -270,7 +262,7 @@ void choices_of_session(struct choices *choices, const Streamfx__V1__Session *se
     sfx_copy_text(choices->mouth, WORD_ROOM, settings->mouth);
 }
 
-static bool same_background(const struct choices *one, const struct choices *other)
+static bool same_background(const struct sfx_settings *one, const struct sfx_settings *other)
 {
     if (one->background != other->background)
         return false;
@@ -292,45 +284,45 @@ static bool same_framing(const struct sfx_framing *one, const struct sfx_framing
            same_number(one->y, other->y);
 }
 
-unsigned choices_compare(const struct choices *one, const struct choices *other, unsigned among)
+unsigned choices_compare(const struct sfx_settings *one, const struct sfx_settings *other, unsigned among)
 {
     unsigned changed = 0;
-    changed |= strcmp(one->portrait, other->portrait) ? CHOICE_PORTRAIT : 0;
-    changed |= strcmp(one->driver, other->driver) ? CHOICE_DRIVER : 0;
-    changed |= same_background(one, other) ? 0 : CHOICE_BACKGROUND;
-    changed |= same_framing(&one->framing, &other->framing) ? 0 : CHOICE_FRAMING;
-    changed |= one->mirror != other->mirror ? CHOICE_MIRROR : 0;
-    changed |= one->hidden != other->hidden ? CHOICE_HIDDEN : 0;
+    changed |= strcmp(one->portrait, other->portrait) ? SFX_FIELD_PORTRAIT : 0;
+    changed |= strcmp(one->source, other->source) ? SFX_FIELD_SOURCE : 0;
+    changed |= same_background(one, other) ? 0 : SFX_FIELD_BACKGROUND;
+    changed |= same_framing(&one->framing, &other->framing) ? 0 : SFX_FIELD_FRAMING;
+    changed |= one->mirror != other->mirror ? SFX_FIELD_MIRROR : 0;
+    changed |= one->hidden != other->hidden ? SFX_FIELD_HIDDEN : 0;
     for (int gain = 0; gain < GAINS; gain++)
         if (!same_number(one->gains[gain], other->gains[gain]))
-            changed |= choice_of_gain((enum sfx_gain)gain);
-    changed |= strcmp(one->refine, other->refine) ? CHOICE_REFINE : 0;
-    changed |= strcmp(one->mouth, other->mouth) ? CHOICE_MOUTH : 0;
+            changed |= sfx_field_of_gain((enum sfx_gain)gain);
+    changed |= strcmp(one->refine, other->refine) ? SFX_FIELD_REFINE : 0;
+    changed |= strcmp(one->mouth, other->mouth) ? SFX_FIELD_MOUTH : 0;
     return changed & among;
 }
 
-void choices_take(struct choices *choices, const struct choices *from, unsigned which)
+void choices_take(struct sfx_settings *choices, const struct sfx_settings *from, unsigned which)
 {
-    if (which & CHOICE_PORTRAIT)
+    if (which & SFX_FIELD_PORTRAIT)
         memcpy(choices->portrait, from->portrait, sizeof(choices->portrait));
-    if (which & CHOICE_DRIVER)
-        memcpy(choices->driver, from->driver, sizeof(choices->driver));
-    if (which & CHOICE_BACKGROUND) {
+    if (which & SFX_FIELD_SOURCE)
+        memcpy(choices->source, from->source, sizeof(choices->source));
+    if (which & SFX_FIELD_BACKGROUND) {
         choices->background = from->background;
         choices->colour = from->colour;
         memcpy(choices->image, from->image, sizeof(choices->image));
     }
-    if (which & CHOICE_FRAMING)
+    if (which & SFX_FIELD_FRAMING)
         choices->framing = from->framing;
-    if (which & CHOICE_MIRROR)
+    if (which & SFX_FIELD_MIRROR)
         choices->mirror = from->mirror;
-    if (which & CHOICE_HIDDEN)
+    if (which & SFX_FIELD_HIDDEN)
         choices->hidden = from->hidden;
     for (int gain = 0; gain < GAINS; gain++)
-        if (which & choice_of_gain((enum sfx_gain)gain))
+        if (which & sfx_field_of_gain((enum sfx_gain)gain))
             choices->gains[gain] = from->gains[gain];
-    if (which & CHOICE_REFINE)
+    if (which & SFX_FIELD_REFINE)
         memcpy(choices->refine, from->refine, sizeof(choices->refine));
-    if (which & CHOICE_MOUTH)
+    if (which & SFX_FIELD_MOUTH)
         memcpy(choices->mouth, from->mouth, sizeof(choices->mouth));
 }

@@ -9,7 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "daemon-control.h"
+#include "session-settings.h"
 
 // Keys in OBS's settings.
 #define SET_PORTRAIT "portrait"
@@ -34,58 +34,21 @@
 /// The driver that is an OBS source, which SET_DRIVER_SOURCE names.
 #define DRIVER_OBS "obs"
 
-enum choice {
-    CHOICE_PORTRAIT = 1 << 0,
-    CHOICE_DRIVER = 1 << 1,
-    CHOICE_BACKGROUND = 1 << 2,
-    CHOICE_MIRROR = 1 << 3,
-    CHOICE_HIDDEN = 1 << 4,
-    CHOICE_GAIN_HEAD = 1 << 5,
-    CHOICE_GAIN_EXPRESSION = 1 << 6,
-    CHOICE_GAIN_GAZE = 1 << 7,
-    CHOICE_REFINE = 1 << 8,
-    CHOICE_MOUTH = 1 << 9,
-    CHOICE_FRAMING = 1 << 10,
-    CHOICE_ALL = (1 << 11) - 1,
-};
-
-enum { ID_ROOM = 41, TEXT_ROOM = 4 * 1024 + 1, WORD_ROOM = 24, GAINS = 3 }; // a path has 1024 characters
-
-struct choices {
-    unsigned given;         ///< of enum choice: those that somebody made; the others hold defaults
-    char portrait[ID_ROOM]; ///< identifier; empty: whichever there is
-    char driver[TEXT_ROOM]; ///< the session's `source`
-    Streamfx__V1__BackgroundKind background;
-    uint32_t colour;       ///< 0xRRGGBB
-    char image[TEXT_ROOM]; ///< a path
-    struct sfx_framing framing;
-    bool mirror;
-    bool hidden;
-    double gains[GAINS]; ///< by enum sfx_gain
-    char refine[WORD_ROOM];
-    char mouth[WORD_ROOM];
-};
-
 /// Set OBS's defaults.
 void choices_default(obs_data_t *settings);
 
 /// Read OBS's settings. `feed`: the driver that stands for DRIVER_OBS ("feed:NAME").
-void choices_read(struct choices *choices, obs_data_t *settings, const char *feed);
+void choices_read(struct sfx_settings *choices, obs_data_t *settings, const char *feed);
 
 /// Write those of OBS's settings that differ: as the user's what they chose, else as defaults, which OBS does
 /// not keep. True if any did.
-bool choices_write(const struct choices *choices, obs_data_t *settings, const char *feed);
+bool choices_write(const struct sfx_settings *choices, obs_data_t *settings, const char *feed);
 
 /// Read a session of the daemon; everything in it counts as given.
-void choices_of_session(struct choices *choices, const Streamfx__V1__Session *session);
+void choices_of_session(struct sfx_settings *choices, const Streamfx__V1__Session *session);
 
 /// In which of `among` two differ.
-unsigned choices_compare(const struct choices *one, const struct choices *other, unsigned among);
+unsigned choices_compare(const struct sfx_settings *one, const struct sfx_settings *other, unsigned among);
 
 /// Take `which` of them over.
-void choices_take(struct choices *choices, const struct choices *from, unsigned which);
-
-enum choice choice_of_gain(enum sfx_gain gain);
-
-/// "#rrggbb" of 0xRRGGBB.
-void choices_colour(uint32_t colour, char text[8]);
+void choices_take(struct sfx_settings *choices, const struct sfx_settings *from, unsigned which);

@@ -2,8 +2,11 @@
 #define _GNU_SOURCE // struct ucred
 #include "daemon-files.h"
 
+#include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -13,6 +16,7 @@
 
 #define LONGEST 4096 // of a packet
 #define PATIENCE_S 2
+#define MOST_PHOTO_BYTES 20000000
 
 #define TOKEN 22 // characters
 
@@ -102,4 +106,55 @@ char *sfx_files_offer(int connection, const char *path)
     const ssize_t length = sent ? recv(connection, answer, LONGEST, 0) : -1;
     answer[length > 0 ? length : 0] = 0;
     return is_taken(answer, path) ? strdup(answer) : NULL;
+}
+
+// All of a file, to be freed, but not more than one byte beyond what a photo may have; NULL and errno when
+// the system cannot go on. `expected`: its size, which may change, and which some files do not tell.
+static uint8_t *read_all(int file, size_t expected, size_t *size)
+{
+    size_t room = (expected < MOST_PHOTO_BYTES ? expected : MOST_PHOTO_BYTES) + 1;
+    uint8_t *bytes = malloc(room);
+    *size = 0;
+    while (bytes) {
+        if (*size == room && room <= MOST_PHOTO_BYTES) {
+            room = MOST_PHOTO_BYTES + 1;
+            uint8_t *grown = realloc(bytes, room);
+            if (!grown)
+                break;
+            bytes = grown;
+        }
+        const ssize_t got = read(file, bytes + *size, room - *size);
+        if (got == 0)
+            return bytes;
+        if (got < 0 && errno != EINTR)
+            break;
+        *size += got > 0 ? (size_t)got : 0;
+    }
+    const int failed = errno;
+    free(bytes);
+    errno = failed;
+    return NULL;
+}
+
+uint8_t *sfx_files_read_photo(const char *path, size_t *size, char *why, size_t room)
+{
+    struct stat facts;
+    uint8_t *bytes = NULL;
+    const char *failure = NULL;
+    const int file = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    const bool found = file >= 0 && fstat(file, &facts) == 0;
+    if (found && !S_ISREG(facts.st_mode))
+        failure = "it is not an ordinary file";
+    else if (!found || !(bytes = read_all(file, (size_t)facts.st_size, size)))
+        failure = strerror(errno);
+    if (failure)
+        snprintf(why, room, "The photo cannot be read: %s", failure);
+    if (file >= 0)
+        close(file);
+    if (bytes && *size > MOST_PHOTO_BYTES) {
+        snprintf(why, room, "The photo has more than 20 MB: make it smaller");
+        free(bytes);
+        bytes = NULL;
+    }
+    return bytes;
 }

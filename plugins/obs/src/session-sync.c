@@ -8,6 +8,7 @@
 #include <util/bmem.h>
 #include <util/platform.h>
 
+#include "daemon-requests.h"
 #include "plugin.h"
 
 static const float LOOK_S = 1.0f;
@@ -29,9 +30,9 @@ struct session_sync {
     uint64_t started_ns, refreshed_ns;
 
     struct session_sync_view view;
-    struct choices wished; ///< by OBS's settings, as last seen
-    struct choices known;  ///< what the session has, or was asked for last
-    bool plainly;          ///< the session could not be begun as wished: begin it with what is safe only
+    struct sfx_settings wished; ///< by OBS's settings, as last seen
+    struct sfx_settings known;  ///< what the session has, or was asked for last
+    bool plainly;               ///< the session could not be begun as wished: begin it with what is safe only
     uint64_t pending[MOST_PENDING]; ///< tickets of settings that were asked for
     size_t pending_count;
     char photo[PHOTO_ROOM]; ///< of which a portrait is being made, or was last
@@ -118,60 +119,38 @@ static uint64_t ask_portrait(struct session_sync *sync, const char *portrait)
     const size_t last =
         view->portrait_count < SESSION_PORTRAITS ? view->portrait_count++ : view->portrait_count - 1;
     snprintf(view->portraits[last], ID_ROOM, "%s", portrait);
-    const char *names[SESSION_PORTRAITS];
-    for (size_t i = 0; i < view->portrait_count; i++)
-        names[i] = view->portraits[i];
-    return sfx_control_set_portraits(sync->control, view->session, names, view->portrait_count, portrait);
-}
-
-static uint64_t ask_background(struct session_sync *sync, const struct choices *wanted)
-{
-    char colour[8];
-    choices_colour(wanted->colour, colour);
-    const Streamfx__V1__BackgroundKind kind = wanted->background;
-    const bool coloured = kind == STREAMFX__V1__BACKGROUND_KIND__BACKGROUND_KIND_COLOUR;
-    const bool pictured = kind == STREAMFX__V1__BACKGROUND_KIND__BACKGROUND_KIND_IMAGE;
-    return sfx_control_set_background(
-        sync->control, sync->view.session, kind, coloured ? colour : NULL, pictured ? wanted->image : NULL);
+    struct sfx_settings settings = {.portrait_count = view->portrait_count};
+    memcpy(settings.portraits, view->portraits, sizeof(settings.portraits));
+    snprintf(settings.portrait, ID_ROOM, "%s", portrait);
+    return sfx_control_update(
+        sync->control, view->session, &settings, SFX_FIELD_PORTRAITS | SFX_FIELD_PORTRAIT);
 }
 
 /// What cannot be asked for yet: a picture that was not named.
-static bool is_incomplete(const struct choices *wanted)
+static bool is_incomplete(const struct sfx_settings *wanted)
 {
     return wanted->background == STREAMFX__V1__BACKGROUND_KIND__BACKGROUND_KIND_IMAGE && !*wanted->image;
 }
 
-/// Ask for what differs from what the session has; to be hidden comes first.
-static void ask_for(struct session_sync *sync, const struct choices *wanted)
+/// Ask for what differs from what the session has, field by field: the daemon takes an update whole or not at
+/// all, and a picture that is gone must not keep the portrait from being hidden.
+static void ask_for(struct session_sync *sync, const struct sfx_settings *wanted)
 {
     struct sfx_control *control = sync->control;
     const char *session = sync->view.session;
-    unsigned changed = choices_compare(&sync->known, wanted, CHOICE_ALL);
+    unsigned changed = choices_compare(&sync->known, wanted, SFX_FIELD_CHOICES);
     if (!control || !sync->view.agreed)
         return;
     if (is_incomplete(wanted))
-        changed &= ~(unsigned)CHOICE_BACKGROUND;
+        changed &= ~(unsigned)SFX_FIELD_BACKGROUND;
     if (!*wanted->portrait)
-        changed &= ~(unsigned)CHOICE_PORTRAIT;
-    if (changed & CHOICE_HIDDEN)
-        expect(sync, sfx_control_set_flag(control, session, SFX_FLAG_HIDDEN, wanted->hidden));
-    if (changed & CHOICE_PORTRAIT)
-        expect(sync, ask_portrait(sync, wanted->portrait));
-    if (changed & CHOICE_DRIVER)
-        expect(sync, sfx_control_set_word(control, session, SFX_WORD_SOURCE, wanted->driver));
-    if (changed & CHOICE_BACKGROUND)
-        expect(sync, ask_background(sync, wanted));
-    if (changed & CHOICE_FRAMING)
-        expect(sync, sfx_control_set_framing(control, session, &wanted->framing));
-    if (changed & CHOICE_MIRROR)
-        expect(sync, sfx_control_set_flag(control, session, SFX_FLAG_MIRROR, wanted->mirror));
-    for (int gain = 0; gain < GAINS; gain++)
-        if (changed & choice_of_gain((enum sfx_gain)gain))
-            expect(sync, sfx_control_set_gain(control, session, (enum sfx_gain)gain, wanted->gains[gain]));
-    if (changed & CHOICE_REFINE)
-        expect(sync, sfx_control_set_word(control, session, SFX_WORD_REFINE, wanted->refine));
-    if (changed & CHOICE_MOUTH)
-        expect(sync, sfx_control_set_word(control, session, SFX_WORD_MOUTH, wanted->mouth));
+        changed &= ~(unsigned)SFX_FIELD_PORTRAIT;
+    for (unsigned field = 1; field <= changed; field <<= 1) {
+        if (!(changed & field))
+            continue;
+        expect(sync, field == SFX_FIELD_PORTRAIT ? ask_portrait(sync, wanted->portrait)
+                                                 : sfx_control_update(control, session, wanted, field));
+    }
     choices_take(&sync->known, wanted, changed);
 }
 
@@ -197,7 +176,7 @@ static void ensure(struct session_sync *sync)
     Streamfx__V1__Output output = STREAMFX__V1__OUTPUT__INIT;
     Streamfx__V1__SessionSettings settings = STREAMFX__V1__SESSION_SETTINGS__INIT;
     char ids[SESSION_PORTRAITS][ID_ROOM], *portraits[SESSION_PORTRAITS];
-    struct choices *wished = &sync->wished;
+    struct sfx_settings *wished = &sync->wished;
     if (!sync->control)
         return;
     output.camera = none;
@@ -211,8 +190,8 @@ static void ensure(struct session_sync *sync)
         portraits[i] = ids[i];
     settings.portraits = portraits;
     settings.n_portraits = first_portraits(sync, wished->portrait, ids);
-    if (!sync->plainly && wished->given & CHOICE_DRIVER) {
-        settings.source = wished->driver;
+    if (!sync->plainly && wished->fields & SFX_FIELD_SOURCE) {
+        settings.source = wished->source;
         settings.has_source_case = STREAMFX__V1__SESSION_SETTINGS__HAS_SOURCE_SOURCE;
     }
     sfx_control_ensure_session(sync->control, *sync->session ? sync->session : NULL, &settings);
@@ -283,7 +262,7 @@ static void take_portrait(struct session_sync *sync, const struct sfx_result *re
     show_change(sync);
     if (result->code != SFX_OK)
         return;
-    struct choices wanted = sync->known;
+    struct sfx_settings wanted = sync->known;
     snprintf(wanted.portrait, ID_ROOM, "%s", result->subject);
     ask_for(sync, &wanted);
     ask_lists(sync);
@@ -341,12 +320,12 @@ static void copy_session(struct session_sync *sync, const Streamfx__V1__Session 
 
 /// A session may not be as the user chose in OBS: that is asked of it, and no more of one that others began.
 /// One that was begun for us is to be, besides, as the one before was at its end, whoever made that so.
-static void agree(struct session_sync *sync, bool begun, const struct choices *before)
+static void agree(struct session_sync *sync, bool begun, const struct sfx_settings *before)
 {
-    struct choices wanted = sync->known;
+    struct sfx_settings wanted = sync->known;
     if (begun && !sync->plainly)
-        choices_take(&wanted, before, before->given);
-    choices_take(&wanted, &sync->wished, sync->plainly ? 0 : sync->wished.given);
+        choices_take(&wanted, before, before->fields);
+    choices_take(&wanted, &sync->wished, sync->plainly ? 0 : sync->wished.fields);
     wanted.hidden = sync->known.hidden || sync->wished.hidden;
     sync->view.agreed = true;
     ask_for(sync, &wanted);
@@ -367,7 +346,7 @@ static void refuse(struct session_sync *sync, const struct sfx_result *result, b
 
 static void take_session(struct session_sync *sync, const struct sfx_result *result)
 {
-    struct choices truth;
+    struct sfx_settings truth;
     const bool setting = settle(sync, result->ticket);
     if (!sync->control)
         return;
@@ -383,11 +362,11 @@ static void take_session(struct session_sync *sync, const struct sfx_result *res
     if (sync->pending_count)
         return; // older than what was asked for since
     copy_session(sync, result->session);
-    const struct choices before = sync->known;
+    const struct sfx_settings before = sync->known;
     sync->known = truth;
     if (!sync->view.agreed)
         agree(sync, result->begun, &before);
-    if (!sync->pending_count && choices_compare(&sync->wished, &sync->known, CHOICE_ALL))
+    if (!sync->pending_count && choices_compare(&sync->wished, &sync->known, SFX_FIELD_CHOICES))
         post(sync);
 }
 
@@ -422,9 +401,6 @@ static void take(struct session_sync *sync, const struct sfx_result *result)
     case SFX_CALIBRATED:
         say(sync, result->code == SFX_OK ? "" : result->message);
         break;
-    case SFX_SESSIONS:
-    case SFX_SESSION_ENDED:
-        break; // not asked for here
     }
 }
 
@@ -498,17 +474,17 @@ void session_sync_update(struct session_sync *sync, const struct session_sync_ai
     snprintf(sync->program, sizeof(sync->program), "%s", aim->program);
     snprintf(sync->session, sizeof(sync->session), "%s", aim->session);
     sync->start = aim->start;
-    const struct choices before = sync->wished;
+    const struct sfx_settings before = sync->wished;
     choices_read(&sync->wished, settings, sync->feed);
     if (another || elsewhere) {
         forget_session(sync);
         sync->view.session[0] = 0;
-        sync->known.given = 0;
+        sync->known.fields = 0;
         sync->plainly = false;
     }
     if (sync->view.agreed) { // what the user did not touch may have changed in the daemon meanwhile
-        struct choices wanted = sync->known;
-        choices_take(&wanted, &sync->wished, choices_compare(&before, &sync->wished, CHOICE_ALL));
+        struct sfx_settings wanted = sync->known;
+        choices_take(&wanted, &sync->wished, choices_compare(&before, &sync->wished, SFX_FIELD_CHOICES));
         ask_for(sync, &wanted);
     } else if (another && sync->view.present) {
         ensure(sync);
@@ -552,7 +528,7 @@ bool session_sync_tick(struct session_sync *sync, float seconds, char session[ID
 
 bool session_sync_adopt(struct session_sync *sync, obs_data_t *settings)
 {
-    struct choices chosen;
+    struct sfx_settings chosen;
     pthread_mutex_lock(&sync->mutex);
     sync->posted = false;
     bool changed = sync->changed;
@@ -565,7 +541,8 @@ bool session_sync_adopt(struct session_sync *sync, obs_data_t *settings)
     }
     // The user's newest choice may be on its way here still, or on its way to the daemon.
     const bool settled = sync->view.agreed && !sync->pending_count &&
-                         !choices_compare(&chosen, &sync->wished, CHOICE_ALL) && !is_incomplete(&chosen);
+                         !choices_compare(&chosen, &sync->wished, SFX_FIELD_CHOICES) &&
+                         !is_incomplete(&chosen);
     if (settled) {
         changed |= choices_write(&sync->known, settings, sync->feed);
         choices_read(&sync->wished, settings, sync->feed);
@@ -607,7 +584,7 @@ void session_sync_calibrate(struct session_sync *sync)
 void session_sync_toggle_hidden(struct session_sync *sync)
 {
     pthread_mutex_lock(&sync->mutex);
-    struct choices wanted = sync->known;
+    struct sfx_settings wanted = sync->known;
     wanted.hidden = !wanted.hidden;
     ask_for(sync, &wanted);
     pthread_mutex_unlock(&sync->mutex);
@@ -615,7 +592,7 @@ void session_sync_toggle_hidden(struct session_sync *sync)
 
 static void select_place(struct session_sync *sync, size_t place)
 {
-    struct choices wanted = sync->known;
+    struct sfx_settings wanted = sync->known;
     snprintf(wanted.portrait, ID_ROOM, "%s", sync->view.portraits[place]);
     ask_for(sync, &wanted);
 }

@@ -11,8 +11,6 @@
 #include "choices.h"
 #include "catalog.h"
 
-enum { SESSION_PORTRAITS = 9 };
-
 /// What the daemon says of the session.
 struct report {
     Streamfx__V1__SessionState state;

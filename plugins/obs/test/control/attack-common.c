@@ -46,8 +46,6 @@ static const struct {
         &streamfx__v1__select_portrait_request__descriptor},
     [CALIBRATE] = {"streamfx.v1.SessionService", "CalibrateSession",
         &streamfx__v1__calibrate_session_request__descriptor},
-    [DELETE_SESSION] = {"streamfx.v1.SessionService", "DeleteSession",
-        &streamfx__v1__delete_session_request__descriptor},
 };
 
 static struct bytes recorded[METHODS][MOST_RECORDED];

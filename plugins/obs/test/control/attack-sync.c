@@ -324,11 +324,10 @@ static void work_in_window(struct chance *chance)
     }
 }
 
-// Of methods that are called here: OBS ends no session.
 static bool were_all_changed(void)
 {
     for (enum method method = 0; method < METHODS; method++)
-        if (method != DELETE_SESSION && !changed_of(method))
+        if (!changed_of(method))
             return false;
     return true;
 }

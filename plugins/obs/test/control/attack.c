@@ -20,7 +20,7 @@
 #include <unistd.h>
 
 #include "attack.h"
-#include "daemon-control.h"
+#include "daemon-requests.h"
 
 #define PATIENCE_S 30
 #define SERIES 500                    // calls of one control
@@ -54,8 +54,6 @@ static void examine_lists(const struct sfx_result *result)
         if (result->kind == SFX_PORTRAITS) {
             must(is_identifier(result->portraits[i]->id), "a portrait has an identifier");
             examine(&result->portraits[i]->base);
-        } else if (result->kind == SFX_SESSIONS) {
-            examine_session(result->sessions[i]);
         } else if (result->kind == SFX_DEVICES) {
             examine(&result->devices[i]->base);
         }
@@ -84,8 +82,7 @@ static void examine_result(const struct sfx_result *result)
     must(strlen(result->message) <= SFX_LONGEST_MESSAGE, "words are not too many");
     examine_text(result->message);
     examine_text(result->subject);
-    const bool any = result->count || result->portraits || result->sessions || result->devices ||
-                     result->session || result->jpeg;
+    const bool any = result->count || result->portraits || result->devices || result->session || result->jpeg;
     must(well || !any, "a failure holds nothing");
     must(!well || result->kind != SFX_SESSION || result->session, "a session is there");
     must(!well || result->kind != SFX_PORTRAIT || is_identifier(result->subject), "a portrait is named");
@@ -160,23 +157,18 @@ static char picture[PATH_MAX]; // a file that can be handed over, and be a photo
 static uint64_t ask_update(struct sfx_control *control, struct chance *chance)
 {
     static const char *const portraits[] = {"ada", "bob", "cy"};
-    static const struct sfx_framing framing = {
-        STREAMFX__V1__FRAMING_KIND__FRAMING_KIND_CLOSE, 1.5, 0.1, -0.1};
-    switch (below(chance, 6)) {
-    case 0:
-        return sfx_control_set_flag(control, "obs", (enum sfx_flag)below(chance, 5), one_in(chance, 2));
-    case 1:
-        return sfx_control_set_gain(control, "obs", (enum sfx_gain)below(chance, 3), 0.5);
-    case 2:
-        return sfx_control_set_word(control, "obs", SFX_WORD_SOURCE, one_in(chance, 2) ? picture : "auto");
-    case 3:
-        return sfx_control_set_portraits(control, "obs", portraits, 3, "bob");
-    case 4:
-        return sfx_control_set_framing(control, "obs", &framing);
-    default:
-        return sfx_control_set_background(
-            control, "obs", STREAMFX__V1__BACKGROUND_KIND__BACKGROUND_KIND_IMAGE, NULL, picture);
-    }
+    struct sfx_settings values = {.hidden = one_in(chance, 2),
+        .background = STREAMFX__V1__BACKGROUND_KIND__BACKGROUND_KIND_IMAGE,
+        .framing = {STREAMFX__V1__FRAMING_KIND__FRAMING_KIND_CLOSE, 1.5, 0.1, -0.1},
+        .gains = {0.5, 0.5, 0.5},
+        .portrait = "bob",
+        .portrait_count = 3};
+    snprintf(values.source, sizeof values.source, "%s", one_in(chance, 2) ? picture : "auto");
+    snprintf(values.image, sizeof values.image, "%s", picture);
+    for (size_t i = 0; i < values.portrait_count; i++)
+        snprintf(values.portraits[i], ID_ROOM, "%s", portraits[i]);
+    const unsigned fields = (unsigned)below(chance, 2 * SFX_FIELD_PORTRAITS);
+    return sfx_control_update(control, "obs", &values, fields ? fields : SFX_FIELD_BACKGROUND);
 }
 
 static uint64_t ask(struct sfx_control *control, enum method method, struct chance *chance)
@@ -193,8 +185,7 @@ static uint64_t ask(struct sfx_control *control, enum method method, struct chan
     case LIST_DEVICES:
         return sfx_control_list_devices(control);
     case LIST_SESSIONS:
-        return one_in(chance, 2) ? sfx_control_list_sessions(control)
-                                 : sfx_control_ensure_session(control, NULL, NULL);
+        return sfx_control_ensure_session(control, NULL, NULL);
     case GET_SESSION:
         return one_in(chance, 2) ? sfx_control_get_session(control, "obs")
                                  : sfx_control_ensure_session(control, "obs", NULL);
@@ -203,12 +194,9 @@ static uint64_t ask(struct sfx_control *control, enum method method, struct chan
     case UPDATE_SESSION:
         return ask_update(control, chance);
     case SELECT_PORTRAIT:
-        return one_in(chance, 2) ? sfx_control_select(control, "obs", "bob")
-                                 : sfx_control_select_step(control, "obs", 1);
+        return sfx_control_select(control, "obs", "bob");
     case CALIBRATE:
         return sfx_control_calibrate(control, "obs");
-    case DELETE_SESSION:
-        return sfx_control_end_session(control, "obs");
     case METHODS:
         break;
     }

@@ -21,7 +21,6 @@ enum method {
     UPDATE_SESSION,
     SELECT_PORTRAIT,
     CALIBRATE,
-    DELETE_SESSION,
     METHODS,
 };
 

@@ -13,7 +13,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "daemon-control.h"
+#include "daemon-requests.h"
 #include "daemon-start.h"
 
 #define WORDS 16
@@ -58,8 +58,6 @@ static void on_result(void *param, const struct sfx_result *result)
         if (result->portraits) {
             put("id", result->portraits[i]->id);
             put("name", result->portraits[i]->display_name);
-        } else if (result->sessions) {
-            put_session(result->sessions[i]);
         } else if (result->devices) {
             put("spec", result->devices[i]->spec);
             put("name", result->devices[i]->display_name);
@@ -94,20 +92,81 @@ static uint64_t ensure(struct sfx_control *control, char **words)
     return sfx_control_ensure_session(control, or_null(words[1]), &settings);
 }
 
-static uint64_t set_portraits(struct sfx_control *control, char **words)
+static void set_portraits(struct sfx_settings *values, char *names)
 {
-    size_t count = 0;
-    while (words[3] && words[3 + count])
-        count++;
-    return sfx_control_set_portraits(
-        control, words[1], (const char *const *)words + 3, count, or_null(words[2]));
+    char *rest = NULL;
+    for (char *name = strtok_r(names, ",", &rest); name && values->portrait_count < SESSION_PORTRAITS;
+         name = strtok_r(NULL, ",", &rest))
+        snprintf(values->portraits[values->portrait_count++], ID_ROOM, "%s", name);
+}
+
+// Take a word FIELD=VALUE over; the field, 0 if there is none of that name.
+static unsigned set_field(struct sfx_settings *values, const char *field, char *value)
+{
+    static const char *const gains[GAINS] = {"head", "expression", "gaze"};
+    for (int gain = 0; gain < GAINS; gain++) {
+        if (strcmp(field, gains[gain]) == 0) {
+            values->gains[gain] = atof(value);
+            return sfx_field_of_gain((enum sfx_gain)gain);
+        }
+    }
+    const struct {
+        const char *name;
+        char *text;
+        size_t room;
+        unsigned field;
+    } texts[] = {
+        {"portrait", values->portrait, sizeof values->portrait, SFX_FIELD_PORTRAIT},
+        {"source", values->source, sizeof values->source, SFX_FIELD_SOURCE},
+        {"image", values->image, sizeof values->image, SFX_FIELD_BACKGROUND},
+        {"refine", values->refine, sizeof values->refine, SFX_FIELD_REFINE},
+        {"mouth", values->mouth, sizeof values->mouth, SFX_FIELD_MOUTH},
+    };
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        if (strcmp(field, texts[i].name) == 0) {
+            snprintf(texts[i].text, texts[i].room, "%s", value);
+            return texts[i].field;
+        }
+    }
+    if (strcmp(field, "hidden") == 0)
+        return values->hidden = atoi(value) != 0, SFX_FIELD_HIDDEN;
+    if (strcmp(field, "mirror") == 0)
+        return values->mirror = atoi(value) != 0, SFX_FIELD_MIRROR;
+    if (strcmp(field, "background") == 0)
+        return values->background = (Streamfx__V1__BackgroundKind)atoi(value), SFX_FIELD_BACKGROUND;
+    if (strcmp(field, "colour") == 0)
+        return values->colour = (uint32_t)strtoul(value, NULL, 16), SFX_FIELD_BACKGROUND;
+    if (strcmp(field, "framing") == 0)
+        return values->framing.kind = (Streamfx__V1__FramingKind)atoi(value), SFX_FIELD_FRAMING;
+    if (strcmp(field, "zoom") == 0)
+        return values->framing.zoom = atof(value), SFX_FIELD_FRAMING;
+    if (strcmp(field, "portraits") == 0)
+        return set_portraits(values, value), SFX_FIELD_PORTRAITS;
+    return 0;
+}
+
+// set SESSION FIELD=VALUE ...
+static uint64_t update(struct sfx_control *control, char **words)
+{
+    struct sfx_settings values = {.framing = {.zoom = 1.0}};
+    unsigned fields = 0;
+    for (char **word = words + 2; word[-1] && *word; word++) {
+        char *value = strchr(*word, '=');
+        if (!value)
+            return 0;
+        *value++ = 0;
+        const unsigned field = set_field(&values, *word, value);
+        if (!field)
+            return 0;
+        fields |= field;
+    }
+    return sfx_control_update(control, words[1], &values, fields);
 }
 
 // The request of a line; 0 if it is none.
 static uint64_t request(struct sfx_control *control, char **words)
 {
     const char *what = words[0], *name = words[1];
-    int number = words[2] ? atoi(words[2]) : 0;
     if (strcmp(what, "presence") == 0)
         return sfx_control_ask_presence(control);
     if (strcmp(what, "start") == 0)
@@ -120,35 +179,16 @@ static uint64_t request(struct sfx_control *control, char **words)
         return sfx_control_get_thumbnail(control, name);
     if (strcmp(what, "devices") == 0)
         return sfx_control_list_devices(control);
-    if (strcmp(what, "sessions") == 0)
-        return sfx_control_list_sessions(control);
     if (strcmp(what, "session") == 0)
         return sfx_control_get_session(control, name);
     if (strcmp(what, "ensure") == 0)
         return ensure(control, words);
-    if (strcmp(what, "end") == 0)
-        return sfx_control_end_session(control, name);
     if (strcmp(what, "calibrate") == 0)
         return sfx_control_calibrate(control, name);
     if (strcmp(what, "select") == 0)
         return sfx_control_select(control, name, words[2]);
-    if (strcmp(what, "place") == 0)
-        return sfx_control_select_place(control, name, number);
-    if (strcmp(what, "step") == 0)
-        return sfx_control_select_step(control, name, number);
-    if (strcmp(what, "ring") == 0)
-        return set_portraits(control, words);
-    if (strcmp(what, "background") == 0)
-        return sfx_control_set_background(
-            control, name, (Streamfx__V1__BackgroundKind)number, or_null(words[3]), or_null(words[4]));
-    if (!words[2] || !words[3])
-        return 0;
-    if (strcmp(what, "gain") == 0)
-        return sfx_control_set_gain(control, name, (enum sfx_gain)number, atof(words[3]));
-    if (strcmp(what, "flag") == 0)
-        return sfx_control_set_flag(control, name, (enum sfx_flag)number, atoi(words[3]) != 0);
-    if (strcmp(what, "word") == 0)
-        return sfx_control_set_word(control, name, (enum sfx_word)number, words[3]);
+    if (strcmp(what, "set") == 0)
+        return update(control, words);
     return 0;
 }
 
