@@ -33,9 +33,9 @@ from streamfx.portrait.deform import FAITHFUL, deform
 from streamfx.portrait.photo import Photo, is_there, load_photo, photo_digest
 from streamfx.portrait.rig import FaceGeometry, rig_digest, solve_rig
 from streamfx.portrait.teeth.reference import Sitter
-from streamfx.render.base import Canvas
-from streamfx.render.canvas import CpuCanvas
+from streamfx.render.base import PortraitRenderer
 from streamfx.render.composite import finish
+from streamfx.render.cpu import CpuRenderer
 from streamfx.settings.framing import AS_IT_FITS, Framing
 from streamfx.settings.session import Gains
 from streamfx.telemetry import StageTimer
@@ -130,7 +130,7 @@ class Animator:
         self,
         rig: Rig,
         *,
-        canvas: Canvas | None = None,
+        renderer: PortraitRenderer | None = None,
         gains: Gains = FAITHFUL,
         timer: StageTimer | None = None,
     ) -> None:
@@ -138,17 +138,17 @@ class Animator:
 
         Args:
             rig: the portrait.
-            canvas: where its pictures are made (Studio.canvas); None: on the CPU, without networks.
+            renderer: where its pictures are made (RenderDevice.renderer); None: on the CPU, without networks.
             gains: the user's sliders.
             timer: takes the times of the stages.
         """
         self.gains = gains
         """Replaced whole while it runs, by the user's sliders."""
-        self._rig, self._canvas = rig, canvas or CpuCanvas(rig)
+        self._rig, self._renderer = rig, renderer or CpuRenderer(rig)
         self.timer = timer or StageTimer()
         """Takes the times of the stages."""
         if timer is not None:
-            self._canvas.time_with(timer)
+            self._renderer.time_with(timer)
 
     def animate(self, motion: Motion, *, networks: bool = True) -> Rendered:
         """One finished picture.
@@ -157,18 +157,18 @@ class Animator:
             motion: what the driver does.
             networks: False leaves them out, on a machine that is too busy for them.
         """
-        measure, canvas = self.timer.measure, self._canvas
-        refines = networks and canvas.refines
+        measure, renderer = self.timer.measure, self._renderer
+        refines = networks and renderer.refines
         with measure("deform"):
             deformation = deform(self._rig, motion, self.gains)
         with measure("warp"):
-            canvas.warp(deformation)
+            renderer.warp(deformation)
         if refines:
             with measure("refine"):
-                canvas.refine(deformation)
+                renderer.refine(deformation)
         with measure("mouth"):
-            canvas.draw_mouth(deformation, networks=networks)
-        return finish(canvas.picture(), deformation, refined=refines, grey=self._rig.grey)
+            renderer.draw_mouth(deformation, networks=networks)
+        return finish(renderer.picture(), deformation, refined=refines, grey=self._rig.grey)
 
 
 def animate(animator: Animator, motions: Iterable[Motion]) -> Iterator[Rendered]:

@@ -12,9 +12,9 @@ from streamfx.errors import DeviceLost
 from streamfx.frames import U8, Motion, Rig
 from streamfx.models.face_basis import load_face_basis
 from streamfx.pipeline import Animator
-from streamfx.render.base import Canvas, Device, Mode, Networks, Studio
+from streamfx.render.base import Device, Mode, Networks, PortraitRenderer, RenderDevice
+from streamfx.render.cpu import CpuDevice
 from streamfx.render.gpu import require_torch
-from streamfx.render.studio import CpuStudio
 
 _REHEARSALS: Final = 5
 """Pictures after which a card has recorded all steps."""
@@ -22,7 +22,7 @@ _OFF: Final = 2.0
 """Grey levels, on average over a picture: more than half precision explains."""
 
 
-def open_studio(device: Device = Device.CPU, tell: Callable[[str], None] = lambda _: None) -> Studio:
+def open_device(device: Device = Device.CPU, tell: Callable[[str], None] = lambda _: None) -> RenderDevice:
     """Where portraits are drawn.
 
     Args:
@@ -33,22 +33,22 @@ def open_studio(device: Device = Device.CPU, tell: Callable[[str], None] = lambd
         DeviceUnavailable: there is no such device, or what drives it is not installed.
     """
     if device is Device.CPU:
-        return CpuStudio()
+        return CpuDevice()
     require_torch()
-    from streamfx.render.gpu.studio import CudaStudio  # torch: an extra, and seconds to import
+    from streamfx.render.gpu.gpu_device import GpuDevice  # torch: an extra, and seconds to import
 
-    return CudaStudio(check_canvas, tell=tell)
+    return GpuDevice(check_renderer, tell=tell)
 
 
-def check_canvas(canvas: Canvas, rig: Rig, networks: Networks, mode: Mode) -> None:
-    """Show a canvas before it goes live what the CPU draws: a wrong driver shows here, not in a call.
+def check_renderer(renderer: PortraitRenderer, rig: Rig, networks: Networks, mode: Mode) -> None:
+    """Show a renderer before it goes live what the CPU draws: a wrong driver shows here, not in a call.
 
     Raises:
         DeviceLost: it draws something else.
     """
-    reference = CpuStudio().canvas(rig, networks, mode)
+    reference = CpuDevice().renderer(rig, networks, mode)
     for motion in rehearsal(_REHEARSALS):  # often enough for a card to record all steps now
-        there, here = (Animator(rig, canvas=one).animate(motion) for one in (canvas, reference))
+        there, here = (Animator(rig, renderer=one).animate(motion) for one in (renderer, reference))
         off = max(_apart(there.rgb, here.rgb), _apart(there.alpha, here.alpha))
         if off > _OFF:
             cause = f"The card draws wrong pictures: {off:.1f} grey levels off"

@@ -16,7 +16,7 @@ import torch
 
 from streamfx.ipc.child import die_with_parent
 from streamfx.render.gpu import studio
-from streamfx.render.gpu.easel import TensorEasel
+from streamfx.render.gpu.target import TensorTarget
 from streamfx.worker.__main__ import take_stdout
 from streamfx.worker.sharing.__main__ import main
 
@@ -25,7 +25,7 @@ FAILS, HANGS = (
 )
 
 
-class FailingEasel(TensorEasel):
+class FailingEasel(TensorTarget):
     def finish(self) -> None:
         if FAILS.exists():
             FAILS.unlink()
@@ -40,7 +40,7 @@ if __name__ == "__main__":
     die_with_parent()
     torch.set_num_threads(1)
     studio.cuda_device = lambda: torch.device("cpu")
-    studio.TensorEasel = FailingEasel
+    studio.TensorTarget = FailingEasel
     code = main(socket.socket(fileno=int(sys.argv[1])), take_stdout())
     sys.stderr.flush()
     os._exit(code)

@@ -25,7 +25,7 @@ from streamfx.models.weights import NetworkName
 from streamfx.portrait.deform import FAITHFUL
 from streamfx.quality import Quality
 from streamfx.render.base import Mode, Networks
-from streamfx.render.canvas import CpuCanvas
+from streamfx.render.cpu import CpuRenderer
 from streamfx.session import cards, sharing
 from streamfx.session.portraits import Portraits
 from streamfx.session.sessions import Sessions
@@ -146,7 +146,7 @@ def test_without_torch_the_doctor_names_the_extra(monkeypatch: pytest.MonkeyPatc
 # -- faults of the card --------------------------------------------------------------------------------------
 
 
-class Failing(CpuCanvas):
+class Failing(CpuRenderer):
     """A card that has no room for the network, or breaks."""
 
     def __init__(self, rig: Rig) -> None:
@@ -170,7 +170,7 @@ class Studio:
     def __init__(self) -> None:
         self.made: list[Failing] = []
 
-    def canvas(self, rig: Rig, networks: Networks, mode: Mode = Mode.LAYER) -> Failing:
+    def renderer(self, rig: Rig, networks: Networks, mode: Mode = Mode.LAYER) -> Failing:
         del networks, mode
         self.made.append(Failing(rig))
         return self.made[-1]
@@ -178,7 +178,7 @@ class Studio:
 
 def test_a_full_card_leaves_the_networks_out_and_takes_them_up_again(monkeypatch: pytest.MonkeyPatch):
     studio, said = Studio(), []
-    monkeypatch.setattr("streamfx.worker.portrait_pool.open_studio", lambda *_: studio)
+    monkeypatch.setattr("streamfx.worker.portrait_pool.open_device", lambda *_: studio)
     cast = Cast(SIZE, store(), said.append, nullcontext())
     try:
         cast.prepare(
@@ -193,19 +193,19 @@ def test_a_full_card_leaves_the_networks_out_and_takes_them_up_again(monkeypatch
             picture = cast.animate("astro", Motion.rest(), FAITHFUL, networks=True)
             return picture.quality if picture else None
 
-        (canvas,) = studio.made
+        (renderer,) = studio.made
         for error, everywhere in (
             (None, False),
             (DeviceExhausted("full"), False),
             (DeviceExhausted("full"), True),
             (None, False),
         ):
-            canvas.error, canvas.everywhere = error, everywhere
+            renderer.error, renderer.everywhere = error, everywhere
             seen.append(shown())
         assert seen[0] is seen[3] is not None
         assert seen[1] is not None, "a picture without networks"
         assert seen[2] is None, "no picture, and the next may find room"
-        canvas.error = DeviceLost("an illegal memory access")
+        renderer.error = DeviceLost("an illegal memory access")
         with pytest.raises(DeviceLost):  # the worker ends, and another one is started
             shown()
     finally:
@@ -308,7 +308,7 @@ def test_sessions_share_one_process_on_the_card_which_ends_with_the_last(
 def test_a_worker_that_draws_on_the_card_needs_no_torch(on_the_cpu: Path):
     """It would take 200 MB of memory or more, and a second, in each of them."""
     program = (
-        "import sys, streamfx.worker.loop, streamfx.worker.sharing.studio; print('torch' in sys.modules)"
+        "import sys, streamfx.worker.loop, streamfx.worker.sharing.client; print('torch' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"

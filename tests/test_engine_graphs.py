@@ -18,8 +18,8 @@ from streamfx.models.weights import NetworkName, Profile, shipped_weights
 from streamfx.nets import AsRun, build
 from streamfx.pipeline import Animator, load_portrait
 from streamfx.render.base import Networks
+from streamfx.render.gpu.gpu_device import GpuDevice
 from streamfx.render.gpu.networks import shipped_network
-from streamfx.render.gpu.studio import CudaStudio
 from trt_build.batches import for_batches
 from trt_build.building import LARGEST_ERROR, answers, difference, lowered
 from trt_build.crops import made_up_crops
@@ -178,8 +178,8 @@ def crops_of_the_demo() -> dict[str, F32]:
         return run
 
     rig = load_portrait(photo(), (640, 480), store()).rig
-    studio = CudaStudio(lambda *_: None, torch.device("cpu"), load=noted)
-    animator = Animator(rig, canvas=studio.canvas(rig, Networks(Profile.LITE, Profile.LITE)))
+    studio = GpuDevice(lambda *_: None, torch.device("cpu"), load=noted)
+    animator = Animator(rig, renderer=studio.renderer(rig, Networks(Profile.LITE, Profile.LITE)))
     for motion in list(MotionTemplate.load(MOTION).frames())[30:180:15]:
         animator.animate(motion)
     return {name: np.concatenate(crops) for name, crops in seen.items()}

@@ -11,7 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamfx.frames import Motion, Rig
-from streamfx.models.face_basis import load_face_basis
 from streamfx.portrait.deform import deform
 from streamfx.portrait.framing import frame_portrait
 from streamfx.portrait.plate import behind
@@ -50,8 +49,9 @@ def rig(size: tuple[int, int], height: float, framing: Framing = AS_IT_FITS, wal
 
 def drawn(portrait: Rig, motion: Motion, mode: Mode = Mode.LAYER) -> tuple[np.ndarray, np.ndarray | None]:
     """RGB, and alpha in cut-out mode."""
-    renderer = CpuRenderer(portrait, load_face_basis().sigma, mode)
-    picture = renderer.finished(renderer.warp(deform(portrait, motion)))
+    renderer = CpuRenderer(portrait, mode)
+    renderer.warp(deform(portrait, motion))
+    picture = renderer.picture()
     return picture.rgb, picture.alpha
 
 

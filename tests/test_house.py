@@ -52,7 +52,7 @@ LINUX_ONLY = {
         "ipc/ring_server",
         "session/sharing",
         "source/feed",
-        "worker/sharing/studio",
+        "worker/sharing/client",
         "worker/sharing/wire",
     )
 }

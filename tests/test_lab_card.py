@@ -23,9 +23,8 @@ from streamfx.lab.card.parts import YUV, Down, FromCpu, OnCard, apart, nv12, pos
 from streamfx.lab.card.sessions import tell_growth
 from streamfx.models.weights import Profile
 from streamfx.nets import build
-from streamfx.render.gpu.batches import TensorNetwork
-from streamfx.render.gpu.networks import untrained_network
-from streamfx.render.gpu.studio import CudaStudio
+from streamfx.render.gpu.gpu_device import GpuDevice
+from streamfx.render.gpu.networks import TensorNetwork, untrained_network
 
 CPU = torch.device("cpu")
 SIZE = (320, 240)
@@ -63,7 +62,7 @@ def test_every_way_is_in_the_table_in_this_order():
 
 
 def test_frames_are_measured_after_the_warm_up(capsys: pytest.CaptureFixture[str]):
-    way = Way("paper", CudaStudio(nothing_to_say, CPU, load=untrained_network), Profile.PAPER)
+    way = Way("paper", GpuDevice(nothing_to_say, CPU, load=untrained_network), Profile.PAPER)
     tell_frames(way, SIZE, 2)
     out = capsys.readouterr().out
     assert re.match(
@@ -76,7 +75,7 @@ def test_what_cannot_be_had_is_told_with_its_reason(capsys: pytest.CaptureFixtur
         raise RuntimeError(f"backend='inductor' raised:\nInvalidCxxCompiler: none for {name}\n\nmore")
 
     for load, profile in ((breaks, Profile.LITE), (engine, Profile.LITE), (engine, Profile.PAPER)):
-        tell_frames(Way("way", CudaStudio(nothing_to_say, CPU, load=load), profile), SIZE, 2)
+        tell_frames(Way("way", GpuDevice(nothing_to_say, CPU, load=load), profile), SIZE, 2)
     broken, unbuilt, unshipped = capsys.readouterr().out.splitlines()
     assert broken.endswith("way: not to be had: InvalidCxxCompiler: none for refine-lite")
     assert "There is no engine of refine-lite for cpu" in unbuilt
@@ -90,7 +89,7 @@ def test_without_a_compiler_the_row_says_so():
     """Where torch finds no C++ compiler: in a process of its own, which has compiled nothing before."""
     script = (
         "from streamfx.lab.card.frames import *\n"
-        "studio = CudaStudio(lambda *_: None, torch.device('cpu'), load=compiled(untrained_network))\n"
+        "studio = GpuDevice(lambda *_: None, torch.device('cpu'), load=compiled(untrained_network))\n"
         "tell_frames(Way('inductor', studio, Profile.LITE), (320, 240), 2)\n"
     )
     env = {"CXX": "/nonexistent/compiler", "TORCHINDUCTOR_FORCE_DISABLE_CACHES": "1"}
@@ -162,5 +161,5 @@ def test_the_warm_up_does_not_count():
 
 
 def test_growth_is_asked_of_a_card_only(capsys: pytest.CaptureFixture[str]):
-    tell_growth(CudaStudio(nothing_to_say, CPU, load=untrained_network), 1)
+    tell_growth(GpuDevice(nothing_to_say, CPU, load=untrained_network), 1)
     assert "a card's allocator only" in capsys.readouterr().out

@@ -24,7 +24,7 @@ from streamfx.portrait.border import without_border
 from streamfx.portrait.checks import Finding
 from streamfx.portrait.photo import Photo, load_photo
 from streamfx.render.base import Networks
-from streamfx.rendering import open_studio
+from streamfx.rendering import open_device
 from streamfx.topology import EYE_CORNERS, FACE_OVAL
 from streamfx.track.photo import PhotoAnalyser
 
@@ -207,8 +207,8 @@ def test_the_mouth_of_a_grey_photo_is_grey(tmp_path: Path, good: np.ndarray):
     grey = np.repeat(cv2.cvtColor(good, cv2.COLOR_RGB2GRAY)[..., None], 3, 2)
     rig = portrait(tmp_path, grey).rig
     networks = Networks(refine=Profile.LITE, mouth=Profile.LITE)
-    canvas = open_studio().canvas(rig, networks)
-    shown = Animator(rig, canvas=canvas).animate(synthetic.motion(jaw=1.5)).rgb.astype(int)
+    renderer = open_device().renderer(rig, networks)
+    shown = Animator(rig, renderer=renderer).animate(synthetic.motion(jaw=1.5)).rgb.astype(int)
     assert np.ptp(shown, axis=2).max() == 0
     assert not portrait(tmp_path, good).rig.grey
 

@@ -22,7 +22,7 @@ from streamfx.pipeline import Animator, Portrait, animate, load_portrait
 from streamfx.portrait.cache import RigCache
 from streamfx.quality import Quality
 from streamfx.render.base import Mode, MouthCrop, MouthView, Rectified, Residual
-from streamfx.render.canvas import CpuCanvas
+from streamfx.render.cpu import CpuRenderer
 from streamfx.settings.session import Gains
 from streamfx.source import Source, SourceInfo, SourceStatistics, open_source
 from streamfx.telemetry import StageTimer
@@ -194,8 +194,8 @@ def test_frames_already_given_are_not_overwritten(portrait: Portrait, motions: l
 
 @pytest.mark.parametrize("mode", list(Mode))
 def test_gains_of_zero_still_the_portrait(portrait: Portrait, motions: list[Motion], mode: Mode):
-    still = Animator(portrait.rig, canvas=CpuCanvas(portrait.rig, mode=mode), gains=Gains(0, 0, 0))
-    plain = Animator(portrait.rig, canvas=CpuCanvas(portrait.rig, mode=mode))
+    still = Animator(portrait.rig, renderer=CpuRenderer(portrait.rig, mode=mode), gains=Gains(0, 0, 0))
+    plain = Animator(portrait.rig, renderer=CpuRenderer(portrait.rig, mode=mode))
     at_rest = plain.animate(Motion.rest()).rgb.astype(int)
     widest = max(motions, key=lambda motion: float(np.abs(motion.rotation).max()))
     assert np.abs(still.animate(widest).rgb - at_rest).mean() < 0.5
@@ -223,8 +223,8 @@ def test_the_networks_are_two_arguments(portrait: Portrait, motions: list[Motion
     timer = StageTimer()
     widest = max(motions, key=lambda motion: float(motion.lip_gaps.mean()))
     plain = Animator(portrait.rig).animate(widest)
-    canvas = CpuCanvas(portrait.rig, refiner=Reddening(), painter=GreenMouth())
-    full = Animator(portrait.rig, canvas=canvas, timer=timer).animate(widest)
+    renderer = CpuRenderer(portrait.rig, refiner=Reddening(), painter=GreenMouth())
+    full = Animator(portrait.rig, renderer=renderer, timer=timer).animate(widest)
     assert (plain.quality, full.quality) == (Quality.WARP_ONLY, Quality.FULL)
     assert [time.stage for time in timer.times()] == ["deform", "warp", "refine", "mouth"]
     redder = full.rgb[..., 0].astype(int) - plain.rgb[..., 0]

@@ -232,9 +232,9 @@ def test_photos_of_any_size_and_aspect_make_a_portrait(size: tuple[int, int]):
 
 def _check_shapes(rig: Rig) -> None:
     width, height = rig.size
-    canvas = (height + 2 * rig.pad, width + 2 * rig.pad)
-    assert rig.photo.shape == (*canvas, 3)
-    assert rig.layer.shape == (*canvas, 4)
+    renderer = (height + 2 * rig.pad, width + 2 * rig.pad)
+    assert rig.photo.shape == (*renderer, 3)
+    assert rig.layer.shape == (*renderer, 4)
     assert rig.plate.shape == (height, width, 3)
     assert (rig.layer[..., :3] <= rig.layer[..., 3:].astype(int) + 1).all(), "not premultiplied"
     for field in fields(Rig):

@@ -15,7 +15,6 @@ import pytest
 import synthetic
 
 from streamfx.frames import Motion
-from streamfx.models.face_basis import load_face_basis
 from streamfx.portrait.deform import deform
 from streamfx.render.base import CLOSED_GAP, Rectified
 from streamfx.render.cpu import CpuRenderer
@@ -32,7 +31,7 @@ MOTIONS: dict[str, Motion] = {
 
 def rectified(name: str) -> Rectified:
     rig = synthetic.rig()
-    return CpuRenderer(rig, load_face_basis().sigma).rectify(deform(rig, MOTIONS[name]))
+    return CpuRenderer(rig).rectify(deform(rig, MOTIONS[name]))
 
 
 def stored(name: str, face: Rectified) -> dict[str, np.ndarray]:
@@ -117,7 +116,7 @@ def test_lips_count_as_closed_below_the_threshold(gap: float, drawn: bool):
     motion = replace(synthetic.motion(), lip_gaps=np.full(9, gap, np.float32))
     deformation = deform(rig, motion)
     assert deformation.mouth_gap == pytest.approx(gap, abs=1e-4)
-    face = CpuRenderer(rig, load_face_basis().sigma).rectify(deformation)
+    face = CpuRenderer(rig).rectify(deformation)
     assert bool(face.inner_mouth.any()) is drawn
 
 

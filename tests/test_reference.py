@@ -17,7 +17,6 @@ from scenes import photo, shared, store
 from streamfx.errors import PhotoUnreadable, PhotoUnsuitable
 from streamfx.frames import FaceTrack, Motion, MouthLayer, Rig
 from streamfx.geometry import Pose, rotation_matrix
-from streamfx.models.face_basis import load_face_basis
 from streamfx.pipeline import load_portrait
 from streamfx.portrait.cache import RigCache
 from streamfx.portrait.deform import deform
@@ -146,7 +145,7 @@ def test_the_mouth_shows_them_at_their_place():
     """Through rig and painter: from the front, the edge of the teeth stands EDGE below the closed lips."""
     gaps = GAP * np.sin(np.linspace(0.1, 0.9, 9) * np.pi).astype(np.float32)
     deformation = deform(rig(), replace(synthetic.motion(), lip_gaps=gaps))
-    renderer, painter = CpuRenderer(rig(), load_face_basis().sigma), ProceduralMouth(rig())
+    renderer, painter = CpuRenderer(rig()), ProceduralMouth(rig())
     view = renderer.mouth_view(renderer.warp(deformation), deformation, painter.crop)
     beside = view.mask.shape[1] // 2 + 5  # the dark line is in the middle
     teeth = painter.paint(view, deformation)[:, beside].mean(1) > 100
@@ -359,7 +358,7 @@ def gain_of(photos: list[Photo], faces: list[FaceTrack]) -> float:
 def mouth_error(rig: Rig, motion: Motion, placement: Placement, there: Photo, smiling: FaceTrack) -> float:
     """Mean square difference of the painted mouth to the true one, each cut out by its own lips."""
     deformation = deform(rig, motion)
-    renderer, painter = CpuRenderer(rig, load_face_basis().sigma), ProceduralMouth(rig)
+    renderer, painter = CpuRenderer(rig), ProceduralMouth(rig)
     view = renderer.mouth_view(renderer.warp(deformation), deformation, painter.crop)
     lips = placement.points(smiling.landmarks)[list(INNER_MOUTH), :2]
     to_true, _ = cv2.estimateAffinePartial2D(deformation.inner_mouth, lips)

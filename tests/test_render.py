@@ -18,7 +18,6 @@ from streamfx.portrait.deform import deform
 from streamfx.portrait.rig import solve_rig
 from streamfx.quality import Quality
 from streamfx.render.base import Mode, MouthCrop, MouthView, Picture, Rectified, Refiner, Residual
-from streamfx.render.canvas import CpuCanvas
 from streamfx.render.composite import add_residual, draw_mouth, finish
 from streamfx.render.cpu import CpuRenderer
 from streamfx.render.kernels import cover, coverage, lay_over, lift, rasterise
@@ -51,7 +50,9 @@ def before(ground: U8, picture: Rendered) -> U8:
 @BOTH
 def test_at_rest_the_picture_is_the_photo(mode: Mode):
     rig = synthetic.rig()
-    shown = before(rig.plate, Animator(rig, canvas=CpuCanvas(rig, mode=mode)).animate(synthetic.rest(rig)))
+    shown = before(
+        rig.plate, Animator(rig, renderer=CpuRenderer(rig, mode=mode)).animate(synthetic.rest(rig))
+    )
     difference = cv2.absdiff(shown, synthetic.photo_of(rig))
     assert difference.mean() <= 1.0
     inside = rig.layer[..., 3][rig.pad : -rig.pad, rig.pad : -rig.pad] == 255
@@ -102,14 +103,14 @@ def _white_layer(rig: Rig) -> Rig:
 @pytest.mark.parametrize("name", EXTREMES)
 def test_the_sheet_has_no_holes(name: str):
     rig = _white_sheet(synthetic.rig())
-    picture = CpuRenderer(rig, SIGMA, Mode.SHEET).warp(deform(rig, EXTREMES[name]))
+    picture = CpuRenderer(rig, Mode.SHEET).warp(deform(rig, EXTREMES[name]))
     assert picture.min() > 200
 
 
 @pytest.mark.parametrize("name", EXTREMES)
 def test_the_layer_has_no_holes(name: str):
     rig = _white_layer(synthetic.rig())
-    picture = CpuRenderer(rig, SIGMA).warp(deform(rig, EXTREMES[name]))
+    picture = CpuRenderer(rig).warp(deform(rig, EXTREMES[name]))
     layer = (picture.max(2) > 127).astype(np.uint8)
     assert layer.mean() > 0.1
     count, _, boxes, _ = cv2.connectedComponentsWithStats(1 - layer, connectivity=4)
@@ -136,7 +137,7 @@ def test_no_finite_motion_breaks_the_renderer(mode: Mode, turn, shift, scale, ja
     motion = synthetic.motion(turn=turn, shift=shift, scale=scale, jaw=abs(jaw), smile=smile)
     deformation = deform(rig, motion)
     assert np.isfinite(deformation.vertices).all()
-    picture = Animator(rig, canvas=CpuCanvas(rig, mode=mode)).animate(motion).rgb
+    picture = Animator(rig, renderer=CpuRenderer(rig, mode=mode)).animate(motion).rgb
     assert picture.shape == (480, 640, 3)
     assert picture.dtype == np.uint8
 
@@ -146,8 +147,8 @@ def test_no_finite_motion_breaks_the_renderer(mode: Mode, turn, shift, scale, ja
 
 def _both(rig: Rig, motion: Motion, refiner: Refiner | None = None) -> tuple[Rendered, Rendered]:
     """A motion's picture without its background, and with it."""
-    canvases = (CpuCanvas(rig, mode=mode, refiner=refiner) for mode in (Mode.CUTOUT, Mode.LAYER))
-    cut, whole = (Animator(rig, canvas=canvas).animate(motion) for canvas in canvases)
+    renderers = (CpuRenderer(rig, mode, refiner=refiner) for mode in (Mode.CUTOUT, Mode.LAYER))
+    cut, whole = (Animator(rig, renderer=renderer).animate(motion) for renderer in renderers)
     return cut, whole
 
 
@@ -230,7 +231,7 @@ def _white_of_eye(picture: U8, deformation: Deformation, eye: int) -> int:
 
 def test_a_blink_closes_the_eye():
     rig = synthetic.rig()
-    renderer = CpuRenderer(rig, SIGMA)
+    renderer = CpuRenderer(rig)
     still, shut = (deform(rig, synthetic.motion(blink=b)) for b in ((0, 0), (1, 1)))
     for eye in (0, 1):
         seen = _white_of_eye(renderer.warp(still), still, eye)
@@ -240,7 +241,7 @@ def test_a_blink_closes_the_eye():
 
 def test_gaze_moves_the_iris_and_not_the_lids():
     rig = synthetic.rig()
-    renderer = CpuRenderer(rig, SIGMA)
+    renderer = CpuRenderer(rig)
     left, right = (deform(rig, synthetic.motion(gaze=(g, 0))) for g in (-0.2, 0.2))
     assert np.array_equal(left.vertices, right.vertices)
     for eye in (0, 1):
@@ -259,7 +260,7 @@ def _dark_at(picture: U8, deformation: Deformation, eye: int) -> float:
 
 def _mouth(jaw: float = 1.2, **kwargs: object) -> tuple[CpuRenderer, Rig, Deformation, MouthView]:
     rig = synthetic.rig()
-    renderer = CpuRenderer(rig, SIGMA)
+    renderer = CpuRenderer(rig)
     deformation = deform(rig, synthetic.motion(jaw=jaw, **kwargs))  # type: ignore[arg-type]
     return (
         renderer,
@@ -281,7 +282,7 @@ def test_only_pixels_between_the_lips_change():
     renderer, _, deformation, view = _mouth()
     before = renderer.warp(deformation)
     after = before.copy()
-    renderer.draw_mouth(after, view, np.full((96, 96, 3), 255, np.uint8))
+    draw_mouth(after, view, np.full((96, 96, 3), 255, np.uint8))
     lips = np.zeros(before.shape[:2], np.uint8)
     cv2.fillPoly(lips, [np.rint(view.lips).astype(np.int32)], 1)
     near = cv2.dilate(lips, np.ones((7, 7), np.uint8))
@@ -381,7 +382,7 @@ def test_a_refiner_changes_the_face_only_and_the_quality_says_so():
     rig = synthetic.rig()
     motion = synthetic.motion(turn=(2, 5, 3))
     plain = Animator(rig).animate(motion)
-    refined = Animator(rig, canvas=CpuCanvas(rig, refiner=Brighter())).animate(motion)
+    refined = Animator(rig, renderer=CpuRenderer(rig, refiner=Brighter())).animate(motion)
     assert (plain.quality, refined.quality) == (Quality.WARP_ONLY, Quality.FULL)
     added = refined.rgb.astype(int) - plain.rgb
     oval = cv2.convexHull(deform(rig, motion).vertices[:468])[:, 0]
@@ -394,7 +395,7 @@ def test_a_refiner_changes_the_face_only_and_the_quality_says_so():
 
 def test_a_zero_residual_changes_nothing():
     rig = synthetic.rig()
-    renderer = CpuRenderer(rig, SIGMA)
+    renderer = CpuRenderer(rig)
     deformation = deform(rig, synthetic.motion(turn=(3, -7, 4)))
     picture, face = renderer.warp(deformation), renderer.rectify(deformation)
     before = picture.copy()

@@ -1,4 +1,4 @@
-"""The canvas of NVIDIA cards against the CPU's: the same Deformation in, the same picture out.
+"""The renderer of NVIDIA cards against the CPU's: the same Deformation in, the same picture out.
 
 Plain torch runs on the CPU as well, so all but CUDA graphs is compared here; `scripts/check-cuda` runs these
 tests on a card (STREAMFX_TEST_DEVICE=cuda).
@@ -34,26 +34,24 @@ from streamfx.nets import AsRun, build
 from streamfx.pipeline import Animator, load_portrait
 from streamfx.portrait.deform import deform
 from streamfx.render.base import Mode, Network, Networks, Picture
-from streamfx.render.canvas import CpuCanvas
-from streamfx.render.gpu.batches import TensorNetwork
-from streamfx.render.gpu.canvas import CardCanvas
+from streamfx.render.cpu import CpuDevice, CpuRenderer
 from streamfx.render.gpu.device import device_errors
 from streamfx.render.gpu.flow import flows
+from streamfx.render.gpu.gpu_device import GpuDevice
 from streamfx.render.gpu.layout import Writer
-from streamfx.render.gpu.networks import shipped_network, untrained_network
+from streamfx.render.gpu.networks import TensorNetwork, shipped_network, untrained_network
 from streamfx.render.gpu.pixels import blurred, gaussian, lay_over, lift, softened
 from streamfx.render.gpu.raster import draw
 from streamfx.render.gpu.refining import membrane as tensor_membrane
+from streamfx.render.gpu.renderer import GpuRenderer
 from streamfx.render.gpu.steps import Numbers, Step
-from streamfx.render.gpu.studio import CudaStudio
 from streamfx.render.gpu.tiles import Tiles
 from streamfx.render.kernels import cover, rasterise
 from streamfx.render.kernels import lay_over as lay_over_on_cpu
 from streamfx.render.kernels import lift as lift_on_cpu
 from streamfx.render.painter import PaperNetworkPainter
 from streamfx.render.refiner import RIM, PaperNetworkRefiner, membrane
-from streamfx.render.studio import CpuStudio
-from streamfx.rendering import check_canvas
+from streamfx.rendering import check_renderer
 
 DEVICE = torch.device(os.environ.get("STREAMFX_TEST_DEVICE", "cpu"))
 FRAMES = int(os.environ.get("STREAMFX_FRAMES", "100"))
@@ -81,8 +79,8 @@ def nothing_to_say(*_: object) -> None:
     """No check of what the studio makes: that is what is tested."""
 
 
-def studio() -> CudaStudio:
-    return CudaStudio(nothing_to_say, DEVICE)
+def studio() -> GpuDevice:
+    return GpuDevice(nothing_to_say, DEVICE)
 
 
 @pytest.fixture(scope="module")
@@ -103,8 +101,8 @@ def golden() -> list[Motion]:
 @pytest.mark.parametrize("chosen", NETWORKS)
 def test_both_canvases_draw_the_same_film(rig: Rig, golden: list[Motion], chosen: str, mode: Mode):
     networks = NETWORKS[chosen]
-    there = Animator(rig, canvas=studio().canvas(rig, networks, mode))
-    here = Animator(rig, canvas=CpuStudio().canvas(rig, networks, mode))
+    there = Animator(rig, renderer=studio().renderer(rig, networks, mode))
+    here = Animator(rig, renderer=CpuDevice().renderer(rig, networks, mode))
     assert_same_film(there, here, golden)
 
 
@@ -139,10 +137,10 @@ def test_the_papers_networks_draw_the_same_film(rig: Rig, golden: list[Motion]):
         return run
 
     untrained = {"refine-paper": refine, "mouth-paper": mouth}
-    papers = CudaStudio(nothing_to_say, DEVICE, load=lambda name, _: untrained[name])
-    there = Animator(rig, canvas=papers.canvas(rig, Networks(Profile.PAPER, Profile.PAPER)))
+    papers = GpuDevice(nothing_to_say, DEVICE, load=lambda name, _: untrained[name])
+    there = Animator(rig, renderer=papers.renderer(rig, Networks(Profile.PAPER, Profile.PAPER)))
     plain = PaperNetworkRefiner(on_cpu(refine)), PaperNetworkPainter(on_cpu(mouth))
-    here = Animator(rig, canvas=CpuCanvas(rig, refiner=plain[0], painter=plain[1]))
+    here = Animator(rig, renderer=CpuRenderer(rig, refiner=plain[0], painter=plain[1]))
     assert_same_film(there, here, golden[::5], mean=0.5)
 
 
@@ -150,12 +148,14 @@ def test_the_papers_networks_draw_the_same_film(rig: Rig, golden: list[Motion]):
 @pytest.mark.parametrize("name", EXTREMES)
 def test_both_canvases_agree_on_what_nobody_does(name: str, mode: Mode):
     rig, motion = synthetic.rig(), EXTREMES[name]
-    there, here = (Animator(rig, canvas=one.canvas(rig, Networks(), mode)) for one in (studio(), CpuStudio()))
+    there, here = (
+        Animator(rig, renderer=one.renderer(rig, Networks(), mode)) for one in (studio(), CpuDevice())
+    )
     assert_alike(there.animate(motion), here.animate(motion))
 
 
 def test_a_picture_is_the_same_whatever_was_drawn_before(rig: Rig, golden: list[Motion]):
-    fresh, used = (Animator(rig, canvas=studio().canvas(rig, Networks())) for _ in range(2))
+    fresh, used = (Animator(rig, renderer=studio().renderer(rig, Networks())) for _ in range(2))
     for motion in golden[:4]:
         used.animate(motion)
     still = replace(golden[20], epoch=7)
@@ -163,7 +163,7 @@ def test_a_picture_is_the_same_whatever_was_drawn_before(rig: Rig, golden: list[
 
 
 def test_pictures_are_the_callers_to_keep(rig: Rig, golden: list[Motion]):
-    animator = Animator(rig, canvas=studio().canvas(rig, Networks()))
+    animator = Animator(rig, renderer=studio().renderer(rig, Networks()))
     kept = animator.animate(golden[0]).rgb
     copy = kept.copy()
     animator.animate(golden[20])
@@ -344,8 +344,8 @@ def grown(animate: Callable[[Motion], object], golden: list[Motion], frames: int
 def test_memory_does_not_grow_by_a_byte_and_a_leak_is_seen(golden: list[Motion]):
     rig = synthetic.rig()
     networks = Networks(Profile.LITE, Profile.LITE)
-    canvas = studio().canvas(rig, networks)
-    animator = Animator(rig, canvas=canvas)
+    renderer = studio().renderer(rig, networks)
+    animator = Animator(rig, renderer=renderer)
     calm = [replace(motion, translation=motion.translation * 0) for motion in golden]
     for motion in calm:  # windows and lists have grown to what this film needs
         animator.animate(motion)
@@ -354,7 +354,7 @@ def test_memory_does_not_grow_by_a_byte_and_a_leak_is_seen(golden: list[Motion])
 
     def leaking(motion: Motion) -> None:
         animator.animate(motion)
-        kept.append(canvas._easel._easel._picture[:, :1, :1].clone())
+        kept.append(renderer._target._target._picture[:, :1, :1].clone())
 
     assert grown(leaking, calm, 100) == 100 * 12
 
@@ -374,35 +374,35 @@ def test_errors_of_the_card_are_told_by_class():
 @pytest.mark.parametrize("mode", [Mode.LAYER, Mode.CUTOUT])
 def test_a_canvas_that_draws_something_else_is_not_given_out(rig: Rig, mode: Mode):
     class Wrong:
-        def __init__(self, canvas: CardCanvas) -> None:
-            self._canvas = canvas
+        def __init__(self, renderer: GpuRenderer) -> None:
+            self._renderer = renderer
 
         def __getattr__(self, name: str) -> object:
-            return getattr(self._canvas, name)
+            return getattr(self._renderer, name)
 
         def picture(self) -> Picture:
-            right = self._canvas.picture()
+            right = self._renderer.picture()
             if right.alpha is None:
                 return Picture(right.rgb[:, ::-1])
             return Picture(right.rgb, right.alpha[:, ::-1])
 
-    right = studio().canvas(rig, Networks(), mode)
-    check_canvas(right, rig, Networks(), mode)
+    right = studio().renderer(rig, Networks(), mode)
+    check_renderer(right, rig, Networks(), mode)
     with pytest.raises(DeviceLost, match=r"wrong pictures: .* grey levels off"):
-        check_canvas(Wrong(right), rig, Networks(), mode)  # type: ignore[arg-type]
+        check_renderer(Wrong(right), rig, Networks(), mode)  # type: ignore[arg-type]
     with pytest.raises(DeviceLost, match=r"wrong pictures: .* grey levels off"):
-        check_canvas(right, rig, Networks(), Mode.LAYER if mode is Mode.CUTOUT else Mode.CUTOUT)
+        check_renderer(right, rig, Networks(), Mode.LAYER if mode is Mode.CUTOUT else Mode.CUTOUT)
 
 
 def test_a_network_that_answers_no_number_leaves_the_warp(rig: Rig, golden: list[Motion]):
     def broken(x: Tensor) -> Tensor:
         return torch.full_like(x[:, :3], float("nan"))
 
-    bad = CudaStudio(nothing_to_say, DEVICE, load=lambda *_: broken)
-    canvas, plain = bad.canvas(rig, Networks(Profile.LITE)), studio().canvas(rig, Networks())
+    bad = GpuDevice(nothing_to_say, DEVICE, load=lambda *_: broken)
+    renderer, plain = bad.renderer(rig, Networks(Profile.LITE)), studio().renderer(rig, Networks())
     moved = deform(rig, golden[10])
     pictures = []
-    for one in (canvas, plain):
+    for one in (renderer, plain):
         one.warp(moved)
         one.refine(moved)
         pictures.append(one.picture().rgb)
@@ -413,5 +413,5 @@ def test_a_network_that_answers_no_number_leaves_the_warp(rig: Rig, golden: list
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a card")
 def test_without_a_card_the_device_is_refused_with_a_remedy():
     with pytest.raises(DeviceUnavailable) as refused:
-        CudaStudio(nothing_to_say)
+        GpuDevice(nothing_to_say)
     assert refused.value.remedy

@@ -20,7 +20,7 @@ from streamfx.pipeline import Animator
 from streamfx.portrait.deform import deform
 from streamfx.quality import Quality
 from streamfx.render.base import MouthCrop, MouthPainter, MouthView, Network, Rectified, Refiner
-from streamfx.render.canvas import CpuCanvas
+from streamfx.render.composite import add_residual
 from streamfx.render.cpu import CpuRenderer
 from streamfx.render.mouth import ProceduralMouth
 from streamfx.render.painter import DATA_MEAN, LiteNetworkPainter, PaperNetworkPainter
@@ -67,7 +67,7 @@ def rectified(motion: object = SPEAKING) -> tuple[Rectified, Deformation]:
 
 def viewed(crop: MouthCrop, jaw: float = 1.2) -> tuple[MouthView, Deformation, Rig]:
     rig = synthetic.rig()
-    renderer = CpuRenderer(rig, SIGMA)
+    renderer = CpuRenderer(rig)
     deformation = deform(rig, synthetic.motion(jaw=jaw, turn=(3, 5, -8)))
     return renderer.mouth_view(renderer.warp(deformation), deformation, crop), deformation, rig
 
@@ -246,7 +246,7 @@ def test_a_membrane_takes_the_rim_for_its_boundary_and_is_smooth_inside():
 def test_a_network_that_changes_nothing_leaves_the_picture_to_the_bit(refiner: Refiner):
     rig = synthetic.rig()
     plain = Animator(rig).animate(SPEAKING)
-    refined = Animator(rig, canvas=CpuCanvas(rig, refiner=refiner)).animate(SPEAKING)
+    refined = Animator(rig, renderer=CpuRenderer(rig, refiner=refiner)).animate(SPEAKING)
     assert np.array_equal(plain.rgb, refined.rgb)
     assert (plain.quality, refined.quality) == (Quality.WARP_ONLY, Quality.FULL)
 
@@ -256,8 +256,8 @@ def test_a_residual_stays_inside_the_face(value: float):
     rig = synthetic.rig()
     for motion in (SPEAKING, synthetic.motion(jaw=1.2, turn=(0, 0, 30), shift=(-12, 5), scale=1.18)):
         plain = Animator(rig).animate(motion).rgb.astype(int)
-        canvas = CpuCanvas(rig, refiner=lite_refiner(flat(value)))
-        refined = Animator(rig, canvas=canvas).animate(motion).rgb.astype(int)
+        renderer = CpuRenderer(rig, refiner=lite_refiner(flat(value)))
+        refined = Animator(rig, renderer=renderer).animate(motion).rgb.astype(int)
         oval = cv2.convexHull(deform(rig, motion).vertices[:468])[:, 0]
         inside = np.zeros(plain.shape[:2], np.uint8)
         cv2.fillConvexPoly(inside, np.rint(oval).astype(np.int32), 1)
@@ -271,13 +271,13 @@ def test_a_residual_lands_where_its_crop_says():
     """A bright spot at a known place of the crop appears at that place of the face, at any size of frame."""
     for frame in ((640, 480), (1280, 720)):
         rig = synthetic.rig(frame=frame)
-        renderer = CpuRenderer(rig, SIGMA)
+        renderer = CpuRenderer(rig)
         deformation = deform(rig, SPEAKING)
         face, picture = renderer.rectify(deformation), renderer.warp(deformation)
         spot = np.zeros((CROP, CROP, 3), np.float32)
         cv2.circle(spot, (140, 90), 3, (0.5, 0.5, 0.5), -1)
         before = picture.astype(int)
-        renderer.add_residual(picture, lite_refiner(lambda _, s=spot: s).refine(face, deformation), face)
+        add_residual(picture, lite_refiner(lambda _, s=spot: s).refine(face, deformation), face)
         y, x = np.nonzero((picture - before).max(2) > 20)
         place = cv2.invertAffineTransform(face.from_frame.astype(np.float64)) @ [140, 90, 1]
         assert (x.mean(), y.mean()) == pytest.approx(tuple(place), abs=0.6)
@@ -347,7 +347,7 @@ def test_what_a_network_paints_appears_between_the_lips_only(painter: Callable[[
     motion = synthetic.motion(jaw=1.4, turn=(2, 6, 4))
     timer = StageTimer()
     plain = Animator(rig).animate(motion).rgb
-    painted = Animator(rig, canvas=CpuCanvas(rig, painter=painter(rig)), timer=timer).animate(motion)
+    painted = Animator(rig, renderer=CpuRenderer(rig, painter=painter(rig)), timer=timer).animate(motion)
     lips = deform(rig, motion).inner_mouth
     between = np.zeros(plain.shape[:2], np.uint8)
     cv2.fillPoly(between, [np.rint(lips).astype(np.int32)], 1)
@@ -374,8 +374,8 @@ def test_what_is_no_number_is_dark(painter: Callable[[Rig], MouthPainter]):
 def test_closed_lips_ask_no_network():
     network = Seen(green)
     rig = synthetic.rig()
-    canvas = CpuCanvas(rig, painter=LiteNetworkPainter(mouth_cells(network), rig))
-    Animator(rig, canvas=canvas).animate(synthetic.motion(jaw=0.0))
+    renderer = CpuRenderer(rig, painter=LiteNetworkPainter(mouth_cells(network), rig))
+    Animator(rig, renderer=renderer).animate(synthetic.motion(jaw=0.0))
     assert network.inputs == []
 
 
@@ -403,7 +403,7 @@ def test_untrained_lite_networks_change_nothing():
         LiteNetworkRefiner(in_torch("refine-lite")),
         LiteNetworkPainter(in_torch("mouth-lite"), rig),
     )
-    plain, animator = Animator(rig), Animator(rig, canvas=CpuCanvas(rig, refiner=refiner))
+    plain, animator = Animator(rig), Animator(rig, renderer=CpuRenderer(rig, refiner=refiner))
     for jaw in (0.2, 0.9, 1.2):
         motion = synthetic.motion(jaw=jaw, smile=0.2)
         assert np.array_equal(plain.animate(motion).rgb, animator.animate(motion).rgb)
@@ -418,6 +418,6 @@ def test_the_papers_networks_fit_their_places():
     rig = synthetic.rig()
     refiner = PaperNetworkRefiner(in_torch("refine-paper"))
     painter = PaperNetworkPainter(in_torch("mouth-paper"))
-    shown = Animator(rig, canvas=CpuCanvas(rig, refiner=refiner, painter=painter)).animate(SPEAKING)
+    shown = Animator(rig, renderer=CpuRenderer(rig, refiner=refiner, painter=painter)).animate(SPEAKING)
     assert shown.quality is Quality.FULL
     assert shown.rgb.shape == (480, 640, 3)

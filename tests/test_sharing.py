@@ -30,18 +30,16 @@ from streamfx.models.weights import NetworkName, Profile
 from streamfx.pipeline import Animator, load_portrait
 from streamfx.portrait.deform import deform
 from streamfx.render.base import Mode, MouthCrop, Networks
-from streamfx.render.gpu import studio as cuda_studio
-from streamfx.render.gpu.batches import MOST, Ask, Batch
-from streamfx.render.gpu.canvas import geometry_of
-from streamfx.render.gpu.easel import TensorEasel
-from streamfx.render.gpu.forms import GROWING, STEPS, forms
-from streamfx.render.gpu.layout import Layout
-from streamfx.render.gpu.networks import shipped_network
-from streamfx.render.gpu.studio import CudaStudio
+from streamfx.render.gpu import studio as cuda_gpu
+from streamfx.render.gpu.gpu_device import GpuDevice
+from streamfx.render.gpu.layout import GROWING, STEPS, Layout, forms
+from streamfx.render.gpu.networks import MOST, Ask, Batch, shipped_network
+from streamfx.render.gpu.renderer import geometry_of
+from streamfx.render.gpu.target import TensorTarget
 from streamfx.render.mesh import DrawnMesh
 from streamfx.worker.sharing import studio as shared
+from streamfx.worker.sharing.client import SharedGpu
 from streamfx.worker.sharing.server import CardServer
-from streamfx.worker.sharing.studio import SharedStudio
 from streamfx.worker.sharing.wire import FAILED, Wire, address
 
 DEVICE = torch.device(os.environ.get("STREAMFX_TEST_DEVICE", "cpu"))
@@ -63,14 +61,14 @@ def speech() -> list[Motion]:
 
 
 @pytest.fixture(scope="module")
-def studio() -> CudaStudio:
-    return CudaStudio(nothing_to_say, DEVICE)
+def studio() -> GpuDevice:
+    return GpuDevice(nothing_to_say, DEVICE)
 
 
 class Card:
     """The card's process, as a thread: its server, and the name at which it listens."""
 
-    def __init__(self, studio: CudaStudio) -> None:
+    def __init__(self, studio: GpuDevice) -> None:
         self.name = secrets.token_hex(8)
         self.listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.listener.bind(address(self.name))
@@ -104,12 +102,12 @@ class Card:
             guest.wire.close()
         self.listener.close()
 
-    def canvas(self, rig: Rig, networks: Networks = LITE, mode: Mode = Mode.LAYER) -> Animator:
-        return Animator(rig, canvas=SharedStudio(self.name, nothing_to_say).canvas(rig, networks, mode))
+    def renderer(self, rig: Rig, networks: Networks = LITE, mode: Mode = Mode.LAYER) -> Animator:
+        return Animator(rig, renderer=SharedGpu(self.name, nothing_to_say).renderer(rig, networks, mode))
 
 
 @contextmanager
-def a_card(studio: CudaStudio) -> Iterator[Card]:
+def a_card(studio: GpuDevice) -> Iterator[Card]:
     card = Card(studio)
     try:
         yield card
@@ -118,7 +116,7 @@ def a_card(studio: CudaStudio) -> Iterator[Card]:
 
 
 @pytest.fixture
-def card(studio: CudaStudio) -> Iterator[Card]:
+def card(studio: GpuDevice) -> Iterator[Card]:
     with a_card(studio) as made:
         yield made
 
@@ -137,9 +135,12 @@ def apart(some: list[U8], others: list[U8]) -> int:
 @pytest.mark.parametrize("networks", [Networks(), LITE, Networks(None, Profile.LITE)])
 @pytest.mark.parametrize("mode", list(Mode))
 def test_a_picture_from_the_cards_process_is_what_one_draws_alone(
-    rig: Rig, speech: list[Motion], card: Card, studio: CudaStudio, networks: Networks, mode: Mode
+    rig: Rig, speech: list[Motion], card: Card, studio: GpuDevice, networks: Networks, mode: Mode
 ):
-    alone, shared = Animator(rig, canvas=studio.canvas(rig, networks, mode)), card.canvas(rig, networks, mode)
+    alone, shared = (
+        Animator(rig, renderer=studio.renderer(rig, networks, mode)),
+        card.renderer(rig, networks, mode),
+    )
     for motion in speech[:6]:
         expected, seen = alone.animate(motion), shared.animate(motion)
         assert np.array_equal(expected.rgb, seen.rgb)
@@ -153,17 +154,17 @@ def test_a_picture_from_the_cards_process_is_what_one_draws_alone(
 
 @pytest.mark.alone
 def test_sessions_that_are_drawn_together_show_what_each_shows_alone(
-    rig: Rig, speech: list[Motion], card: Card, studio: CudaStudio
+    rig: Rig, speech: list[Motion], card: Card, studio: GpuDevice
 ):
     """Five portraits of two people with other networks and motions at once, each in a thread of its own."""
     other = synthetic.rig()
     cast = [(rig, LITE), (other, LITE), (rig, Networks()), (other, Networks(Profile.LITE)), (rig, LITE)]
     motions = [speech[k:] + speech[:k] for k in range(len(cast))]
     expected = [
-        film(Animator(one, canvas=studio.canvas(one, networks)), some)
+        film(Animator(one, renderer=studio.renderer(one, networks)), some)
         for (one, networks), some in zip(cast, motions, strict=True)
     ]
-    animators = [card.canvas(one, networks) for one, networks in cast]
+    animators = [card.renderer(one, networks) for one, networks in cast]
     found: list[list[U8]] = [[] for _ in cast]
     threads = [
         threading.Thread(target=lambda k=k: found[k].extend(film(animators[k], motions[k])))
@@ -208,7 +209,7 @@ def test_a_batch_answers_each_what_it_was_asked(count: int):
 
 def test_all_who_wait_are_in_the_next_drawing(card: Card, rig: Rig, speech: list[Motion]):
     """So nobody is drawn twice while another waits."""
-    animators = [card.canvas(rig, Networks()) for _ in range(3)]
+    animators = [card.renderer(rig, Networks()) for _ in range(3)]
     film(animators[0], speech[:1])
     drawn = dict(card.server.drawings)
     threads = [threading.Thread(target=film, args=(one, speech[1:2])) for one in animators[1:]]
@@ -262,7 +263,7 @@ NONSENSE = [
 def test_a_worker_that_talks_nonsense_is_hung_up_on_and_nobody_else(
     card: Card, rig: Rig, speech: list[Motion], data: bytes
 ):
-    animator = card.canvas(rig, Networks())
+    animator = card.renderer(rig, Networks())
     answer = said(card, data)
     assert answer is None or answer["kind"] == FAILED
     until(lambda: card.server.guests == 1)
@@ -281,12 +282,12 @@ def memory(data: bytes, *, sealed: bool = True) -> int:
 def test_a_picture_without_room_for_its_alpha_is_refused(
     card: Card, rig: Rig, monkeypatch: pytest.MonkeyPatch
 ):
-    stays, real_memory = card.canvas(rig, Networks(), Mode.CUTOUT), shared.shared_memory
+    stays, real_memory = card.renderer(rig, Networks(), Mode.CUTOUT), shared.shared_memory
     opaque = 320 * 240 * 3
     monkeypatch.setattr(shared, "mapped", lambda *_, **__: np.zeros(opaque + 320 * 240, np.uint8))
     monkeypatch.setattr(shared, "shared_memory", lambda size: real_memory(min(size, opaque)))
     with pytest.raises(DeviceLost, match="refuses"):
-        card.canvas(rig, Networks(), Mode.CUTOUT)
+        card.renderer(rig, Networks(), Mode.CUTOUT)
     monkeypatch.undo()
     assert stays.animate(Motion.rest()).alpha is not None
 
@@ -312,17 +313,17 @@ def test_memory_that_would_kill_the_process_is_refused(
         monkeypatch.setattr(shared, "mapped", lambda *_, **__: np.zeros(320 * 240 * 3, np.uint8))
         monkeypatch.setattr(shared, "shared_memory", lambda size: real_memory(min(size, 4096)))
     with pytest.raises(DeviceLost, match="refuses"):
-        card.canvas(rig, Networks())
+        card.renderer(rig, Networks())
     monkeypatch.undo()
-    assert card.canvas(rig, Networks()).animate(Motion.rest()).rgb.shape == (240, 320, 3)
+    assert card.renderer(rig, Networks()).animate(Motion.rest()).rgb.shape == (240, 320, 3)
 
 
 @pytest.fixture(scope="module")
-def rogue(studio: CudaStudio) -> tuple[TensorEasel, Mapping[str, Layout]]:
-    """An easel, and how its numbers lie."""
+def rogue(studio: GpuDevice) -> tuple[TensorTarget, Mapping[str, Layout]]:
+    """An target, and how its numbers lie."""
     rig = synthetic.rig()
     mesh = DrawnMesh(rig, Mode.LAYER)
-    easel = studio.easel(rig, len(mesh.person), Networks(Profile.LITE), Mode.LAYER)
+    target = studio.target(rig, len(mesh.person), Networks(Profile.LITE), Mode.LAYER)
     larger = {  # lists of tiles and masks as they are in a face of half the picture's height
         name: {"tile_rows": (4000,), "tile_places": (4000,), "right_mask": (30, 60), "left_mask": (30, 60)}
         for name in ("warp", "refine", "procedural")
@@ -336,7 +337,7 @@ def rogue(studio: CudaStudio) -> tuple[TensorEasel, Mapping[str, Layout]]:
         )
         for step, layout in forms(mesh, MouthCrop.MOUTH).items()
     }
-    return easel, places
+    return target, places
 
 
 @pytest.mark.parametrize("mode", list(Mode))
@@ -360,24 +361,24 @@ def test_the_forms_are_those_of_the_numbers_that_are_sent(
 @settings(deadline=None, max_examples=40, derandomize=True)
 @given(st.integers(0, 2**32 - 1))
 def test_numbers_that_no_mesh_has_lead_to_a_wrong_picture_only(
-    studio: CudaStudio, rogue: tuple[TensorEasel, Mapping[str, Layout]], seed: int
+    studio: GpuDevice, rogue: tuple[TensorTarget, Mapping[str, Layout]], seed: int
 ):
     """As a worker would write that was taken over by a hostile film: any bytes, drawn to the end."""
-    rng, (easel, places), steps = Random(seed), rogue, ("warp", "refine", "procedural")
+    rng, (target, places), steps = Random(seed), rogue, ("warp", "refine", "procedural")
     for step in steps:
-        block = easel.place(step, places[step])
+        block = target.place(step, places[step])
         block[:] = np.frombuffer(rng.randbytes(block.size), np.uint8)
-    studio.draw([(easel, steps)])
-    assert easel.shown.rgb.shape == (480, 640, 3)
+    studio.draw([(target, steps)])
+    assert target.shown.rgb.shape == (480, 640, 3)
 
 
-def test_a_worker_that_dies_leaves_nothing_on_the_card(rig: Rig, speech: list[Motion], studio: CudaStudio):
+def test_a_worker_that_dies_leaves_nothing_on_the_card(rig: Rig, speech: list[Motion], studio: GpuDevice):
     with a_card(studio) as card:
-        stays = card.canvas(rig)
+        stays = card.renderer(rig)
         film(stays, speech[:3])
         before = tensor_bytes()
         for _ in range(3):
-            goes = card.canvas(rig)
+            goes = card.renderer(rig)
             film(goes, speech[:3])
             assert tensor_bytes() > before + 1e6
             del goes
@@ -398,19 +399,19 @@ def tensor_bytes() -> int:
         (RuntimeError("a mistake of ours"), DeviceLost),
     ],
 )
-def test_one_easel_that_fails_costs_the_others_no_picture(
+def test_one_target_that_fails_costs_the_others_no_picture(
     rig: Rig, speech: list[Motion], error: Exception, told: type[Exception], card: Card
 ):
-    good, bad = card.canvas(rig), card.canvas(rig)
+    good, bad = card.renderer(rig), card.renderer(rig)
     film(good, speech[:1])
     film(bad, speech[:1])
-    easel = list(card.server._guests.values())[1].easel
-    assert easel is not None
+    target = list(card.server._guests.values())[1].target
+    assert target is not None
 
     def fails(_: str) -> None:
         raise error
 
-    easel.end = fails  # type: ignore[method-assign]
+    target.end = fails  # type: ignore[method-assign]
     seen: list[U8] = []
     thread = threading.Thread(target=lambda: seen.extend(film(good, speech)))
     thread.start()
@@ -423,15 +424,15 @@ def test_one_easel_that_fails_costs_the_others_no_picture(
 
 
 def test_when_the_card_fails_all_who_wait_are_told(rig: Rig, card: Card):
-    animators = [card.canvas(rig, Networks()) for _ in range(3)]
+    animators = [card.renderer(rig, Networks()) for _ in range(3)]
     animators[0].animate(Motion.rest())
     guest = next(iter(card.server._guests.values()))
-    assert guest.easel is not None
+    assert guest.target is not None
 
     def fails() -> None:
         raise RuntimeError("CUDA error: an illegal memory access was encountered")
 
-    guest.easel.finish = fails  # type: ignore[method-assign]
+    guest.target.finish = fails  # type: ignore[method-assign]
     with pytest.raises(DeviceLost, match="illegal memory access"):
         animators[0].animate(Motion.rest())
     until(lambda: card.failure is not None)
@@ -441,27 +442,27 @@ def test_when_the_card_fails_all_who_wait_are_told(rig: Rig, card: Card):
 
 def test_where_nobody_listens_the_worker_is_told():
     with pytest.raises(DeviceLost, match="gone"):
-        SharedStudio(secrets.token_hex(8), nothing_to_say).canvas(synthetic.rig(), Networks())
+        SharedGpu(secrets.token_hex(8), nothing_to_say).renderer(synthetic.rig(), Networks())
 
 
 def test_what_the_card_lacks_is_told_to_the_worker(rig: Rig):
-    def none() -> CudaStudio:
+    def none() -> GpuDevice:
         raise DeviceUnavailable("No NVIDIA card can be used", "See nvidia-smi")
 
     card = Card(none)  # type: ignore[arg-type]
-    card.server._make_studio = none
+    card.server._make_gpu = none
     try:
         for _ in range(2):  # and again: it may have come by then
             with pytest.raises(DeviceUnavailable, match="No NVIDIA card"):
-                card.canvas(rig)
+                card.renderer(rig)
     finally:
         card.close()
 
 
 def test_engines_are_asked_for_once_before_networks_are_loaded(rig: Rig, monkeypatch: pytest.MonkeyPatch):
     asked: list[object] = []
-    monkeypatch.setattr(cuda_studio, "ensure_engines", lambda names, *_: asked.append(list(names)))
-    made = CudaStudio(nothing_to_say, DEVICE, tell=asked.append)
+    monkeypatch.setattr(cuda_gpu, "ensure_engines", lambda names, *_: asked.append(list(names)))
+    made = GpuDevice(nothing_to_say, DEVICE, tell=asked.append)
     for networks in (LITE, Networks(), LITE, Networks(Profile.LITE)):
-        made.canvas(rig, networks)
+        made.renderer(rig, networks)
     assert asked == [["refine-lite", "mouth-lite"]]

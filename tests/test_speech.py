@@ -12,7 +12,6 @@ from streamfx.lab.evaluation.methods import Method, Show
 from streamfx.lab.evaluation.mouth import PROCEDURAL
 from streamfx.lab.evaluation.openings import Opening
 from streamfx.lab.evaluation.speech import RIGID, Box, RigidMouth, SpeechRow, rows
-from streamfx.models.face_basis import load_face_basis
 from streamfx.portrait.deform import deform
 from streamfx.render.base import MouthView
 from streamfx.render.cpu import CpuRenderer
@@ -69,7 +68,7 @@ def test_a_rigid_mouth_measures_itself():
 
 def test_the_rigid_mouth_is_lit_alike_however_wide_it_is():
     rig, lights = synthetic.rig(), []
-    renderer, painter = CpuRenderer(rig, load_face_basis().sigma), RIGID.painter(rig)
+    renderer, painter = CpuRenderer(rig), RIGID.painter(rig)
     assert isinstance(painter, RigidMouth)
     for jaw in (0.4, 1.8):
         place = deform(rig, synthetic.motion(jaw=jaw))

@@ -53,10 +53,13 @@ def run(arguments: argparse.Namespace) -> int:
     from streamfx.cli.film import prepare
     from streamfx.files import PHOTO, check_readable
     from streamfx.lab.speed import Drawn, measure
-    from streamfx.rendering import open_studio
+    from streamfx.rendering import open_device
 
-    networks, studio = options.networks(arguments), options.studio(arguments)
-    studios = {arguments.device: studio, options.DEVICES[0]: open_studio()}  # the CPU beside a card
+    networks, render_device = options.networks(arguments), options.render_device(arguments)
+    render_devices = {
+        arguments.device: render_device,
+        options.DEVICES[0]: open_device(),
+    }  # the CPU beside a card
     store = fetch_models("astronaut")
     photo = arguments.portrait or store.path("astronaut")
     for path in (photo, *arguments.reference):  # before a driver is made
@@ -65,8 +68,8 @@ def run(arguments: argparse.Namespace) -> int:
         found = []
         for size in arguments.size or SIZES:
             portrait = prepare(photo, size, store, arguments.reference)
-            for device, studio in studios.items():
-                drawn = Drawn(portrait.rig, networks, studio, device)
+            for device, render_device in render_devices.items():
+                drawn = Drawn(portrait.rig, networks, render_device, device)
                 found.append(measure(drawn, clip, store, arguments.frames))
     driver = arguments.driver.name if arguments.driver else DEMO
     if arguments.json:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from streamfx.cli.film import Production
     from streamfx.driving.film import Driver
     from streamfx.pipeline import Portrait
-    from streamfx.render.base import Canvas
+    from streamfx.render.base import PortraitRenderer
     from streamfx.telemetry import StageTimer
 
 SIZE: Final = (640, 480)
@@ -55,12 +55,12 @@ def run(arguments: argparse.Namespace) -> int:
     film, sheet = (_folder(arguments.output) / f"demo{suffix}" for suffix in (".mp4", ".png"))
     made_here = [(film, (".mp4",)), (sheet, (".png",))]
     outputs.check_outputs(made_here, arguments.reference, replace=arguments.yes)
-    networks, studio = options.networks(arguments), options.studio(arguments)
+    networks, render_device = options.networks(arguments), options.render_device(arguments)
     store, timer = fetch_models(PHOTO), StageTimer()
     photo = store.path(PHOTO)
     portrait = prepare(photo, SIZE, store, arguments.reference)
     with open_driver(str(config.demo_motion_file()), store, timer, fps=FPS) as driver:
-        made = _animate(film, portrait, driver, studio.canvas(portrait.rig, networks), timer)
+        made = _animate(film, portrait, driver, render_device.renderer(portrait.rig, networks), timer)
     write_sheet(sheet, photo, made, TITLE)
     print(made_line(film, portrait, made))
     print(f"made {sheet}: the photo, {len(made.variety.shots())} frames of the film, the stage times")
@@ -85,13 +85,13 @@ def _animate(
     film: Path,
     portrait: Portrait,
     driver: Driver,
-    canvas: Canvas,
+    renderer: PortraitRenderer,
     timer: StageTimer,
 ) -> Production:
     from streamfx.cli.film import produce
     from streamfx.pipeline import Animator
     from streamfx.sink.film import FilmWriter
 
-    animator = Animator(portrait.rig, canvas=canvas, timer=timer)
+    animator = Animator(portrait.rig, renderer=renderer, timer=timer)
     with FilmWriter(film, SIZE, FPS) as writer, frame_bar("rendering", lambda: driver.expected) as tick:
         return produce(driver, animator, timer, writer.write, tick)

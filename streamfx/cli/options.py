@@ -15,7 +15,7 @@ from streamfx.settings.framing import SHIFTS, ZOOMS, Framing, FramingKind
 
 if TYPE_CHECKING:
     from streamfx.models.weights import Profile
-    from streamfx.render.base import Networks, Studio
+    from streamfx.render.base import Networks, RenderDevice
     from streamfx.settings.session import SessionSettings
 
 SIZES: Final = (64, 4096)
@@ -232,16 +232,16 @@ def networks(arguments: argparse.Namespace) -> Networks:
     return Networks(_profile("refine", arguments.refine), _profile("mouth", arguments.mouth))
 
 
-def studio(arguments: argparse.Namespace) -> Studio:
+def render_device(arguments: argparse.Namespace) -> RenderDevice:
     """Where the pictures are made that were asked for.
 
     Raises:
         DeviceUnavailable: there is no such device; never is another one taken in its place.
     """
     from streamfx.render.base import Device
-    from streamfx.rendering import open_studio
+    from streamfx.rendering import open_device
 
-    return open_studio(Device(arguments.device), partial(print, file=sys.stderr))
+    return open_device(Device(arguments.device), partial(print, file=sys.stderr))
 
 
 def hardware(arguments: argparse.Namespace) -> bool:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from streamfx.driving.film import Driver
     from streamfx.frames import Frame, Rendered
     from streamfx.pipeline import Portrait
-    from streamfx.render.base import Canvas, Networks
+    from streamfx.render.base import Networks, PortraitRenderer
     from streamfx.sink.writer import PictureWriter
     from streamfx.source import SoundReader, Source
     from streamfx.telemetry import StageTimer
@@ -104,7 +104,7 @@ def _make(arguments: argparse.Namespace, pipe: BinaryIO | None) -> int:
     from streamfx.sink.animation import shown_rate
     from streamfx.telemetry import StageTimer
 
-    networks, studio = options.networks(arguments), options.studio(arguments)
+    networks, render_device = options.networks(arguments), options.render_device(arguments)
     store, timer = fetch_models(), StageTimer()
     limits = {"fps": arguments.fps, "duration_s": arguments.duration}
     limits["shown"] = partial(shown_rate, _suffix(arguments))
@@ -112,8 +112,8 @@ def _make(arguments: argparse.Namespace, pipe: BinaryIO | None) -> int:
     with open_driver(arguments.driver, store, timer, hardware=decoding, **limits) as driver:
         framing = options.framing(arguments)
         portrait = prepare(arguments.portrait, arguments.size, store, arguments.reference, framing)
-        canvas = studio.canvas(portrait.rig, networks, Mode(arguments.mode))
-        made = _animate(arguments, driver, portrait, canvas, timer, pipe)
+        renderer = render_device.renderer(portrait.rig, networks, Mode(arguments.mode))
+        made = _animate(arguments, driver, portrait, renderer, timer, pipe)
         settings = _settings(arguments, networks)
         report = film_report(made, driver, portrait, store, networks, settings, arguments.output)
         if arguments.sheet:
@@ -190,7 +190,7 @@ def _animate(
     arguments: argparse.Namespace,
     driver: Driver,
     portrait: Portrait,
-    canvas: Canvas,
+    renderer: PortraitRenderer,
     timer: StageTimer,
     pipe: BinaryIO | None,
 ) -> Production:
@@ -202,7 +202,7 @@ def _animate(
     gains = Gains(head=arguments.head, expression=arguments.expression, gaze=arguments.gaze)
     animator = Animator(
         portrait.rig,
-        canvas=canvas,
+        renderer=renderer,
         gains=gains,
         timer=timer,
     )

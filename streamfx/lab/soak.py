@@ -25,7 +25,7 @@ from streamfx.models.store import Store
 from streamfx.models.weights import Profile
 from streamfx.pipeline import Animator, animate, load_portrait
 from streamfx.render.base import Networks
-from streamfx.rendering import open_studio
+from streamfx.rendering import open_device
 from streamfx.sink.film import FilmWriter
 from streamfx.source.looped import LoopedSource
 from streamfx.telemetry import StageTimer, resident_bytes
@@ -71,7 +71,7 @@ def soak(
     timer = StageTimer()
     portrait = load_portrait(photo, SIZE, store)
     rig = portrait.rig
-    animator = Animator(rig, canvas=open_studio().canvas(rig, networks), timer=timer)
+    animator = Animator(rig, renderer=open_device().renderer(rig, networks), timer=timer)
     with (
         tempfile.TemporaryDirectory() as folder,
         LoopedSource(clip) as source,

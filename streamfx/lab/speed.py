@@ -18,7 +18,7 @@ from streamfx.lab.baseline import ThinPlateWarp
 from streamfx.models.store import Store
 from streamfx.pipeline import Animator
 from streamfx.portrait.deform import deform
-from streamfx.render.base import Device, Networks, Studio
+from streamfx.render.base import Device, Networks, RenderDevice
 from streamfx.source import Source
 from streamfx.source.looped import LoopedSource
 from streamfx.telemetry import StageTime, StageTimer, peak_bytes, summary
@@ -66,13 +66,13 @@ class Drawn:
 
     rig: Rig
     networks: Networks
-    studio: Studio
+    studio: RenderDevice
     device: str
     """The studio's."""
 
     def animator(self, timer: StageTimer) -> Animator:
-        """With a canvas of its own."""
-        return Animator(self.rig, canvas=self.studio.canvas(self.rig, self.networks), timer=timer)
+        """With a renderer of its own."""
+        return Animator(self.rig, renderer=self.studio.renderer(self.rig, self.networks), timer=timer)
 
 
 def measure(drawn: Drawn, clip: Path, store: Store, frames: int) -> Speed:

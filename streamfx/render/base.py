@@ -1,7 +1,7 @@
 """The contract of rendering: Deformation in, picture out; and the two places where networks plug in.
 
-A Canvas is what the pipeline sees: one rig's picture in the making, wherever its pixels lie; a Studio makes
-them. Renderer, Refiner and MouthPainter are what a canvas is made of on the CPU (canvas.py).
+A PortraitRenderer is what the pipeline sees: one rig's picture in the making, wherever its pixels lie; a
+RenderDevice makes them. Refiner and MouthPainter are where networks take part on the CPU (cpu.py).
 """
 
 from __future__ import annotations
@@ -155,7 +155,7 @@ class Picture:
         return Picture(self.rgb.copy(), None if self.alpha is None else self.alpha.copy())
 
 
-class Canvas(Protocol):
+class PortraitRenderer(Protocol):
     """One rig's picture in the making; a frame is warp, refine (or not), draw_mouth, picture, in this order.
 
     Not thread-safe: buffers are reused between frames.
@@ -166,7 +166,7 @@ class Canvas(Protocol):
         """Whether it has a network that refines the face."""
         ...
 
-    def warp(self, deformation: Deformation) -> None:
+    def warp(self, deformation: Deformation) -> object:
         """Begin a picture: head, eyes and background in place; no inner mouth as yet."""
         ...
 
@@ -187,42 +187,14 @@ class Canvas(Protocol):
         ...
 
 
-class Studio(Protocol):
-    """Where canvases of one device are made; they share the networks that were loaded for one of them."""
+class RenderDevice(Protocol):
+    """Makes the renderers of one device; they share the networks that were loaded for one of them."""
 
-    def canvas(self, rig: Rig, networks: Networks, mode: Mode = Mode.LAYER) -> Canvas:
+    def renderer(self, rig: Rig, networks: Networks, mode: Mode = Mode.LAYER) -> PortraitRenderer:
         """For one rig's pictures.
 
         Raises:
             ModelError: a network is not shipped, or damaged.
             DeviceError: the device has no room for it.
         """
-        ...
-
-
-class Renderer(Protocol):
-    """Draws one rig. Not thread-safe: buffers are reused between frames."""
-
-    def warp(self, deformation: Deformation) -> U8:
-        """u8 [H,W,3]: the picture with head, eyes and background in place; no inner mouth as yet."""
-        ...
-
-    def rectify(self, deformation: Deformation) -> Rectified:
-        """The face in the refiner's crop, rendered directly from the photo (one resampling)."""
-        ...
-
-    def mouth_view(self, picture: U8, deformation: Deformation, crop: MouthCrop) -> MouthView:
-        """A crop of the picture so far that shows the mouth, its mask and displacement map."""
-        ...
-
-    def add_residual(self, picture: U8, residual: Residual, face: Rectified) -> None:
-        """Put the refined face back at frame resolution, in place."""
-        ...
-
-    def draw_mouth(self, picture: U8, view: MouthView, mouth: U8) -> None:
-        """Put a painted mouth (u8 [n,n,3]) between the lips, in place."""
-        ...
-
-    def finished(self, picture: U8) -> Picture:
-        """The picture that was begun by the last `warp`; with Mode.CUTOUT, without its background."""
         ...

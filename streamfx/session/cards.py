@@ -12,9 +12,9 @@ from streamfx.worker.protocol import Card
 COMMAND: Final = own("streamfx.worker.card")
 """Looks at the card; tests put others in its place."""
 FIRST_MIB: Final = 1024
-"""Of the card's memory that must be free for the first session: the CUDA context, networks, and its easel."""
+"""Of the GPU's memory that must be free for the first session: the CUDA context, networks, its target."""
 FURTHER_MIB: Final = 256
-"""For each further one: its easel, and its share of larger batches."""
+"""For each further one: its target, and its share of larger batches."""
 _LOOK_S: Final = 60.0
 """The first import of torch may be slow; a driver that hangs is given up."""
 

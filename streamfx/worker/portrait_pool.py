@@ -22,15 +22,15 @@ from streamfx.pipeline import Animator, load_portrait
 from streamfx.portrait.background import on_background
 from streamfx.portrait.cache import RigCache
 from streamfx.realtime import Closed, Latest, Stalled
-from streamfx.render.base import Device, Mode, Networks, Studio
+from streamfx.render.base import Device, Mode, Networks, RenderDevice
 from streamfx.render.compiler import load_kept
-from streamfx.rendering import check_canvas, open_studio, rehearsal
+from streamfx.rendering import check_renderer, open_device, rehearsal
 from streamfx.settings.framing import Framing
 from streamfx.settings.session import Background, BackgroundKind, Gains
 from streamfx.sink import idle
 from streamfx.worker.idle import idle_portrait
 from streamfx.worker.protocol import Loaded, Message, PortraitFile, Refused, WorkerConfig
-from streamfx.worker.sharing.studio import SharedStudio
+from streamfx.worker.sharing.client import SharedGpu
 
 _POLL_S: Final = 0.5
 _log = logging.getLogger(__name__)
@@ -94,7 +94,7 @@ class Cast:
         self._ready: dict[str, _Ready] = {}
         self._refused: set[str] = set()
         """Portraits of which the daemon was last told that they cannot be shown as wanted."""
-        self._studios: dict[Device, Studio] = {}
+        self._devices: dict[Device, RenderDevice] = {}
         self._turn = threading.Lock()
         """Portraits share their networks, which serve one thread at a time."""
         self._cache = RigCache.default()
@@ -193,16 +193,18 @@ class Cast:
 
     def _animator(self, rig: Rig, wanted: _Wanted) -> Animator:
         mode = Mode.CUTOUT if wanted.background.kind is BackgroundKind.REMOVE else Mode.LAYER
-        return Animator(rig, canvas=self._studio(Device(wanted.device)).canvas(rig, wanted.networks, mode))
+        return Animator(
+            rig, renderer=self._device(Device(wanted.device)).renderer(rig, wanted.networks, mode)
+        )
 
-    def _studio(self, device: Device) -> Studio:
+    def _device(self, device: Device) -> RenderDevice:
         """One for all portraits: they take turns at its networks."""
-        if device not in self._studios:
+        if device not in self._devices:
             is_shared = device is Device.CUDA and self._card
-            self._studios[device] = (
-                SharedStudio(self._card, check_canvas) if is_shared else open_studio(device, _log.info)
+            self._devices[device] = (
+                SharedGpu(self._card, check_renderer) if is_shared else open_device(device, _log.info)
             )
-        return self._studios[device]
+        return self._devices[device]
 
     def _hand_over_idle(self, rig: Rig, animator: Animator, wanted: _Wanted) -> Path | None:
         """The file of the idle portrait, for the daemon, which deletes it; None if it cannot be written."""

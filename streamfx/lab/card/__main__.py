@@ -16,8 +16,8 @@ from streamfx.lab.card.common import SIZES
 from streamfx.lab.card.frames import tell_frames, ways
 from streamfx.lab.card.parts import tell_down, tell_raster
 from streamfx.lab.card.sessions import serve, session, tell_growth, tell_sessions
-from streamfx.render.gpu.studio import CudaStudio
-from streamfx.rendering import check_canvas
+from streamfx.render.gpu.gpu_device import GpuDevice
+from streamfx.rendering import check_renderer
 
 PARTS: Final = ("raster", "down", "frames", "memory", "sessions")
 
@@ -56,7 +56,7 @@ def _size(text: str) -> tuple[int, int]:
 
 
 def _measure(asked: torch.device | None, options: argparse.Namespace) -> None:
-    studio = CudaStudio(check_canvas, asked)
+    studio = GpuDevice(check_renderer, asked)
     device, parts = studio.device, options.only or PARTS
     on_card = device.type == "cuda"
     print(f"{torch.cuda.get_device_name() if on_card else 'rehearsal on the CPU'}, torch {torch.__version__}")

@@ -16,13 +16,12 @@ from streamfx.lab.card.common import motions, rig_of, warm_up
 from streamfx.models.engines import BUILD
 from streamfx.models.weights import Profile
 from streamfx.pipeline import Animator
-from streamfx.render.base import Canvas, Networks, Studio
-from streamfx.render.gpu.batches import TensorNetwork
+from streamfx.render.base import Networks, PortraitRenderer, RenderDevice
+from streamfx.render.cpu import CpuDevice
 from streamfx.render.gpu.engines import built_network
-from streamfx.render.gpu.networks import shipped_network, untrained_network
-from streamfx.render.gpu.studio import CudaStudio
-from streamfx.render.studio import CpuStudio
-from streamfx.rendering import check_canvas
+from streamfx.render.gpu.gpu_device import GpuDevice
+from streamfx.render.gpu.networks import TensorNetwork, shipped_network, untrained_network
+from streamfx.rendering import check_renderer
 from streamfx.telemetry import StageTimer
 
 Load = Callable[[str, torch.device], TensorNetwork]
@@ -38,7 +37,7 @@ class Way:
     """One way to draw a frame."""
 
     name: str
-    studio: Studio
+    studio: RenderDevice
     profile: Profile
 
 
@@ -51,11 +50,11 @@ def ways(device: torch.device | None) -> Iterator[Way]:
         ("TensorRT, graphs", engine, engine, True),
     )
     for name, lite, paper, recorded in loads:
-        studio = CudaStudio(check_canvas, device, recorded=recorded, load=lite)
+        studio = GpuDevice(check_renderer, device, recorded=recorded, load=lite)
         yield Way(f"lite, {name}", studio, Profile.LITE)
-        unchecked = CudaStudio(_rehearse, device, recorded=recorded, load=paper)
+        unchecked = GpuDevice(_rehearse, device, recorded=recorded, load=paper)
         yield Way(f"paper (untrained), {name}", unchecked, Profile.PAPER)
-    yield Way("lite, cpu", CpuStudio(), Profile.LITE)
+    yield Way("lite, cpu", CpuDevice(), Profile.LITE)
 
 
 def compiled(load: Load) -> Load:
@@ -86,9 +85,9 @@ def engine(name: str, device: torch.device) -> TensorNetwork:
     return found
 
 
-def _rehearse(canvas: Canvas, rig: Rig, *_others: object) -> None:
+def _rehearse(renderer: PortraitRenderer, rig: Rig, *_others: object) -> None:
     """No check: untrained networks have no CPU's picture to be like. But all is compiled and recorded."""
-    animator = Animator(rig, canvas=canvas)
+    animator = Animator(rig, renderer=renderer)
     shouting = max(islice(motions(), _LOOKED_THROUGH), key=lambda one: float(one.lip_gaps.sum()))
     for _ in range(_REHEARSALS):
         animator.animate(shouting)
@@ -110,7 +109,9 @@ def tell_frames(way: Way, size: tuple[int, int], frames: int) -> None:
 def _measured(way: Way, size: tuple[int, int], frames: int) -> str:
     rig = rig_of(size)
     timer, taken, unmeasured = StageTimer(), StageTimer(), warm_up(frames)
-    animator = Animator(rig, canvas=way.studio.canvas(rig, Networks(way.profile, way.profile)), timer=timer)
+    animator = Animator(
+        rig, renderer=way.studio.renderer(rig, Networks(way.profile, way.profile)), timer=timer
+    )
     for number, motion in enumerate(islice(motions(), frames)):
         if number == unmeasured:
             timer.clear()

@@ -17,12 +17,12 @@ from streamfx.lab.card.common import SIZES, WARM_UP, motions, rig_of
 from streamfx.models.weights import Profile
 from streamfx.pipeline import Animator
 from streamfx.render.base import Networks
-from streamfx.render.gpu.studio import CudaStudio
-from streamfx.rendering import check_canvas
+from streamfx.render.gpu.gpu_device import GpuDevice
+from streamfx.rendering import check_renderer
 from streamfx.session.sharing import CardProcess
 from streamfx.worker.__main__ import take_stdout
 from streamfx.worker.sharing.__main__ import main as card_process
-from streamfx.worker.sharing.studio import SharedStudio
+from streamfx.worker.sharing.client import SharedGpu
 
 RATE: Final = 30.0
 """Frames a second of a session."""
@@ -34,10 +34,10 @@ _SETTLED: Final = 1000
 """Frames after which windows and lists have grown to what the film needs."""
 
 
-def tell_growth(studio: CudaStudio, frames: int) -> None:
+def tell_growth(studio: GpuDevice, frames: int) -> None:
     """Print by how many bytes the card's memory grows over so many frames."""
     rig, seen = rig_of(SIZES[0]), motions()
-    animator = Animator(rig, canvas=studio.canvas(rig, Networks(Profile.LITE, Profile.LITE)))
+    animator = Animator(rig, renderer=studio.renderer(rig, Networks(Profile.LITE, Profile.LITE)))
     for motion in islice(seen, min(_SETTLED, frames)):
         animator.animate(motion)
     before = torch.cuda.memory_allocated() if studio.device.type == "cuda" else 0
@@ -94,7 +94,7 @@ def _free(device: str) -> int:
 def serve(listener: int, device: torch.device | None) -> int:
     """Be the card's process, on whatever device."""
     return card_process(
-        socket.socket(fileno=listener), take_stdout(), partial(CudaStudio, check_canvas, device)
+        socket.socket(fileno=listener), take_stdout(), partial(GpuDevice, check_renderer, device)
     )
 
 
@@ -102,7 +102,7 @@ def session(card: str) -> dict[str, float]:
     """Frames a second of one worker among others, and the time of a frame that 95 % stay under, in ms."""
     rig = rig_of(SIZES[0])
     networks = Networks(Profile.LITE, Profile.LITE)
-    animator = Animator(rig, canvas=SharedStudio(card, check_canvas).canvas(rig, networks))
+    animator = Animator(rig, renderer=SharedGpu(card, check_renderer).renderer(rig, networks))
     seen = motions()
     for motion in islice(seen, WARM_UP):
         animator.animate(motion)

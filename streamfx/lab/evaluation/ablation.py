@@ -27,7 +27,6 @@ from streamfx.lab.evaluation.people import Sitting
 from streamfx.lab.evaluation.perceptual import LandmarkFeatures
 from streamfx.lab.evaluation.stage import View
 from streamfx.lab.evaluation.tables import Column, mean
-from streamfx.models.face_basis import load_face_basis
 from streamfx.models.weights import NetworkName
 from streamfx.render.base import Rectified
 from streamfx.render.cpu import CpuRenderer
@@ -118,7 +117,7 @@ def _compared(sitting: Sitting, trained: Sequence[Trained], mouth: Method) -> Co
     stage = sitting.stage
     view, there = View.of(stage, sitting.face, sitting.smile), stage.matched(sitting.face)
     photo = view.crop(view.carried(stage)[0])
-    face = CpuRenderer(stage.rig, load_face_basis().sigma).rectify(there)
+    face = CpuRenderer(stage.rig).rectify(there)
     opening = Opening.of(stage, sitting.face).in_face(view.affine)
     painted = view.crop(Show(stage.rig, mouth).picture(there))
     others = face.face * (1 - face.inner_mouth)

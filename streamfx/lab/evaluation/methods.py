@@ -10,11 +10,9 @@ from typing import Final
 import numpy as np
 
 from streamfx.frames import U8, Deformation, Rig
-from streamfx.models.face_basis import load_face_basis
 from streamfx.render.base import MouthPainter, Refiner
 from streamfx.render.cpu import CpuRenderer
 from streamfx.render.mouth import ProceduralMouth
-from streamfx.render.temporal import MouthBlender
 
 COPY: Final = "copy"
 """The photo as it is, put where the true head is."""
@@ -49,14 +47,10 @@ WARP_ONLY: Final = Method(WARP)
 
 
 class Show:
-    """Draws deformations of one portrait by one method: what pipeline.Animator does once it has deformed."""
+    """Draws deformations of one portrait by one method, with the product's renderer."""
 
     def __init__(self, rig: Rig, method: Method) -> None:
-        self.method = method
-        self._renderer = CpuRenderer(rig, load_face_basis().sigma)
-        self._painter = method.painter(rig)
-        self._blender = MouthBlender()
-        self._refiner: Refiner | None = None
+        self.method, self._rig = method, rig
         self.again()
 
     @property
@@ -67,7 +61,8 @@ class Show:
     def again(self) -> None:
         """Forget the pictures so far: the next one follows none."""
         self._refiner = self.method.refiner() if self.method.refiner else None
-        self._blender.reset()
+        painter = self.method.painter(self._rig)
+        self._renderer = CpuRenderer(self._rig, refiner=self._refiner, painter=painter)
 
     def picture(self, deformation: Deformation) -> U8:
         """u8 [H,W,3], finished."""
@@ -75,15 +70,11 @@ class Show:
 
     def layers(self, deformation: Deformation) -> tuple[U8, U8]:
         """u8 [H,W,3] twice: without the inside of the mouth, and finished."""
-        face = self._face(deformation)
-        picture = face.copy()
-        view = self._renderer.mouth_view(picture, deformation, self._painter.crop)
-        if not view.is_open:
-            self._blender.reset()
-            return face, picture
-        mouth = self._blender.blend(self._painter.paint(view, deformation), view, deformation)
-        self._renderer.draw_mouth(picture, view, mouth)
-        return face, picture
+        self._renderer.warp(deformation)
+        self._renderer.refine(deformation)
+        face = self._renderer.picture().copy().rgb
+        self._renderer.draw_mouth(deformation, networks=True)
+        return face, self._renderer.picture().rgb
 
     def crop(self, deformation: Deformation) -> U8:
         """u8 [256,256,3]: the face in the refiner's crop, as the refiner leaves it."""
@@ -92,10 +83,3 @@ class Show:
         if self._refiner is not None:
             rgb = rgb + self._refiner.refine(face, deformation).rgb
         return (np.clip(rgb, 0, 1) * 255 + 0.5).astype(np.uint8)
-
-    def _face(self, deformation: Deformation) -> U8:
-        picture = self._renderer.warp(deformation)
-        if self._refiner is not None:
-            face = self._renderer.rectify(deformation)
-            self._renderer.add_residual(picture, self._refiner.refine(face, deformation), face)
-        return picture

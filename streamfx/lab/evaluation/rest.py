@@ -13,7 +13,7 @@ from streamfx.lab.evaluation.metrics import mean_difference
 from streamfx.models.store import Store
 from streamfx.pipeline import Animator, load_portrait
 from streamfx.render.base import Mode
-from streamfx.render.canvas import CpuCanvas
+from streamfx.render.cpu import CpuRenderer
 from streamfx.topology import LIP_LOWER, LIP_UPPER
 
 
@@ -39,7 +39,7 @@ def rest_row(name: str, rig: Rig) -> RestRow:
     everywhere = np.ones((height, width), bool)
     as_in_photo = replace(Motion.rest(), expression=rig.opening, lip_gaps=photo_lip_gaps(rig))
     layer = Animator(rig).animate(as_in_photo).rgb
-    sheet = Animator(rig, canvas=CpuCanvas(rig, mode=Mode.SHEET)).animate(as_in_photo).rgb
+    sheet = Animator(rig, renderer=CpuRenderer(rig, mode=Mode.SHEET)).animate(as_in_photo).rgb
     idle = Animator(rig).animate(Motion.rest()).rgb
     return RestRow(
         portrait=name,

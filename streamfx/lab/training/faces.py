@@ -153,7 +153,7 @@ class _Stage:
 
     def __init__(self, sitter: Sitter, basis: FaceBasis) -> None:
         self._sitter, self._basis = sitter, basis
-        self._renderer = CpuRenderer(sitter.rig, basis.sigma)
+        self._renderer = CpuRenderer(sitter.rig)
         pad, (width, height) = sitter.rig.pad, sitter.rig.size
         self._photo: U8 = sitter.rig.photo[pad : pad + height, pad : pad + width]
 

@@ -165,7 +165,7 @@ class _Stage:
     """One rig with its renderer and procedural mouth."""
 
     def __init__(self, rig: Rig, basis: FaceBasis) -> None:
-        self._renderer = CpuRenderer(rig, basis.sigma)
+        self._renderer = CpuRenderer(rig)
         self._painter = ProceduralMouth(rig)
 
     def seen(self, sitter: Sitter, other: Seen, tier: Tier) -> Iterator[Row]:

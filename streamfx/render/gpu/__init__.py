@@ -1,7 +1,7 @@
-"""The canvas of NVIDIA cards, in plain torch: it runs on the CPU, too, where tests compare it with CpuCanvas.
+"""The renderer of NVIDIA GPUs, in plain torch. It runs on the CPU too, where tests compare it to CpuRenderer.
 
-canvas.py is the way through a frame. Each of its steps takes a few kB of numbers from this computer's
-processor (geometry.py) and does the same operations on tensors of the same shapes every time (steps.py), so
+renderer.py is the way through a frame. Each of its steps takes a few kB of numbers from this computer's
+processor (renderer.py) and does the same operations on tensors of the same shapes every time (steps.py), so
 that a card can record them once and play them back. This package is the product's only door to torch.
 """
 

@@ -1,4 +1,4 @@
-"""Where each array of a step lies in one block of memory, on whichever side of a bus or a pipe."""
+"""How numbers go to a GPU and pictures come back: the memory of each step, by name, type and shape."""
 
 from __future__ import annotations
 
@@ -11,6 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from streamfx.frames import U8
+from streamfx.render.base import Mode, MouthCrop, Picture
+from streamfx.render.mesh import DrawnMesh
+from streamfx.render.rectify import CROP
+from streamfx.topology import FACE_VERTICES
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 
@@ -137,3 +141,104 @@ class Writer:
             if array.shape != view.shape:
                 view.fill(-1 if view.dtype == np.int32 else 0)
             view[tuple(slice(side) for side in array.shape)] = array
+
+
+WARP: Final = "warp"
+REFINE: Final = "refine"
+MOUTH: Final = "mouth"
+"""The network's."""
+PROCEDURAL: Final = "procedural"
+"""The procedural mouth."""
+STEPS: Final = (WARP, REFINE, MOUTH, PROCEDURAL)
+"""In the order in which a frame takes them; a frame has one of the last two, or none."""
+
+EYES: Final = ("right", "left")
+GROWING: Final = frozenset(
+    {"tile_rows", "tile_places", "lips_mask", *(f"{eye}_mask" for eye in EYES)},
+)
+"""Arrays whose sides change from frame to frame."""
+
+_F32, _I32, _U8 = "float32", "int32", "uint8"
+
+
+def forms(mesh: DrawnMesh, crop: MouthCrop) -> dict[str, Layout]:
+    """How the arrays of each step lie, told from the mesh alone; of those that grow, one of each side.
+
+    What comes from another process is compared with this: an index that leads out of an array costs a card
+    its context, and every session its picture.
+
+    Args:
+        mesh: the rig's.
+        crop: in which the network's mouth is painted.
+    """
+    eyes: dict[str, Form] = {}
+    for eye in EYES:
+        eyes |= {f"{eye}_mask": (_F32, (1, 1)), f"{eye}_corner": (_I32, (2,))}
+        eyes |= {f"{eye}_place": (_F32, (2, 3)), f"{eye}_gaze": (_F32, (2,))}
+    tiles: dict[str, Form] = {"tile_rows": (_I32, (1,)), "tile_places": (_I32, (1,))}
+    vertices, face = len(mesh.sources), len(mesh.face)
+    corners: Form = (_F32, (vertices, 2))
+    wholes: dict[str, Form] = dict.fromkeys(("inner_mouth", "eyes", "face"), (_U8, (CROP, CROP)))
+    return {
+        name: Layout.placed(form)
+        for name, form in {
+            WARP: {
+                "corners": corners,
+                "sources": corners,
+                "triangles": (_I32, (len(mesh.exterior) + face, 3)),
+                **tiles,
+                **eyes,
+            },
+            REFINE: {
+                "corners": corners,
+                "carried": (_F32, (vertices, 5)),
+                "triangles": (_I32, (len(mesh.person) + face, 3)),
+                **tiles,
+                "from_frame": (_F32, (2, 3)),
+                **wholes,
+                "follows": (_F32, (1,)),
+                **eyes,
+            },
+            MOUTH: _mouth_form(face, crop, tiles),
+            PROCEDURAL: _mouth_form(face, MouthCrop.MOUTH, tiles),
+        }.items()
+    }
+
+
+def _mouth_form(face: int, crop: MouthCrop, tiles: dict[str, Form]) -> dict[str, Form]:
+    square = (crop.value, crop.value)
+    drawn: dict[str, Form] = {"drawn": (_U8, (*square, 3)), "own": (_U8, square)}
+    return {
+        "corners": (_F32, (FACE_VERTICES, 2)),
+        "moved": (_F32, (FACE_VERTICES, 2)),
+        "triangles": (_I32, (face, 3)),
+        **tiles,
+        "from_frame": (_F32, (2, 3)),
+        "to_frame": (_F32, (2, 3)),
+        "mask": (_F32, square),
+        "lips_mask": (_F32, (1, 1)),
+        "lips_corner": (_I32, (2,)),
+        "blends": (_F32, (1,)),
+        **({} if crop is MouthCrop.FACE else drawn),
+    }
+
+
+_COLOURS = 3
+
+
+def picture_bytes(size: tuple[int, int], mode: Mode) -> int:
+    """Of a picture.
+
+    Args:
+        size: (width, height) px.
+        mode: with Mode.CUTOUT there is alpha.
+    """
+    return size[0] * size[1] * (_COLOURS + (mode is Mode.CUTOUT))
+
+
+def picture_in(memory: U8, size: tuple[int, int], mode: Mode) -> Picture:
+    """The picture that lies in u8 [picture_bytes]; views, no copies."""
+    width, height = size
+    colours = width * height * _COLOURS
+    alpha = memory[colours:].reshape(height, width) if mode is Mode.CUTOUT else None
+    return Picture(memory[:colours].reshape(height, width, _COLOURS), alpha)

@@ -21,7 +21,7 @@ _LUMA: Final = (0.299, 0.587, 0.114)
 
 
 class TensorPainter(Protocol):
-    """What a mouth's network sees, and what becomes of its answer; one for each easel."""
+    """What a mouth's network sees, and what becomes of its answer; one for each target."""
 
     @property
     def crop(self) -> MouthCrop:

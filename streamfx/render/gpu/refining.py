@@ -19,7 +19,7 @@ _SWEEPS: Final = 8
 
 
 class TensorRefiner(Protocol):
-    """What a refining network sees of a face crop, and what becomes of its answer; one for each easel."""
+    """What a refining network sees of a face crop, and what becomes of its answer; one for each target."""
 
     @property
     def network(self) -> NetworkName:

@@ -2,6 +2,6 @@
 
     worker: motion -> geometry -> memory -> | card's process: steps, networks | -> memory -> picture
 
-A worker connects for each portrait (`easel`), hands over the rig once, and from then on a few hundred kB of
+A worker connects for each portrait (`target`), hands over the rig once, and from then on a few hundred kB of
 numbers per frame; no camera pixel is among them. What one worker does wrong costs its own connection only.
 """

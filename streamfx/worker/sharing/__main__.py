@@ -22,18 +22,18 @@ from streamfx.worker.sharing.wire import OPENING_S
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from streamfx.render.gpu.studio import CudaStudio
+    from streamfx.render.gpu.gpu_device import GpuDevice
 
 _log = logging.getLogger(__name__)
 
 
-def main(listener: socket.socket, out: BinaryIO, make_studio: Callable[[], CudaStudio] | None = None) -> int:
+def main(listener: socket.socket, out: BinaryIO, make_gpu: Callable[[], GpuDevice] | None = None) -> int:
     """Serve until the daemon is gone, or the card fails; the exit code.
 
     Args:
         listener: at which workers connect.
         out: gets the signs of life.
-        make_studio: None takes the card; measurements rehearse on the CPU.
+        make_gpu: None takes the card; measurements rehearse on the CPU.
     """
 
     def beat(patience_s: float) -> None:
@@ -41,12 +41,12 @@ def main(listener: socket.socket, out: BinaryIO, make_studio: Callable[[], CudaS
         out.flush()
 
     beat(OPENING_S)
-    from streamfx.render.gpu.studio import CudaStudio  # torch takes seconds to import
-    from streamfx.rendering import check_canvas
+    from streamfx.render.gpu.gpu_device import GpuDevice  # torch takes seconds to import
+    from streamfx.rendering import check_renderer
     from streamfx.worker.sharing.server import CardServer
 
     try:
-        CardServer(listener, make_studio or partial(CudaStudio, check_canvas, tell=_log.info), beat).run()
+        CardServer(listener, make_gpu or partial(GpuDevice, check_renderer, tell=_log.info), beat).run()
     except DeviceLost as error:
         _log.error("%s", error)
     except BrokenPipeError:  # the daemon is gone

@@ -16,9 +16,9 @@ from streamfx.errors import DeviceError, DeviceExhausted, DeviceLost, ModelError
 from streamfx.frames import Rig
 from streamfx.render.base import Mode, Networks
 from streamfx.render.gpu.device import device_errors
-from streamfx.render.gpu.easel import TensorEasel
-from streamfx.render.gpu.studio import CudaStudio
-from streamfx.worker.sharing.guest import Guest
+from streamfx.render.gpu.gpu_device import GpuDevice
+from streamfx.render.gpu.target import TensorTarget
+from streamfx.worker.sharing.session import Guest
 from streamfx.worker.sharing.wire import OPENING_S, PATIENCE_S, Wire
 
 BEAT_S: Final = 0.5
@@ -32,18 +32,18 @@ class CardServer:
     def __init__(
         self,
         listener: socket.socket,
-        make_studio: Callable[[], CudaStudio],
+        make_gpu: Callable[[], GpuDevice],
         beat: Callable[[float], None],
     ) -> None:
         """Nothing is opened yet.
 
         Args:
             listener: at which workers connect.
-            make_studio: looks at the card; called when the first worker asks, and again if that failed.
+            make_gpu: looks at the card; called when the first worker asks, and again if that failed.
             beat: told that there is progress, and for how many seconds there may be none.
         """
-        self._listener, self._make_studio, self._beat = listener, make_studio, beat
-        self._studio: CudaStudio | None = None
+        self._listener, self._make_gpu, self._beat = listener, make_gpu, beat
+        self._gpu: GpuDevice | None = None
         self._selector = selectors.DefaultSelector()
         self._selector.register(listener, selectors.EVENT_READ)
         self._guests: dict[int, Guest] = {}
@@ -92,7 +92,7 @@ class CardServer:
         if not wire.is_ours():
             wire.close()
             return
-        self._guests[connection.fileno()] = Guest(wire, self._easel)
+        self._guests[connection.fileno()] = Guest(wire, self._target)
         self._selector.register(connection, selectors.EVENT_READ)
 
     def _part(self, guest: Guest) -> None:
@@ -114,19 +114,19 @@ class CardServer:
             self._answer(guest, StreamfxError(f"The card's process refuses: {error}"))
             self._part(guest)
 
-    def _easel(self, rig: Rig, outside: int, networks: Networks, mode: Mode) -> TensorEasel:
+    def _target(self, rig: Rig, outside: int, networks: Networks, mode: Mode) -> TensorTarget:
         self._tell(OPENING_S)
         try:
-            if self._studio is None:
-                self._studio = self._make_studio()
-            return self._studio.easel(rig, outside, networks, mode)
+            if self._gpu is None:
+                self._gpu = self._make_gpu()
+            return self._gpu.target(rig, outside, networks, mode)
         finally:
             self._tell(PATIENCE_S)
 
     def _draw(self, guests: Sequence[Guest]) -> None:
         """Draw for all together; where that fails, for each alone, so that it fails for whom it must."""
         try:
-            self._draw_together(guests)
+            self._render_batch(guests)
         except DeviceLost as error:
             self._end(error)
         except (DeviceExhausted, *_NONSENSE) as error:
@@ -142,12 +142,12 @@ class CardServer:
             for guest in guests:
                 self._answer(guest)
 
-    def _draw_together(self, guests: Sequence[Guest]) -> None:
-        assert self._studio is not None  # noqa: S101 - who waits has an easel
-        easels = [(guest.easel, guest.asked) for guest in guests if guest.easel is not None]
+    def _render_batch(self, guests: Sequence[Guest]) -> None:
+        assert self._gpu is not None  # noqa: S101 - who waits has a target
+        targets = [(guest.target, guest.asked) for guest in guests if guest.target is not None]
         for guest in guests:
             guest.bring()
-        self._studio.draw(easels)
+        self._gpu.draw(targets)
         for guest in guests:
             guest.give()
         self.drawings[len(guests)] = self.drawings.get(len(guests), 0) + 1

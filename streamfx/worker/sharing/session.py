@@ -1,4 +1,4 @@
-"""One portrait at the card: its connection, its easel, and the memory that it shares with its worker."""
+"""One portrait at the card: its connection, its target, and the memory that it shares with its worker."""
 
 from __future__ import annotations
 
@@ -12,15 +12,13 @@ from streamfx.ipc.memory import is_sealed, mapped
 from streamfx.models.weights import Profile
 from streamfx.portrait.cache import read_rig
 from streamfx.render.base import Mode, MouthCrop, Networks
-from streamfx.render.gpu.easel import TensorEasel
-from streamfx.render.gpu.forms import GROWING, STEPS, WARP, forms
-from streamfx.render.gpu.layout import Layout
-from streamfx.render.gpu.planes import picture_bytes
+from streamfx.render.gpu.layout import GROWING, STEPS, WARP, Layout, forms, picture_bytes
+from streamfx.render.gpu.target import TensorTarget
 from streamfx.render.mesh import DrawnMesh
 from streamfx.worker.sharing.wire import DONE, DRAW, FAILED, OPEN, PLACE, Json, Wire, close_all
 
-MakeEasel = Callable[[Rig, int, Networks, Mode], TensorEasel]
-"""render.cuda.studio.CudaStudio.easel."""
+MakeEasel = Callable[[Rig, int, Networks, Mode], TensorTarget]
+"""render.gpu.gpu_device.GpuDevice.target."""
 
 _LARGEST: Final = 64 << 20
 """Bytes of a step's numbers."""
@@ -29,10 +27,10 @@ _LARGEST: Final = 64 << 20
 class Guest:
     """From the connection's beginning to its end."""
 
-    def __init__(self, wire: Wire, make_easel: MakeEasel) -> None:
+    def __init__(self, wire: Wire, make_target: MakeEasel) -> None:
         """Nothing was asked yet."""
-        self.wire, self._make_easel = wire, make_easel
-        self.easel: TensorEasel | None = None
+        self.wire, self._make_target = wire, make_target
+        self.target: TensorTarget | None = None
         self.asked: tuple[str, ...] = ()
         """Steps of the frame that it waits for, in their order; empty while it waits for none."""
         self._expected: dict[str, Layout] = {}
@@ -87,11 +85,11 @@ class Guest:
 
     def give(self) -> None:
         """Copy the finished picture to where its worker reads it."""
-        if self.easel is not None and self._picture is not None:
-            self._picture[:] = self.easel.sent
+        if self.target is not None and self._picture is not None:
+            self._picture[:] = self.target.sent
 
     def _open(self, message: Json, rig_file: int, picture: int) -> None:
-        if self.easel is not None:
+        if self.target is not None:
             raise ValueError("a second rig")
         with os.fdopen(os.dup(rig_file), "rb") as file:
             file.seek(0)
@@ -101,20 +99,20 @@ class Guest:
         self._picture = _memory(picture, picture_bytes(rig.size, mode))
         mesh = DrawnMesh(rig, mode)
         crop = MouthCrop.FACE if networks.mouth is Profile.PAPER else MouthCrop.MOUTH
-        easel = self._make_easel(rig, len(mesh.person), networks, mode)
-        self._expected = {step: form for step, form in forms(mesh, crop).items() if step in easel.steps}
-        self.easel = easel
+        target = self._make_target(rig, len(mesh.person), networks, mode)
+        self._expected = {step: form for step, form in forms(mesh, crop).items() if step in target.steps}
+        self.target = target
 
     def _place(self, message: Json, block: int) -> None:
         step = str(message["step"])
         wanted = {str(name): (str(kind), tuple(map(int, shape))) for name, kind, shape in message["places"]}
         layout = Layout.placed(wanted)
-        if self.easel is None or not layout.resembles(self._expected[step], GROWING):
+        if self.target is None or not layout.resembles(self._expected[step], GROWING):
             raise ValueError(f"numbers of another form than those of {step}")
         if layout.size > _LARGEST:
             raise ValueError(f"{step} with {layout.size} bytes of numbers")
         shared = _memory(block, layout.size)
-        self._own[step] = self.easel.place(step, layout)
+        self._own[step] = self.target.place(step, layout)
         self._shared[step] = shared
 
     def _ask(self, message: Json) -> None:

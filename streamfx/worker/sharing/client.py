@@ -1,4 +1,4 @@
-"""The worker's side: a studio whose easels stand in the card's process (see base.Studio, canvas.Easel)."""
+"""The worker's side: a device whose targets stand in the GPU's process (render.base.RenderDevice)."""
 
 from __future__ import annotations
 
@@ -20,11 +20,9 @@ from streamfx.errors import (
 from streamfx.frames import U8, Rig
 from streamfx.ipc.memory import mapped, seal, shared_memory
 from streamfx.portrait.cache import write_rig
-from streamfx.render.base import Canvas, Mode, Networks, Picture
-from streamfx.render.gpu.canvas import CardCanvas, geometry_of
-from streamfx.render.gpu.forms import WARP
-from streamfx.render.gpu.layout import Layout
-from streamfx.render.gpu.planes import picture_bytes, picture_in
+from streamfx.render.base import Mode, Networks, Picture, PortraitRenderer
+from streamfx.render.gpu.layout import WARP, Layout, picture_bytes, picture_in
+from streamfx.render.gpu.renderer import GpuRenderer, geometry_of
 from streamfx.telemetry import StageTimer
 from streamfx.worker.sharing.wire import DONE, DRAW, OPEN, OPENING_S, PLACE, Json, Wire, address
 
@@ -43,36 +41,36 @@ _KNOWN: Final = {
 }
 _GONE: Final = "The process that draws on the card is gone"
 
-Check = Callable[[Canvas, Rig, Networks, Mode], None]
-"""As render.cuda.studio.Check."""
+Check = Callable[[PortraitRenderer, Rig, Networks, Mode], None]
+"""As render.gpu.gpu_device.Check."""
 
 
-class SharedStudio:
-    """Makes canvases whose pictures the card's process draws."""
+class SharedGpu:
+    """Makes renderers whose pictures the card's process draws."""
 
     def __init__(self, name: str, check: Check) -> None:
         """Nothing is asked yet.
 
         Args:
             name: of the card's socket (wire.address).
-            check: is shown each canvas before it is given out.
+            check: is shown each renderer before it is given out.
         """
         self._name, self._check = name, check
 
-    def canvas(self, rig: Rig, networks: Networks, mode: Mode = Mode.LAYER) -> CardCanvas:
-        """See base.Studio.
+    def renderer(self, rig: Rig, networks: Networks, mode: Mode = Mode.LAYER) -> GpuRenderer:
+        """See base.RenderDevice.
 
         Raises:
             DeviceUnavailable, DeviceExhausted: there is no card, or no room on it.
             DeviceLost: its process is gone, or draws something else than it should.
         """
-        made = CardCanvas(geometry_of(rig, mode), _Easel(self._name, rig, networks, mode), networks)
+        made = GpuRenderer(geometry_of(rig, mode), _SharedTarget(self._name, rig, networks, mode), networks)
         self._check(made, rig, networks, mode)
         return made
 
 
-class _Easel:
-    """See canvas.Easel. One request at a time."""
+class _SharedTarget:
+    """See renderer.RenderTarget. One request at a time."""
 
     def __init__(self, name: str, rig: Rig, networks: Networks, mode: Mode) -> None:
         """Connect, and hand the rig over."""

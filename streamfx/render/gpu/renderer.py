@@ -1,23 +1,36 @@
 """What a frame's steps are told by this computer's processor: geometry and outlines, no picture of the face.
 
 Outlines (lips, lids, the face's oval) are a few polygons, and light is one figure per vertex: the CPU has
-them in microseconds, by the same functions as render/cpu.py, so both canvases agree on them to the bit.
+them in microseconds, by the same functions as render/cpu.py, so both renderers agree on them to the bit.
 """
 
 from __future__ import annotations
 
-from typing import Any, Final
+from functools import partial
+from typing import Any, Final, Protocol
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from streamfx.frames import F32, U8, Deformation, Rig
-from streamfx.render.base import Mode, MouthCrop, MouthView
+from streamfx.models.face_basis import load_face_basis
+from streamfx.models.weights import Profile
+from streamfx.render.base import CLOSED_GAP, Mode, MouthCrop, MouthView, Networks, Picture
 from streamfx.render.composite import lip_opening
 from streamfx.render.eyes import EyeDrawer, Sight
-from streamfx.render.gpu.forms import EYES
-from streamfx.render.gpu.layout import Arrays
+from streamfx.render.gpu.layout import (
+    EYES,
+    GROWING,
+    MOUTH,
+    PROCEDURAL,
+    REFINE,
+    STEPS,
+    WARP,
+    Arrays,
+    Layout,
+    Writer,
+)
 from streamfx.render.gpu.tiles import Tiles
 from streamfx.render.light import Relighter
 from streamfx.render.mesh import DrawnMesh
@@ -32,6 +45,9 @@ from streamfx.render.rectify import (
     move,
     sigmas_moved,
 )
+from streamfx.render.refiner import Past
+from streamfx.render.temporal import BlendGuard
+from streamfx.telemetry import StageTimer
 
 UNMOVED: Final = np.array([[1, 0, 0], [0, 1, 0]], np.float32)
 
@@ -167,3 +183,89 @@ def _levels(mask: F32) -> U8:
 
 def _inverse(affine: F32) -> F32:
     return np.asarray(cv2.invertAffineTransform(affine.astype(np.float64)), np.float32)
+
+
+class RenderTarget(Protocol):
+    """Draws one rig's pictures, told by numbers alone."""
+
+    def place(self, step: str, layout: Layout) -> U8:
+        """Make room for a step's numbers, laid out so; u8 [layout.size], where they are to be written."""
+        ...
+
+    def draw(self, step: str) -> None:
+        """Draw a step from the numbers that were written; it may be done only when the picture is asked for.
+
+        Raises:
+            DeviceExhausted, DeviceLost: as `picture`.
+        """
+        ...
+
+    def picture(self) -> Picture:
+        """The finished picture, the caller's to keep.
+
+        Raises:
+            DeviceExhausted: the card's memory is full; the next frame may find room.
+            DeviceLost: the card failed.
+        """
+        ...
+
+    def time_with(self, timer: StageTimer) -> None:
+        """See base.PortraitRenderer."""
+        ...
+
+
+class GpuRenderer:
+    """A rig's picture on a card."""
+
+    def __init__(self, geometry: Geometry, target: RenderTarget, networks: Networks) -> None:
+        """Begin with nothing drawn.
+
+        Args:
+            geometry: the rig's.
+            target: draws the rig with these networks.
+            networks: which take part.
+        """
+        self._geometry, self._target, self._networks = geometry, target, networks
+        self._writers = {step: Writer(GROWING, partial(target.place, step)) for step in STEPS}
+        self._past, self._guard = Past(), BlendGuard()
+
+    @property
+    def refines(self) -> bool:
+        """See base.PortraitRenderer."""
+        return self._networks.refine is not None
+
+    def time_with(self, timer: StageTimer) -> None:
+        """`gpu warp`, `gpu refine`, `gpu mouth`, `gpu finish`; `gpu frame` is their sum."""
+        self._target.time_with(timer)
+
+    def warp(self, deformation: Deformation) -> None:
+        """See base.PortraitRenderer; raises DeviceExhausted, DeviceLost, as the rest."""
+        self._writers[WARP].write(self._geometry.frame(deformation))
+        self._target.draw(WARP)
+
+    def refine(self, deformation: Deformation) -> None:
+        """See base.PortraitRenderer."""
+        if self.refines:
+            follows = self._past.holds(deformation)
+            self._writers[REFINE].write(self._geometry.face(deformation, follows=follows))
+            self._target.draw(REFINE)
+
+    def draw_mouth(self, deformation: Deformation, *, networks: bool) -> None:
+        """See base.PortraitRenderer."""
+        blends = self._guard.allows(deformation.mouth_gap, deformation)
+        if deformation.mouth_gap < CLOSED_GAP:
+            return
+        step = MOUTH if networks and self._networks.mouth is not None else PROCEDURAL
+        whole = step == MOUTH and self._networks.mouth is Profile.PAPER
+        crop = MouthCrop.FACE if whole else MouthCrop.MOUTH
+        self._writers[step].write(self._geometry.mouth(deformation, crop, blends=blends))
+        self._target.draw(step)
+
+    def picture(self) -> Picture:
+        """See base.PortraitRenderer."""
+        return self._target.picture()
+
+
+def geometry_of(rig: Rig, mode: Mode) -> Geometry:
+    """What a renderer of a rig tells its target."""
+    return Geometry(rig, load_face_basis().sigma, mode)

@@ -2,7 +2,7 @@
 
     numbers -> warped photo -> face crop -> (network) -> residual -> mouth crop -> (network) -> mouth
 
-Networks are not the easel's: it asks, and whoever draws several easels together asks for all at once.
+Networks are not the target's: it asks, and whoever draws several targets together asks for all at once.
 """
 
 from __future__ import annotations
@@ -17,10 +17,8 @@ from torch import Tensor
 from streamfx.frames import U8, Rig
 from streamfx.models.weights import NetworkName, Profile
 from streamfx.render.base import Mode, Networks, Picture
-from streamfx.render.gpu.batches import Ask, Batch
 from streamfx.render.gpu.drawing import Eyeballs, FaceCrop, WarpedPhoto
-from streamfx.render.gpu.forms import MOUTH, PROCEDURAL, REFINE, WARP
-from streamfx.render.gpu.layout import Layout
+from streamfx.render.gpu.layout import MOUTH, PROCEDURAL, REFINE, WARP, Layout, picture_bytes, picture_in
 from streamfx.render.gpu.mouths import (
     LiteTensorPainter,
     MouthDrawing,
@@ -28,7 +26,7 @@ from streamfx.render.gpu.mouths import (
     ProceduralTensorPainter,
     TensorPainter,
 )
-from streamfx.render.gpu.planes import picture_bytes, picture_in
+from streamfx.render.gpu.networks import Ask, Batch
 from streamfx.render.gpu.refining import LiteTensorRefiner, PaperTensorRefiner, TensorRefiner
 from streamfx.render.gpu.steps import Numbers, Program, Step
 from streamfx.render.rectify import CROP
@@ -36,7 +34,7 @@ from streamfx.render.rectify import CROP
 _COLOURS: Final = 3
 
 
-class TensorEasel:
+class TensorTarget:
     """One rig's, on one device."""
 
     def __init__(
@@ -163,18 +161,18 @@ class TensorEasel:
             self._shown[colours.numel() :].copy_((alpha + 0.5).clamp(0, 255).flatten())
 
 
-def draw_together(step: str, easels: Sequence[TensorEasel], networks: Mapping[NetworkName, Batch]) -> None:
-    """Draw a step of several easels, asking each network once for all of them.
+def render_batch(step: str, targets: Sequence[TensorTarget], networks: Mapping[NetworkName, Batch]) -> None:
+    """Draw a step of several targets, asking each network once for all of them.
 
     Raises:
-        DeviceExhausted, DeviceLost: inside `device_errors`; none of the easels has drawn the step to its end.
+        DeviceExhausted, DeviceLost: inside `device_errors`; no target has drawn the step to its end.
     """
     asked: dict[NetworkName, list[Ask]] = {}
-    for easel in easels:
-        easel.begin(step)
-        if ask := easel.asks.get(step):
+    for target in targets:
+        target.begin(step)
+        if ask := target.asks.get(step):
             asked.setdefault(ask.network, []).append(ask)
     for network, asks in asked.items():
         networks[network](asks)
-    for easel in easels:
-        easel.end(step)
+    for target in targets:
+        target.end(step)

@@ -1,4 +1,4 @@
-"""The studio of a card: networks in torch or TensorRT, easels in its memory (see base.Studio)."""
+"""A GPU that draws: networks in torch or TensorRT, targets in its memory (see base.RenderDevice)."""
 
 from __future__ import annotations
 
@@ -9,27 +9,25 @@ import torch
 
 from streamfx.frames import U8, Rig
 from streamfx.models.weights import NetworkName
-from streamfx.render.base import Canvas, Mode, Networks, Picture
-from streamfx.render.gpu.batches import Batch, TensorNetwork
-from streamfx.render.gpu.canvas import CardCanvas, geometry_of
-from streamfx.render.gpu.clock import Clock
-from streamfx.render.gpu.device import cuda_device, device_errors, wait
-from streamfx.render.gpu.easel import TensorEasel, draw_together
+from streamfx.render.base import Mode, Networks, Picture, PortraitRenderer
+from streamfx.render.gpu.device import Clock, cuda_device, device_errors, wait
 from streamfx.render.gpu.engines import ensure_engines, fastest_network
-from streamfx.render.gpu.forms import PROCEDURAL, STEPS
-from streamfx.render.gpu.layout import Layout
+from streamfx.render.gpu.layout import PROCEDURAL, STEPS, Layout
+from streamfx.render.gpu.networks import Batch, TensorNetwork
+from streamfx.render.gpu.renderer import GpuRenderer, geometry_of
+from streamfx.render.gpu.target import TensorTarget, render_batch
 from streamfx.telemetry import StageTimer
 
-Check = Callable[[Canvas, Rig, Networks, Mode], None]
-"""Raises DeviceLost if a canvas of a rig, with networks, draws something else than it should."""
+Check = Callable[[PortraitRenderer, Rig, Networks, Mode], None]
+"""Raises DeviceLost if a renderer of a rig, with networks, draws something else than it should."""
 
 
 Load = Callable[[str, torch.device], TensorNetwork]
 """Gives a network by its name, on a device."""
 
 
-class CudaStudio:
-    """Makes canvases on one card, for one process; its easels take turns at the networks."""
+class GpuDevice:
+    """Makes renderers on one card, for one process; its targets take turns at the networks."""
 
     def __init__(
         self,
@@ -43,7 +41,7 @@ class CudaStudio:
         """Look at the card; nothing is loaded yet.
 
         Args:
-            check: is shown each canvas before it is given out.
+            check: is shown each renderer before it is given out.
             device: None takes the card; tests give the CPU, on which all but CUDA graphs runs, too.
             recorded: whether a frame's steps are played back as CUDA graphs (steps.Program).
             load: gives a network by its name, on a device; None takes an engine, which is built if there is
@@ -56,22 +54,22 @@ class CudaStudio:
         self.device = device or cuda_device()
         self._recorded, self._load, self._check, self._tell = recorded, load, check, tell
         self.networks: dict[NetworkName, Batch] = {}
-        """Those that were loaded: what `draw_together` asks."""
+        """Those that were loaded: what `render_batch` asks."""
 
-    def canvas(self, rig: Rig, networks: Networks, mode: Mode = Mode.LAYER) -> CardCanvas:
-        """See base.Studio.
+    def renderer(self, rig: Rig, networks: Networks, mode: Mode = Mode.LAYER) -> GpuRenderer:
+        """See base.RenderDevice.
 
         Raises:
             DeviceLost: it draws something else than it should.
         """
         geometry = geometry_of(rig, mode)
-        alone = _Alone(self.easel(rig, geometry.outside, networks, mode), self.networks)
-        made = CardCanvas(geometry, alone, networks)
+        alone = _Alone(self.target(rig, geometry.outside, networks, mode), self.networks)
+        made = GpuRenderer(geometry, alone, networks)
         self._check(made, rig, networks, mode)
         return made
 
-    def easel(self, rig: Rig, outside: int, networks: Networks, mode: Mode) -> TensorEasel:
-        """For one rig's pictures, unchecked; its networks are loaded (TensorEasel has the arguments).
+    def target(self, rig: Rig, outside: int, networks: Networks, mode: Mode) -> TensorTarget:
+        """For one rig's pictures, unchecked; its networks are loaded (TensorTarget has the arguments).
 
         Raises:
             ModelError: a network is not shipped, or damaged.
@@ -80,7 +78,7 @@ class CudaStudio:
         with device_errors():
             for name, network in self._loaded([one for one in networks.names if one not in self.networks]):
                 self.networks[name] = Batch(network, self.device, recorded=self._recorded)
-            return TensorEasel(rig, outside, networks, self.device, mode=mode, recorded=self._recorded)
+            return TensorTarget(rig, outside, networks, self.device, mode=mode, recorded=self._recorded)
 
     def _loaded(self, names: Sequence[NetworkName]) -> Iterator[tuple[NetworkName, TensorNetwork]]:
         if self._load is None and names:
@@ -89,46 +87,46 @@ class CudaStudio:
         for name in names:
             yield name, load(name, self.device)
 
-    def draw(self, frames: Sequence[tuple[TensorEasel, Collection[str]]]) -> None:
-        """Draw frames of several easels together, and wait until their pictures are there.
+    def draw(self, frames: Sequence[tuple[TensorTarget, Collection[str]]]) -> None:
+        """Draw frames of several targets together, and wait until their pictures are there.
 
         Args:
-            frames: easels of this studio, with the names of the steps that each frame takes.
+            frames: targets of this device, with the names of the steps that each frame takes.
 
         Raises:
             DeviceExhausted, DeviceLost: none of the frames is finished.
         """
         with device_errors():
             for step in STEPS:
-                draw_together(step, [easel for easel, steps in frames if step in steps], self.networks)
-            for easel, _ in frames:
-                easel.finish()
+                render_batch(step, [target for target, steps in frames if step in steps], self.networks)
+            for target, _ in frames:
+                target.finish()
             wait(self.device)
 
 
 class _Alone:
-    """An easel that is drawn alone, at once: see canvas.Easel."""
+    """An target that is drawn alone, at once: see renderer.RenderTarget."""
 
-    def __init__(self, easel: TensorEasel, networks: dict[NetworkName, Batch]) -> None:
-        self._easel, self._networks = easel, networks
-        self._clock = Clock(easel.device)
+    def __init__(self, target: TensorTarget, networks: dict[NetworkName, Batch]) -> None:
+        self._target, self._networks = target, networks
+        self._clock = Clock(target.device)
 
     def place(self, step: str, layout: Layout) -> U8:
         with device_errors():
-            return self._easel.place(step, layout)
+            return self._target.place(step, layout)
 
     def draw(self, step: str) -> None:
         with device_errors(), self._clock.measure("mouth" if step == PROCEDURAL else step):
-            draw_together(step, [self._easel], self._networks)
+            render_batch(step, [self._target], self._networks)
 
     def picture(self) -> Picture:
-        device = self._easel.device
+        device = self._target.device
         with device_errors():
             with self._clock.measure("finish"):
-                self._easel.finish()
+                self._target.finish()
             wait(device)
             self._clock.note()
-        return self._easel.shown.copy()
+        return self._target.shown.copy()
 
     def time_with(self, timer: StageTimer) -> None:
-        self._clock = Clock(self._easel.device, timer)
+        self._clock = Clock(self._target.device, timer)
