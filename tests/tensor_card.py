@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 
 from streamfx.ipc.child import die_with_parent
-from streamfx.render.gpu import studio
+from streamfx.render.gpu import gpu_device
 from streamfx.render.gpu.target import TensorTarget
 from streamfx.worker.__main__ import take_stdout
 from streamfx.worker.sharing.__main__ import main
@@ -25,7 +25,7 @@ FAILS, HANGS = (
 )
 
 
-class FailingEasel(TensorTarget):
+class FailingTarget(TensorTarget):
     def finish(self) -> None:
         if FAILS.exists():
             FAILS.unlink()
@@ -39,8 +39,8 @@ class FailingEasel(TensorTarget):
 if __name__ == "__main__":
     die_with_parent()
     torch.set_num_threads(1)
-    studio.cuda_device = lambda: torch.device("cpu")
-    studio.TensorTarget = FailingEasel
+    gpu_device.cuda_device = lambda: torch.device("cpu")
+    gpu_device.TensorTarget = FailingTarget
     code = main(socket.socket(fileno=int(sys.argv[1])), take_stdout())
     sys.stderr.flush()
     os._exit(code)

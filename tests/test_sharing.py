@@ -30,14 +30,14 @@ from streamfx.models.weights import NetworkName, Profile
 from streamfx.pipeline import Animator, load_portrait
 from streamfx.portrait.deform import deform
 from streamfx.render.base import Mode, MouthCrop, Networks
-from streamfx.render.gpu import studio as cuda_gpu
+from streamfx.render.gpu import gpu_device
 from streamfx.render.gpu.gpu_device import GpuDevice
 from streamfx.render.gpu.layout import GROWING, STEPS, Layout, forms
 from streamfx.render.gpu.networks import MOST, Ask, Batch, shipped_network
 from streamfx.render.gpu.renderer import geometry_of
 from streamfx.render.gpu.target import TensorTarget
 from streamfx.render.mesh import DrawnMesh
-from streamfx.worker.sharing import studio as shared
+from streamfx.worker.sharing import client as shared
 from streamfx.worker.sharing.client import SharedGpu
 from streamfx.worker.sharing.server import CardServer
 from streamfx.worker.sharing.wire import FAILED, Wire, address
@@ -461,7 +461,7 @@ def test_what_the_card_lacks_is_told_to_the_worker(rig: Rig):
 
 def test_engines_are_asked_for_once_before_networks_are_loaded(rig: Rig, monkeypatch: pytest.MonkeyPatch):
     asked: list[object] = []
-    monkeypatch.setattr(cuda_gpu, "ensure_engines", lambda names, *_: asked.append(list(names)))
+    monkeypatch.setattr(gpu_device, "ensure_engines", lambda names, *_: asked.append(list(names)))
     made = GpuDevice(nothing_to_say, DEVICE, tell=asked.append)
     for networks in (LITE, Networks(), LITE, Networks(Profile.LITE)):
         made.renderer(rig, networks)
