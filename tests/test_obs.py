@@ -205,8 +205,8 @@ def test_the_picture_is_back_soon_after_the_daemon_died(obs: ObsStage):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (("--version", "1"), "streamfx gives pictures of version 1"),
-        (("--header", "3"), "streamfx gives pictures of version 3"),
+        (("--version", "1"), "streamfx sends pictures of version 1"),
+        (("--header", "3"), "streamfx sends pictures of version 3"),
         (("--row", "1919"), "figures contradict one another"),
     ],
 )
