@@ -207,7 +207,7 @@ def test_the_picture_is_back_soon_after_the_daemon_died(obs: ObsStage):
     [
         (("--version", "1"), "streamfx sends pictures of version 1"),
         (("--header", "3"), "streamfx sends pictures of version 3"),
-        (("--row", "1919"), "figures contradict one another"),
+        (("--row", "1919"), "their header is inconsistent"),
     ],
 )
 def test_what_it_cannot_read_it_refuses_and_says_so_once(obs: ObsStage, options: tuple[str, ...], said: str):
