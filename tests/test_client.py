@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -158,6 +159,15 @@ def test_an_update_takes_what_its_mask_names(stage: Stage, client: Client):
     for kind in (BackgroundKind.REMOVE, BackgroundKind.BLUR, BackgroundKind.KEEP):
         client.update_session("one", SessionSettings(background=Background(kind)), ["background"])
         assert session.settings.background == Background(kind)
+
+
+def test_an_update_names_its_fields(stage: Stage, client: Client):
+    one = stage.session()
+    before = one.settings
+    assert client.update(one.id, mirror=True, gains=Gains(head=0.5)).settings.gains == Gains(head=0.5)
+    assert one.settings == replace(before, mirror=True, gains=Gains(head=0.5))
+    with pytest.raises(TypeError, match="mirrored"):
+        client.update(one.id, mirrored=True)
 
 
 def test_updates_at_once_lose_nothing(stage: Stage, client: Client):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Sequence
 from contextlib import aclosing, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -137,6 +138,14 @@ class AsyncClient:
         with self._own_files() as files:
             handed = await asyncio.to_thread(files.settings, settings, fields, before)
             return await self._unary(calls.update_session(id, handed, fields))
+
+    async def update(self, id: str, **changes: Any) -> Session:  # noqa: ANN401 - each of its field's type
+        """Change what is named, by fields of SessionSettings: `update(id, source="remote", mirror=True)`.
+
+        Raises:
+            TypeError: there is no such field.
+        """
+        return await self.update_session(id, replace(SessionSettings(), **changes), list(changes))
 
     async def delete_session(self, id: str) -> None:
         """End a session."""

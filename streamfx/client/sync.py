@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -136,6 +137,14 @@ class Client:
         before = self.get_session(id).settings if not fields or "*" in fields else None
         with self._own_files() as files:
             return self._unary(calls.update_session(id, files.settings(settings, fields, before), fields))
+
+    def update(self, id: str, **changes: Any) -> Session:  # noqa: ANN401 - each of its field's type
+        """Change what is named, by fields of SessionSettings: `update(id, source="remote", mirror=True)`.
+
+        Raises:
+            TypeError: there is no such field.
+        """
+        return self.update_session(id, replace(SessionSettings(), **changes), list(changes))
 
     def delete_session(self, id: str) -> None:
         """End a session."""
