@@ -14,7 +14,7 @@ import av
 import media
 import numpy as np
 
-from streamfx.driving.retime import retime
+from streamfx.driving.film import retime
 from streamfx.frames import Motion
 from streamfx.sink.film import FilmWriter
 from streamfx.source import open_source

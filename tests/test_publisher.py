@@ -22,8 +22,7 @@ from streamfx.sink import idle
 from streamfx.sink.camera import VirtualCamera
 from streamfx.sink.idle import IdlePlayer, silhouette
 from streamfx.sink.look import Look
-from streamfx.sink.mixer import FADE_S, HELD_S, Mixer
-from streamfx.sink.publisher import Publisher, View
+from streamfx.sink.publisher import FADE_S, HELD_S, Mixer, Publisher, View
 from streamfx.sink.ring import RingForm, RingReader, RingWriter, create_ring
 from streamfx.worker import publisher as publisher_process
 

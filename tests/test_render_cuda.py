@@ -36,9 +36,9 @@ from streamfx.portrait.deform import deform
 from streamfx.render.base import Mode, Network, Networks, Picture
 from streamfx.render.cpu import CpuDevice, CpuRenderer
 from streamfx.render.gpu.device import device_errors
-from streamfx.render.gpu.flow import flows
 from streamfx.render.gpu.gpu_device import GpuDevice
 from streamfx.render.gpu.layout import Writer
+from streamfx.render.gpu.mouths import flows
 from streamfx.render.gpu.networks import TensorNetwork, shipped_network, untrained_network
 from streamfx.render.gpu.pixels import blurred, gaussian, lay_over, lift, softened
 from streamfx.render.gpu.raster import draw

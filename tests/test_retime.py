@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from streamfx.driving.retime import retime
+from streamfx.driving.film import retime
 from streamfx.frames import Motion
 
 MS = 1_000_000

@@ -14,7 +14,7 @@ from fields import write_fields
 
 from streamfx.media import codec_of
 from streamfx.source import open_source
-from streamfx.source.rate import rate_of
+from streamfx.source.tracks import rate_of
 
 Tracks = list[tuple[str, int, Disposition]]
 """Of each: its encoder, how many pictures or blocks, and what the file says that it is for."""

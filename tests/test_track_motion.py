@@ -13,8 +13,7 @@ from streamfx.geometry import Pose, rotation_matrix
 from streamfx.models.face_model import load_face_model
 from streamfx.models.store import Store
 from streamfx.topology import EYE_CORNERS, IRIS, LID_LOWER, LID_UPPER, LIP_LOWER, LIP_UPPER, MOUTH_CORNERS
-from streamfx.track.motion import MotionEstimator
-from streamfx.track.smoothing import OneEuro
+from streamfx.track.motion import MotionEstimator, OneEuro
 
 STEP_NS = 33_333_333
 FRONTAL = Pose(12.0, np.eye(3), np.array([320.0, 240.0, 0.0]))

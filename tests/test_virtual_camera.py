@@ -18,8 +18,7 @@ from streamfx.errors import CameraLost
 from streamfx.frames import Frame
 from streamfx.sink import loopback, loopback_camera, v4l2
 from streamfx.sink.camera import VirtualCamera
-from streamfx.sink.i420 import I420
-from streamfx.sink.loopback_camera import open_device
+from streamfx.sink.loopback_camera import I420, open_device
 
 FPS = 30.0
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Final, Protocol
 
 from streamfx.driving.face import FaceDriver
-from streamfx.driving.retime import retime
 from streamfx.driving.template import MotionTemplate, naming
 from streamfx.driving.template_format import MAGIC
 from streamfx.errors import SourceFaceless, StreamfxError, UsageError
@@ -20,6 +19,7 @@ from streamfx.models.store import Store
 from streamfx.settings.source import SourceKind, SourceSpec
 from streamfx.source import SoundReader, Source, SourceStatistics, open_source
 from streamfx.telemetry import StageTimer
+from streamfx.track.continuity import mix
 
 Rate = Callable[[float], float]
 """The rate of the motions for the driver's own."""
@@ -239,3 +239,42 @@ def until(motions: Iterable[Motion], seconds: float | None) -> Iterator[Motion]:
 def _expected(length_s: float, duration_s: float | None, fps: float) -> int | None:
     known = [length for length in (length_s, duration_s) if length is not None and length > 0]
     return max(1, round(min(known) * fps)) if known else None
+
+
+_LONGEST_STEP_NS = 250_000_000  # over a longer gap, or into another epoch, nothing is interpolated
+
+
+def retime(motions: Iterable[Motion], fps: float) -> Iterator[Motion]:
+    """Motions at even times, `fps` a second from the first one's, interpolated between neighbours.
+
+    So a driver of varying or other rate makes a film that neither stutters nor drifts from its sound. The
+    last motion is held to the end of its own picture's time, as a player would.
+    """
+    step = 1e9 / fps
+    last: Motion | None = None
+    start, seq, gap = 0, 0, round(step)
+    for motion in motions:
+        if last is None:
+            last, start = motion, motion.captured_ns
+            continue
+        while (now := start + round(seq * step)) < motion.captured_ns:
+            yield _between(last, motion, now, seq)
+            seq += 1
+        gap = motion.captured_ns - last.captured_ns
+        last = motion
+    if last is None:
+        return
+    end = last.captured_ns + min(gap, _LONGEST_STEP_NS) - step / 100  # times are rounded: no frame of nothing
+    while (now := start + round(seq * step)) < end:
+        yield replace(last, captured_ns=now, seq=seq)
+        seq += 1
+
+
+def _between(last: Motion, following: Motion, now: int, seq: int) -> Motion:
+    """The motion at `now`, mixed from its neighbours; lost or not as the nearer one is."""
+    span = following.captured_ns - last.captured_ns
+    if span > _LONGEST_STEP_NS or last.epoch != following.epoch:
+        return replace(last, captured_ns=now, seq=seq)
+    share = (now - last.captured_ns) / span
+    nearer = last if share < 0.5 else following
+    return replace(mix(last, following, share), captured_ns=now, seq=seq, held=nearer.held)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, suppress
+from io import FileIO
 from itertools import chain, islice
 from pathlib import Path
+from statistics import fmean, median
 from typing import Final, cast
 
 import av
@@ -19,10 +22,9 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
 from streamfx.errors import SourceError, SourceUnreadable
+from streamfx.files import DRIVER, open_regular
 from streamfx.media import demuxer
 from streamfx.source.picture import check_size
-from streamfx.source.rate import rate_of
-from streamfx.source.sequel import share_of_sequel
 from streamfx.source.timeline import MediaPacket, Timeline
 
 MAX_RESUMES: Final = 32
@@ -187,3 +189,141 @@ def _sound_track(
 def _has_decoder(track: VideoStream | AudioStream) -> bool:
     codec: VideoCodecContext | AudioCodecContext | None = track.codec_context
     return codec is not None  # missing from PyAV's annotations
+
+
+DEFAULT_FPS: Final = 30.0
+MAX_FPS: Final = 1000.0
+FASTEST: Final = 250.0
+"""Pictures a second; two that are nearer are one that was stored twice."""
+AGREES: Final = 0.1
+"""Share by which a container's rate may differ from that of the stamps: their average may vary on the way."""
+NEAR_STANDARD: Final = 0.02
+STANDARD: Final = (
+    *(10, 12, 12.5, 15, 20, 24000 / 1001, 24, 25, 30000 / 1001, 30),
+    *(48, 50, 60000 / 1001, 60, 90, 100, 120000 / 1001, 120, 240),
+)
+
+
+def rate_of(stream: VideoStream, packets: Iterable[MediaPacket]) -> float:
+    """Pictures a second.
+
+    Containers that know no rate (browsers' recordings) give the unit of their clock instead, 1000 or 90000 a
+    second; those that vary on the way (phones) give an average over minutes.
+
+    Args:
+        stream: whose rate it is.
+        packets: its first ones, and those of other tracks.
+    """
+    counted = _counted(stream)
+    stamps: list[MediaPacket] = [one for one in packets if one.stream is stream and one.pts is not None]
+    told, seen = _told(stream, has_clock=bool(stamps)), _seen(stamps)
+    if seen is None:
+        return told or DEFAULT_FPS
+    if told and abs(told / seen - 1) <= AGREES:
+        return told
+    nearest = min(STANDARD, key=lambda rate: abs(rate / seen - 1))
+    typical = nearest if abs(nearest / seen - 1) <= NEAR_STANDARD else seen
+    return max(typical, counted or 0.0)
+
+
+def _told(stream: VideoStream, *, has_clock: bool) -> float | None:
+    """The container's word; of bare streams the codec's, for FFmpeg's average is 25 a second for them all."""
+    rates = (stream.average_rate, stream.guessed_rate)
+    for rate in rates if has_clock else reversed(rates):
+        if rate and 0 < rate <= MAX_FPS:
+            return float(rate)
+    return None
+
+
+def _counted(stream: VideoStream) -> float | None:
+    """The average of a container that knows how many pictures it has, and how long they last."""
+    if not stream.frames or not stream.duration or not stream.time_base:
+        return None
+    rate = float(stream.frames / (stream.duration * stream.time_base))
+    return rate if rate <= FASTEST else None
+
+
+def _seen(packets: list[MediaPacket]) -> float | None:
+    """The rate at which pictures follow each other, pauses left out; None from fewer than three."""
+    times = sorted(float(packet.pts * packet.time_base) for packet in packets if packet.pts is not None)
+    apart: list[float] = []
+    last: float | None = None
+    for time in times:
+        if last is None or time - last > 1 / FASTEST:
+            if last is not None:
+                apart.append(time - last)
+            last = time
+    if len(apart) < 2:
+        return None
+    usual = median(apart)
+    return 1 / fmean(step for step in apart if step <= 2 * usual)
+
+
+_PIECE: Final = 1 << 20
+_OVERLAP: Final = 256
+_BEGINNINGS: Final = {
+    "mov": re.compile(rb"\0\0\0[\x0c-\x80]ftyp"),
+    "flv": re.compile(rb"FLV\x01[\x01\x04\x05]\0\0\0\x09"),
+    "asf": re.compile(rb"\x30\x26\xb2\x75\x8e\x66\xcf\x11\xa6\xd9\x00\xaa\x00\x62\xce\x6c"),
+}
+"""How a file of a container begins, which FFmpeg reads to the end of its first."""
+_PROGRAMMES: Final = re.compile(
+    rb"\x47[\x40\x60]\0[\x10-\x1f]\0\0\xb0([\x0d-\xa0])..[\xc0-\xff]\0\0", re.DOTALL
+)
+"""The packet of an MPEG transport stream that lists its programmes (ISO 13818-1, 2.4.4.3), up to that list.
+
+FFmpeg goes on where a programme's tracks are other ones, but not where another programme begins.
+"""
+
+
+def share_of_sequel(path: Path, container: str, end: int) -> float:
+    """The share of a file that another film takes, which begins behind the one that was read; 0 if none does.
+
+    Args:
+        path: the file.
+        container: FFmpeg's name of its format.
+        end: byte at which the last packet began.
+
+    Raises:
+        SourceError: the file cannot be opened any more.
+    """
+    if not end:
+        return 0.0
+    with open_regular(path, DRIVER) as file:
+        size = file.seek(0, 2)
+        begins = _other_programme(file, end) if container == "mpegts" else _beginning(file, container, end)
+    return 0.0 if begins is None else 1 - begins / size
+
+
+def _beginning(file: FileIO, container: str, end: int) -> int | None:
+    pattern = _BEGINNINGS.get(container.split(",")[0])
+    if pattern is None:
+        return None
+    return next(
+        (at + found.start() for at, data in _pieces(file, end) for found in pattern.finditer(data)), None
+    )
+
+
+def _other_programme(file: FileIO, end: int) -> int | None:
+    first = next((programmes for _, programmes in _lists(file, 0)), None)
+    return next((at for at, programmes in _lists(file, end) if programmes != first), None)
+
+
+def _lists(file: FileIO, start: int) -> Iterator[tuple[int, bytes]]:
+    """Where programmes are listed, and that list."""
+    for at, data in _pieces(file, start):
+        for found in _PROGRAMMES.finditer(data):
+            length = found[1][0] - 9  # without what follows the length up to the list, and the checksum
+            yield at + found.start(), data[found.end() : found.end() + length]
+
+
+def _pieces(file: FileIO, start: int) -> Iterator[tuple[int, bytes]]:
+    """What follows a place, in pieces that overlap a little; each with its own place."""
+    at = start
+    while True:
+        file.seek(at)
+        data = file.read(_PIECE)
+        yield at, data
+        if len(data) <= _OVERLAP:
+            return
+        at += len(data) - _OVERLAP
