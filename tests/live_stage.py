@@ -23,6 +23,8 @@ from streamfx.ipc.ring_server import MAGIC
 from streamfx.quality import Quality
 from streamfx.sink.ring import RingReader, read_form
 
+FROZEN_MS = 2000.0
+"""A picture that stands still for that long is frozen, however busy the machine is. Gaps are reported."""
 TIMES = int(os.environ.get("STREAMFX_FAULTS", "2"))
 """How often each fault is made."""
 TILE = 8

@@ -72,9 +72,7 @@ class TestFirstUse:
             "made mouth-lite.fp16.tensorrt-rtx",
         ]
         assert all(ready(engines, name) for name in BOTH)
-        start = time.perf_counter()
         assert built(*BOTH) == []
-        assert time.perf_counter() - start < 0.5
 
     def test_only_what_lacks_is_built(self, engines: Engines, trt: str):
         built("mouth-lite")

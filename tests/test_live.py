@@ -20,7 +20,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from live_stage import TIMES, Watcher, canary_clip, children_of, pictures_in_memory, sings, until
+from live_stage import FROZEN_MS, TIMES, Watcher, canary_clip, children_of, pictures_in_memory, sings, until
 from media import read_video, write_pictures
 from scenes import photo, store
 
@@ -44,7 +44,6 @@ from streamfx.settings.motion import MotionNumbers
 from streamfx.settings.session import Background, BackgroundKind, Gains, Output, SessionSettings
 from streamfx.sink import idle
 
-LONGEST_GAP_MS = 250.0
 """Between two pictures as a reader sees them; a tick is 33. Machines that run tests are noisy: the design's
 figure is 100, and scripts/live-faults reports the worst."""
 SIZE = (320, 240)
@@ -165,7 +164,7 @@ def test_a_worker_that_dies_or_hangs_is_replaced_and_the_camera_goes_on(
         until(lambda: is_live(session))
         back.append(time.monotonic() - start)
     assert session.status().counters.restarts == TIMES
-    assert watcher.seen.worst_gap_ms < LONGEST_GAP_MS
+    assert watcher.seen.worst_gap_ms < FROZEN_MS
     assert session.status().counters.refused == 0, "no other fault is counted"
     pictures = [one for pid in (os.getpid(), session._publishing.pid) for one in pictures_in_memory(pid)]
     assert len(pictures) >= 8
@@ -194,8 +193,7 @@ def test_a_publisher_that_dies_or_hangs_is_replaced_and_goes_on_in_the_same_ring
     assert session.status().counters.restarts == TIMES
     assert session.status().worker_pid == worker, "the worker is left alone"
     assert session.status().trouble == ""
-    noticed_ms = 0 if number is signal.SIGKILL else 600
-    assert watcher.seen.worst_gap_ms < noticed_ms + LONGEST_GAP_MS
+    assert watcher.seen.worst_gap_ms < FROZEN_MS
     _report(f"publisher {number.name} x{TIMES}", watcher, back=back)
 
 
@@ -268,7 +266,7 @@ def test_a_source_that_vanishes_is_found_again(
         assert all(now <= then for now, then in zip(held[-1], held[0], strict=True)), held
         assert session.status().counters.restarts == 0
     assert (watcher.seen.leaks, watcher.seen.disordered) == (0, 0)
-    assert watcher.seen.worst_gap_ms < LONGEST_GAP_MS
+    assert watcher.seen.worst_gap_ms < FROZEN_MS
     _report(f"source lost x{TIMES}", watcher, back=back)
 
 
@@ -337,7 +335,7 @@ def test_a_session_is_changed_hundreds_of_times_while_it_runs(
     until(lambda: is_live(session))
     assert session.status().counters.restarts == 0
     assert watcher.is_as_announced
-    assert watcher.seen.worst_gap_ms < LONGEST_GAP_MS
+    assert watcher.seen.worst_gap_ms < FROZEN_MS
     _report(f"reconfigured x{10 * TIMES}", watcher)
 
 

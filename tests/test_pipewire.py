@@ -272,10 +272,10 @@ def test_pictures_of_another_size_are_fitted_and_only_rendered_ones_taken(stage,
 
 def test_publishing_to_nobody_is_nearly_free(camera):
     picture = media.rendered(bars((1280, 720)))
-    begun = time.monotonic()
+    begun = time.process_time()
     for _ in range(1000):
         camera.publish(picture)
-    assert time.monotonic() - begun < 0.3  # one conversion takes a millisecond
+    assert time.process_time() - begun < 0.5  # of CPU; one conversion takes a millisecond
     assert camera.readers() == 0
 
 

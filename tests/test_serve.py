@@ -22,7 +22,7 @@ import numpy as np
 import pytest
 from control_stage import naming
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from live_stage import Watcher, children_of, paint_canary, receive_ring, sings, until
+from live_stage import FROZEN_MS, Watcher, children_of, paint_canary, receive_ring, sings, until
 from media import read_video, write_pictures
 from scenes import face_clip, photo, store
 
@@ -150,7 +150,7 @@ def test_watchers_that_stall_or_dawdle_do_not_hold_up_the_camera(short_folder: P
         assert program.poll() is None
     gap = camera.seen.worst_gap_ms
     sys.stdout.write(f"slow and stalled watchers x{times} each, worst gap {gap:.0f} ms\n")
-    assert gap < 250  # the design says 100; this machine may be busy
+    assert gap < FROZEN_MS
 
 
 def _as_h264(client: Client, session: str, count: int) -> list[np.ndarray]:
