@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// What a daemon answered, read: whatever the bytes are, what is given out is what daemon-control.h promises.
+// What a daemon answered, read: whatever the bytes are, what is given out is what daemon-results.h promises.
 #pragma once
 
 #include "grpc-call.h"

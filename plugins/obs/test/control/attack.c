@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // A hostile daemon against the plugin's control code: each of its methods is called again and again, and what
 // a real daemon answered is changed by chance before it comes back. To be built with sanitizers, which end
-// the program when they find anything; so does what daemon-control.h promises and does not hold.
+// the program when they find anything; so does what daemon-results.h promises and does not hold.
 //
 //     attack FOLDER ANSWERS COUNT SEED [beyond|overflow|race|leak|text]
 //
