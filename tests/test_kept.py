@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import nullcontext
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
@@ -33,7 +34,9 @@ from streamfx.portrait.cache import RigCache
 from streamfx.render import compiler
 from streamfx.session.portraits import Portraits
 from streamfx.session.sessions import Sessions
-from streamfx.settings.session import Output, SessionSettings
+from streamfx.settings.session import Background, BackgroundKind, Output, SessionSettings
+from streamfx.worker.portrait_pool import Cast
+from streamfx.worker.protocol import PortraitFile, WorkerConfig
 
 SIZE = (160, 120)
 DEMO = str(config.demo_motion_file())
@@ -122,6 +125,29 @@ class TestWhatIsOptionalDecidesNothing:
         assert list(places.iterdir()) == []
         assert f"The folder {cache / 'rigs'} cannot be read" in caplog.text
         assert main(["cache", "list"]) == 1
+
+    def test_a_runtime_folder_that_takes_no_picture_is_said_once_until_it_does(
+        self, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ):
+        folder, loaded = tmp_path / "idle", []
+        cast = Cast(SIZE, store(), loaded.append, nullcontext(), "", folder)
+        file = PortraitFile("astro", str(photo()))
+        plain = SessionSettings(selected="astro", refine="off", mouth="procedural")
+        try:
+            for red, is_open in enumerate((False, False, True, False)):
+                shutil.rmtree(folder, ignore_errors=True)
+                folder.unlink(missing_ok=True)
+                if not is_open:
+                    folder.touch()
+                background = Background(BackgroundKind.COLOUR, f"#0{red}0000")
+                cast.prepare(WorkerConfig(replace(plain, background=background), (file,)))
+                until(lambda: len(loaded) > red, 60)  # noqa: B023 - called at once
+                assert bool(loaded[-1].idle) is is_open
+        finally:
+            cast.stop()
+        said = [text for text in caplog.messages if "At rest an older picture is shown" in text]
+        assert len(said) == 2
+        assert all("XDG_RUNTIME_DIR" in text for text in said)
 
     def test_a_model_that_finds_no_room_is_not_blamed_on_the_network(self, full: Path):
         row = store().rows[0]

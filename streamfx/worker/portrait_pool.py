@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from streamfx.errors import DeviceExhausted, DeviceLost, OutputError, StreamfxError
+from streamfx.files import where_else
 from streamfx.frames import Motion, Rendered, Rig
 from streamfx.models.ahead import await_networks
 from streamfx.models.store import Store
@@ -33,6 +34,7 @@ from streamfx.worker.protocol import Loaded, Message, PortraitFile, Refused, Wor
 from streamfx.worker.sharing.client import SharedGpu
 
 _POLL_S: Final = 0.5
+_ELSEWHERE: Final = "set XDG_RUNTIME_DIR to another folder"
 _log = logging.getLogger(__name__)
 
 
@@ -89,7 +91,8 @@ class Cast:
             patience,
             card,
         )
-        self._idle_folder = idle_folder
+        self._idle_folder, self._told = idle_folder, False
+        """Where idle portraits are handed over; whether it was said that they cannot be, since one was."""
         self._wanted: Latest[WorkerConfig] = Latest()
         self._ready: dict[str, _Ready] = {}
         self._refused: set[str] = set()
@@ -215,6 +218,11 @@ class Cast:
         try:
             idle.save(idle_portrait(rig, animator), path)
         except OutputError as error:
-            _log.warning("%s", error)
+            if not self._told:
+                _log.warning(
+                    "At rest an older picture is shown: %s. %s.", error.cause, where_else(error, _ELSEWHERE)
+                )
+            self._told = True
             return None
+        self._told = False
         return path
