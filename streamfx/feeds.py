@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import os
 import stat
-import sys
 from pathlib import Path
 from typing import Final
 
 from streamfx.config import runtime_folder
+from streamfx.ipc.peers import can_hand_over
 from streamfx.settings.source import FEED, FEED_NAME
 
 _SUFFIX: Final = ".feed"
@@ -34,7 +34,7 @@ def list_feeds(folder: Path | None = None) -> list[str]:
     Args:
         folder: as in `feed_socket`.
     """
-    if not is_possible():
+    if not can_hand_over():
         return []
     try:
         with os.scandir(folder or runtime_folder()) as entries:
@@ -50,8 +50,3 @@ def _is_socket(entry: os.DirEntry[str]) -> bool:
         return stat.S_ISSOCK(entry.stat().st_mode)
     except OSError:  # its program ended meanwhile: the others are there
         return False
-
-
-def is_possible() -> bool:
-    """Whether this system has such sockets and memory."""
-    return sys.platform == "linux"

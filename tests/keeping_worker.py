@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from time import monotonic
 
 import cv2
 
 from streamfx.frames import Motion, Rendered
-from streamfx.portrait.deform import Gains
-from streamfx.worker import loop, work
-from streamfx.worker.__main__ import take_stdout
+from streamfx.ipc.child import child_main
+from streamfx.settings.session import Gains
+from streamfx.worker import loop, process
 from streamfx.worker.channel import Channel
 
 EVERY_S = 60.0
@@ -33,6 +31,4 @@ class Keeping(loop.Cast):
 
 if __name__ == "__main__":
     loop.Cast = Keeping
-    code = work.serve(Channel(os.fdopen(0, "rb", closefd=False), take_stdout()))
-    sys.stderr.flush()
-    os._exit(code)
+    child_main("worker", lambda reader, writer: process.serve(Channel(reader, writer)))

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from dataclasses import replace
 
 import cv2
 
 from streamfx.frames import Frame, Motion, Rendered
+from streamfx.ipc.child import child_main
 from streamfx.settings.session import Gains
 from streamfx.track.landmarker import FaceTracker
 from streamfx.worker import loop, process
-from streamfx.worker.__main__ import take_stdout
 from streamfx.worker.channel import Channel
 
 seen = []
@@ -36,6 +34,4 @@ class Leaky(loop.Cast):
 if __name__ == "__main__":
     FaceTracker.track = spying
     loop.Cast = Leaky
-    code = process.serve(Channel(os.fdopen(0, "rb", closefd=False), take_stdout()))
-    sys.stderr.flush()
-    os._exit(code)
+    child_main("worker", lambda reader, writer: process.serve(Channel(reader, writer)))

@@ -14,10 +14,9 @@ from pathlib import Path
 
 import torch
 
-from streamfx.ipc.child import die_with_parent
+from streamfx.ipc.child import child_main
 from streamfx.render.gpu import gpu_device
 from streamfx.render.gpu.target import TensorTarget
-from streamfx.worker.__main__ import take_stdout
 from streamfx.worker.sharing.__main__ import main
 
 FAILS, HANGS = (
@@ -37,10 +36,7 @@ class FailingTarget(TensorTarget):
 
 
 if __name__ == "__main__":
-    die_with_parent()
     torch.set_num_threads(1)
     gpu_device.cuda_device = lambda: torch.device("cpu")
     gpu_device.TensorTarget = FailingTarget
-    code = main(socket.socket(fileno=int(sys.argv[1])), take_stdout())
-    sys.stderr.flush()
-    os._exit(code)
+    child_main("card", lambda _, writer: main(socket.socket(fileno=int(sys.argv[1])), writer))

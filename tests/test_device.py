@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -102,7 +103,7 @@ def test_a_session_keeps_its_device(tmp_path: Path):
     ("card", "state", "finding"),
     [
         (
-            Card(cause="No NVIDIA card can be used", remedy="See nvidia-smi"),
+            DeviceUnavailable("No NVIDIA card can be used", "See nvidia-smi"),
             "warn",
             "--device cuda is refused",
         ),
@@ -111,9 +112,9 @@ def test_a_session_keeps_its_device(tmp_path: Path):
     ],
 )
 def test_the_doctor_says_what_a_card_can_do(
-    card: Card, state: str, finding: str, monkeypatch: pytest.MonkeyPatch
+    card: Card | DeviceUnavailable, state: str, finding: str, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(cards, "look", lambda: card)
+    monkeypatch.setattr(cards, "look", Mock(side_effect=[card]))
     found = examine_card()[0]
     assert found.state == state
     assert finding in found.finding

@@ -222,7 +222,7 @@ def test_it_is_opened_by_its_name(feed: Feed, short_folder: Path, monkeypatch: p
         assert [next(source).seq for _ in range(3)] == [0, 1, 2]
     with pytest.raises(SourceMissing):
         open_source(Path("feed:obs"), feeds=short_folder)  # a file
-    monkeypatch.setattr("streamfx.source.feed.is_possible", lambda: False)
+    monkeypatch.setattr("streamfx.source.feed.can_hand_over", lambda: False)
     with pytest.raises(SourceMissing, match="feeds need Linux"):
         open_source("feed:obs", feeds=short_folder)
 

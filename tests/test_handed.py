@@ -31,11 +31,12 @@ from streamfx.ipc.handed import (
     spec_of,
     token_of,
 )
+from streamfx.ipc.peers import can_hand_over
 from streamfx.session.handed import MOST_CONNECTIONS, MOST_OFFERS, HandedFiles
 from streamfx.settings.session import Background, BackgroundKind, SessionSettings
 
 ROOT = str(Path(__file__).parents[1])
-pytestmark = pytest.mark.skipif(not handed.is_possible(), reason="files are handed over on Linux only")
+pytestmark = pytest.mark.skipif(not can_hand_over(), reason="files are handed over on Linux only")
 
 
 @pytest.fixture

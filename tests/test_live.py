@@ -34,8 +34,9 @@ from streamfx.errors import (
     SettingRefused,
 )
 from streamfx.frames import Rendered
+from streamfx.ipc import restarts
 from streamfx.quality import Quality
-from streamfx.session import process, supervisor
+from streamfx.session import process
 from streamfx.session.portraits import Portraits
 from streamfx.session.session import Session
 from streamfx.session.sessions import Sessions
@@ -148,7 +149,7 @@ def test_the_next_start_shows_the_right_portrait_from_its_first_picture(
 def test_a_worker_that_dies_or_hangs_is_replaced_and_the_camera_goes_on(
     session: Session, watcher: Watcher, number: signal.Signals, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(supervisor, "MOST_FAILURES", 10**9)
+    monkeypatch.setattr(restarts, "MOST_FAILURES", 10**9)
     chance, noticed, back = random.Random(number), list[float](), list[float]()
     for time_ in range(TIMES):
         until(lambda: is_live(session))
@@ -212,11 +213,11 @@ def test_a_worker_that_always_fails_is_left_alone_after_five_times(
     sessions: Sessions, clip: Path, short_folder: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(process, "WORKER", (sys.executable, "-c", "raise SystemExit(3)"))
-    monkeypatch.setattr(supervisor, "PAUSE_NS", 2_000_000_000)
+    monkeypatch.setattr(restarts, "PAUSE_S", 2.0)
     session = sessions.create(SessionSettings(OUTPUT, str(clip), ("astro",)))
     with Watcher(short_folder / f"{session.id}.ring") as watcher:
         until(lambda: session.status().state is State.DEGRADED)
-        assert session.status().counters.restarts == supervisor.MOST_FAILURES
+        assert session.status().counters.restarts == restarts.MOST_FAILURES
         assert "code 3" in session.status().trouble
         before = watcher.seen.pictures
         until(lambda: watcher.seen.pictures > before + 20, what="the idle portrait goes on")

@@ -2,27 +2,38 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import threading
 from collections.abc import Generator
 from contextlib import nullcontext
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 from scenes import store
 
-from streamfx.errors import SourceLost
+from streamfx.errors import (
+    OutputError,
+    PhotoUnsuitable,
+    ResourceBusy,
+    SettingRefused,
+    SourceLost,
+    StreamfxError,
+    UsageError,
+)
 from streamfx.frames import Motion
+from streamfx.ipc.failure import Failure
 from streamfx.source.base import SourceStatistics
 from streamfx.telemetry import StageTimer
 from streamfx.worker import driving as driving_module
 
 ROOT = Path(__file__).parents[1]
 PROGRAM = """
-import os, sys, threading, time
+import threading, time
+from streamfx.ipc.child import child_main
 from streamfx.worker import process
-from streamfx.worker.__main__ import take_stdout
 from streamfx.worker.channel import Channel
 
 def fail(*_):
@@ -33,7 +44,7 @@ def fail_in_a_thread(*_):
     time.sleep(20)
 
 process._beginning = {failing}
-sys.exit(process.serve(Channel(os.fdopen(0, "rb", closefd=False), take_stdout())))
+child_main("worker", lambda reader, writer: process.serve(Channel(reader, writer)))
 """
 
 
@@ -123,3 +134,20 @@ def test_each_loss_is_waited_for_from_the_start(monkeypatch: pytest.MonkeyPatch)
     assert enough.wait(10)
     driving.stop()
     assert pauses == [0.5, 1.0, 2.0, 0.5, 1.0, 2.0, 0.5]
+
+
+@pytest.mark.parametrize(
+    ("told", "heard"),
+    [
+        (PhotoUnsuitable("There is no face", "Use another photo"), PhotoUnsuitable),
+        (SettingRefused("output.camera", "there is none", "Name another"), UsageError),
+        (ResourceBusy("camera", "cam", "It is in use", "Close it"), StreamfxError),
+        (type("Stranger", (StreamfxError,), {})("Something failed"), OutputError),
+    ],
+)
+def test_an_error_is_the_same_in_the_next_process(told: StreamfxError, heard: type[StreamfxError]):
+    failure = Failure.told(json.loads(json.dumps({"failed": asdict(Failure.of(told))})))
+    assert failure is not None
+    error = failure.as_error(OutputError)
+    assert type(error) is heard
+    assert (error.cause, error.remedy, error.exit_code) == (told.cause, told.remedy, told.exit_code)

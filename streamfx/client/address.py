@@ -13,6 +13,7 @@ from streamfx.api.address import default_socket, has_sockets, read_pointer
 from streamfx.client.errors import DaemonUnreachable
 from streamfx.errors import UsageError
 from streamfx.ipc import handed
+from streamfx.ipc.peers import can_hand_over
 
 OPTIONS: Final = (
     ("grpc.keepalive_time_ms", 10_000),
@@ -88,7 +89,7 @@ def _local(path: Path) -> Way:
         return Way(f"127.0.0.1:{pointer.port}", local, _bearer(pointer.token), is_local=True)
     if not has_sockets():
         raise DaemonUnreachable(f"No daemon runs: there is no {path}", "Start it: streamfx serve")
-    files = handed.socket_beside(path) if handed.is_possible() else None
+    files = handed.socket_beside(path) if can_hand_over() else None
     return Way(f"unix:{path}", None, (), is_local=True, files=files)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.util import find_spec
 
 from streamfx.checks import Check, State
-from streamfx.errors import ModelError
+from streamfx.errors import DeviceUnavailable, ModelError
 from streamfx.models.engines import Engines
 from streamfx.session import cards
 
@@ -15,9 +15,10 @@ def examine_card() -> list[Check]:
     name = "card"
     if find_spec("torch") is None:
         return [Check(name, State.OK, "not asked for: --device cuda needs pip install 'streamfx[gpu]'")]
-    card = cards.look()
-    if card.cause:
-        return [Check(name, State.WARN, f"{card.cause}; --device cuda is refused", card.remedy)]
+    try:
+        card = cards.look()
+    except DeviceUnavailable as error:
+        return [Check(name, State.WARN, f"{error.cause}; --device cuda is refused", error.remedy)]
     finding = f"{card.name}, {card.free_mib} of {card.total_mib} MiB free"
     if card.free_mib < cards.FIRST_MIB:
         remedy = "Close other programs that use the card"

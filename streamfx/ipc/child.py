@@ -1,20 +1,53 @@
-"""Keeping a child process safe: it dies with its parent and leaves no core file with a face in it."""
+"""What every child process of the daemon begins and ends with.
+
+It dies with its parent, leaves no core file with a face in it, and what its libraries print does not come
+between what it says.
+"""
 
 from __future__ import annotations
 
 import ctypes
+import json
 import os
 import signal
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final, NoReturn
+
+from streamfx.logs import log_as
 
 _PR_SET_PDEATHSIG: Final = 1
 _PR_SET_DUMPABLE: Final = 4
 _OOM: Final = Path("/proc/self/oom_score_adj")
 _SOONER, _SOONEST = 300, 1000
 """Thousandths of the memory that there is, which Linux adds to what a process takes when it chooses one."""
+
+
+def child_main(name: str, work: Callable[[BinaryIO, BinaryIO], int], *, spared: bool = False) -> NoReturn:
+    """Be a child of the daemon: do its work, and end.
+
+    Args:
+        name: under which it logs.
+        work: given the pipes from and to the daemon; returns the exit code. What libraries print goes to
+            standard error. Ctrl-C is the daemon's to act on.
+        spared: as in `die_with_parent`.
+    """
+    die_with_parent(spared=spared)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    log_as(name)
+    writer = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    code = work(os.fdopen(0, "rb", closefd=False), writer)
+    sys.stderr.flush()
+    os._exit(code)  # a driver or a library that hangs must not keep the process
+
+
+def tell(writer: BinaryIO, **facts: object) -> None:
+    """Say something to the daemon, as a line of JSON; an error as `failed=asdict(Failure.of(error))`."""
+    writer.write(json.dumps(facts).encode() + b"\n")
+    writer.flush()
 
 
 def die_with_parent(*, spared: bool = False) -> None:

@@ -17,7 +17,6 @@ import os
 import re
 import socket
 import struct
-import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from io import FileIO
@@ -43,11 +42,6 @@ LONGEST_PATH: Final = 900
 _SPEC: Final = re.compile(rf"{PREFIX}(?P<token>[A-Za-z0-9_-]{{{TOKEN_LENGTH}}})(?P<path>/.*)", re.DOTALL)
 _TOKENS: Final = re.compile(rf"{PREFIX}[A-Za-z0-9_-]{{{TOKEN_LENGTH}}}(?=/)")
 _WAIT_S: Final = 5.0
-
-
-def is_possible() -> bool:
-    """Whether this system has such sockets."""
-    return sys.platform == "linux"
 
 
 def socket_beside(control: Path) -> Path:

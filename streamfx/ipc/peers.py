@@ -1,4 +1,4 @@
-"""Who is at the other end of a UNIX socket: open files are for programs of this user only."""
+"""UNIX sockets that hand over open files: whether there are any, and who is at the other end."""
 
 from __future__ import annotations
 
@@ -10,6 +10,11 @@ from typing import Final
 
 _CREDENTIALS: Final = struct.Struct("3i")
 """pid, uid and gid: struct ucred."""
+
+
+def can_hand_over() -> bool:
+    """Whether this system has such sockets (SEQPACKET, SCM_RIGHTS, SO_PEERCRED): Linux."""
+    return sys.platform == "linux"
 
 
 def is_own_user(connection: socket.socket) -> bool:

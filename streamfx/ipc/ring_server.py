@@ -11,7 +11,6 @@ from __future__ import annotations
 import os
 import selectors
 import socket
-import sys
 import threading
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -115,11 +114,6 @@ class Handover:
         selector.unregister(reader)
         self._connected.discard(reader)
         reader.close()
-
-
-def is_possible() -> bool:
-    """Whether this system has such sockets and memory."""
-    return sys.platform == "linux"
 
 
 def _read_only(descriptor: int) -> int:

@@ -6,6 +6,7 @@ import json
 from typing import Final
 
 from streamfx.errors import DeviceUnavailable, LimitReached
+from streamfx.ipc.failure import Failure
 from streamfx.ipc.spawn import own, run
 from streamfx.worker.protocol import Card
 
@@ -27,8 +28,6 @@ def admit(id: str, needed_mib: int = FIRST_MIB, command: tuple[str, ...] = COMMA
         LimitReached: the card's memory is full.
     """
     card = look(command)
-    if card.cause:
-        raise DeviceUnavailable(card.cause, card.remedy)
     if card.free_mib < needed_mib:
         cause = (
             f"{card.name} has {card.free_mib} of {card.total_mib} MiB free, and a session takes {needed_mib}"
@@ -37,11 +36,20 @@ def admit(id: str, needed_mib: int = FIRST_MIB, command: tuple[str, ...] = COMMA
 
 
 def look(command: tuple[str, ...] = COMMAND) -> Card:
-    """What is said of the card; that nothing is said, too."""
+    """What is said of the card.
+
+    Raises:
+        DeviceUnavailable: it cannot be used, or nothing is said.
+    """
     try:
         _, said, _ = run(command, limit_s=_LOOK_S)
-        return Card(**json.loads(said))
-    except TimeoutError:
-        return Card(cause=f"The card's driver gave no answer in {_LOOK_S:.0f} s", remedy="See nvidia-smi")
-    except (OSError, ValueError, TypeError):
-        return Card(cause="Looking at the card broke off", remedy="See what nvidia-smi says")
+        facts = json.loads(said)
+        failure = Failure.told(facts)
+        if failure is None:
+            return Card(**facts)
+    except TimeoutError as error:
+        cause = f"The card's driver gave no answer in {_LOOK_S:.0f} s"
+        raise DeviceUnavailable(cause, "See nvidia-smi") from error
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise DeviceUnavailable("Looking at the card broke off", "See what nvidia-smi says") from error
+    raise DeviceUnavailable(failure.cause, failure.remedy)

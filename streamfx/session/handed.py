@@ -27,12 +27,11 @@ from streamfx.ipc.handed import (
     OFFER,
     REFUSED,
     close_all,
-    is_possible,
     named,
     spec_of,
     token_of,
 )
-from streamfx.ipc.peers import is_own_user
+from streamfx.ipc.peers import can_hand_over, is_own_user
 from streamfx.limits import shortage
 from streamfx.settings.session import SessionSettings
 
@@ -63,7 +62,7 @@ class HandedFiles:
             place: of the socket; None: no files are taken.
             most: files and connections together.
         """
-        self.place, self._most = place if is_possible() else None, most
+        self.place, self._most = place if can_hand_over() else None, most
         self._lock = threading.Lock()
         self._files: dict[str, _File] = {}
         self._held: dict[str, frozenset[str]] = {}

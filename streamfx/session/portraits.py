@@ -16,7 +16,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 
-from streamfx import errors, kept
+from streamfx import kept
 from streamfx.errors import (
     GivenUp,
     LimitReached,
@@ -26,10 +26,10 @@ from streamfx.errors import (
     ResourceExists,
     ResourceMissing,
     SettingRefused,
-    StreamfxError,
     WorkerFailed,
 )
 from streamfx.files import PHOTO, atomic_output, make_folder, read_bytes
+from streamfx.ipc.failure import Failure
 from streamfx.ipc.spawn import own, run
 from streamfx.limits import memory_kills, shortage
 from streamfx.settings.session import ID
@@ -47,6 +47,7 @@ _TURN_S: Final = 0.05
 """How often one that waits for its turn looks whether it was given up."""
 _KILLED: Final = -9
 _FACTS, _PHOTO, _THUMBNAIL = "portrait.json", "photo", "thumbnail.jpg"
+_COPY: Final = r"\S*/\.[0-9a-f]{16}/photo|^photo\b|(?<=in )photo$|\bphoto\b(?=[:,])"
 _KIND: Final = "portrait"
 _log = logging.getLogger(__name__)
 
@@ -301,9 +302,7 @@ class Portraits:
             "" if urgent else str(place / _idle_name(self._size, cut_out=False)),
             urgent,
         )
-        outcome = _looked_at(task, given_up)
-        if outcome.error:
-            raise _as_error(outcome, draft.name)
+        outcome = _looked_at(task, given_up, draft.name)
         now = (place / _PHOTO).stat().st_mtime_ns
         info = replace(
             draft, size=(outcome.width, outcome.height), sha256=outcome.sha256, references=len(references),
@@ -336,7 +335,8 @@ def _references(folder: Path, count: int) -> list[str]:
     return [str(folder / f"reference-{number}") for number in range(1, count + 1)]
 
 
-def _looked_at(task: Task, given_up: threading.Event) -> Outcome:
+def _looked_at(task: Task, given_up: threading.Event, name: str) -> Outcome:
+    """What the child tells of a photo; its errors without the path of its own copy."""
     line, kills = (json.dumps(asdict(task)) + "\n").encode(), memory_kills()
     try:
         code, said, _ = run(own("streamfx.worker.prepare"), given=line, limit_s=_PREPARE_S, given_up=given_up)
@@ -358,16 +358,10 @@ def _looked_at(task: Task, given_up: threading.Event) -> Outcome:
         raise WorkerFailed(
             cause, "Its reason stands above, or in the daemon's log; see `streamfx doctor`"
         ) from error
+    if failure := Failure.told(fields):
+        cause = re.sub(_COPY, lambda _: name, failure.cause)
+        raise replace(failure, cause=cause).as_error(PhotoUnreadable)
     return Outcome(**{**fields, "findings": tuple(fields["findings"])})
-
-
-def _as_error(outcome: Outcome, name: str) -> StreamfxError:
-    """The error that the child told, without the path of its own copy."""
-    kind = getattr(errors, outcome.error, errors.PhotoUnreadable)
-    own = r"\S*/\.[0-9a-f]{16}/photo|^photo\b|(?<=in )photo$|\bphoto\b(?=[:,])"
-    cause = re.sub(own, lambda _: name, outcome.cause)
-    made: StreamfxError = kind(cause, outcome.remedy)
-    return made
 
 
 def _read(folder: Path) -> PortraitInfo | None:

@@ -15,9 +15,9 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from streamfx import errors
-from streamfx.errors import CameraUnavailable, StreamfxError, WorkerFailed
+from streamfx.errors import CameraUnavailable, WorkerFailed
 from streamfx.frames import Rendered
+from streamfx.ipc.failure import Failure
 from streamfx.limits import shortage
 from streamfx.quality import Quality
 from streamfx.realtime import Latest
@@ -25,7 +25,7 @@ from streamfx.session import process
 from streamfx.session.process import ChildProcess
 from streamfx.session.supervisor import Supervisor
 from streamfx.sink.ring import RingForm, RingReader, SharedRing
-from streamfx.worker.protocol import BeginPublishing, Failed, Message, Published, Show
+from streamfx.worker.protocol import BeginPublishing, Message, Published, Show
 
 _OPENED_S: Final = 30.0
 """For a publisher to start and to open its camera."""
@@ -56,7 +56,7 @@ class Publishing:
             undo.pop_all()
         self._previews = _Previews(self._shown.descriptor, self._watch)
         self._report, self._before = _NOTHING, _NOTHING
-        self._failure: Failed | None = None
+        self._failure: Failure | None = None
         self._has_opened, self._lock = threading.Event(), threading.Lock()
         self._show = Show()
         self._supervisor = Supervisor(
@@ -84,7 +84,7 @@ class Publishing:
                 "The virtual camera was not opened in time", "See what streamfx doctor says"
             )
         if self._failure is not None:
-            raise _as_error(self._failure)
+            raise self._failure.as_error(WorkerFailed)
 
     def close(self) -> None:
         """Publish no more, and leave the camera usable. May be called twice, and before `start`."""
@@ -166,7 +166,7 @@ class Publishing:
         if isinstance(message, Published):
             self._report = message
             self._has_opened.set()
-        elif isinstance(message, Failed) and not self._has_opened.is_set():
+        elif isinstance(message, Failure) and not self._has_opened.is_set():
             self._failure = message
             self._has_opened.set()
 
@@ -240,9 +240,3 @@ def _ring(form: RingForm, undo: ExitStack) -> SharedRing:
         raise WorkerFailed(*shortage("No shared memory can be had", error)) from error
     undo.callback(ring.close)
     return ring
-
-
-def _as_error(failure: Failed) -> StreamfxError:
-    kind = getattr(errors, failure.error, WorkerFailed)
-    made: StreamfxError = kind(failure.cause, failure.remedy)
-    return made

@@ -9,8 +9,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
-from streamfx import errors
 from streamfx.errors import OutputError, StreamfxError
+from streamfx.ipc.failure import Failure
 from streamfx.ipc.handed import named
 from streamfx.ipc.spawn import own, start_with
 from streamfx.limits import shortage
@@ -78,10 +78,8 @@ class Recording:
         self._thread.join()
 
     def _failure(self) -> StreamfxError:
-        kind = getattr(errors, str(self._facts.get("error", "")), OutputError)
-        cause = self._facts.get("cause") or f"{named(str(self.path))} could not be begun"
-        failure: StreamfxError = kind(cause, self._facts.get("remedy", ""))
-        return failure
+        failure = Failure.told(self._facts) or Failure(f"{named(str(self.path))} could not be begun")
+        return failure.as_error(OutputError)
 
     def _listen(self) -> None:
         stdout = self._process.stdout
@@ -89,8 +87,8 @@ class Recording:
         with stdout:
             for line in stdout:
                 self._facts = json.loads(line)
-                if "error" in self._facts:
-                    self.trouble = str(self._facts["cause"])
+                if failure := Failure.told(self._facts):
+                    self.trouble = failure.cause
                 self._begun.set()
         if not self._facts.get("done") and not self.trouble:
             self.trouble = "the recorder broke off"

@@ -25,8 +25,9 @@ from streamfx.api.values import (
 from streamfx.errors import ResourceBusy, ResourceUnready, SettingRefused
 from streamfx.frames import Rendered
 from streamfx.ipc.handed import named
+from streamfx.ipc.peers import can_hand_over
 from streamfx.ipc.ring_server import MOST as MOST_READERS
-from streamfx.ipc.ring_server import Handover, is_possible
+from streamfx.ipc.ring_server import Handover
 from streamfx.priority import AUTO
 from streamfx.quality import Quality
 from streamfx.realtime import Latest
@@ -121,7 +122,7 @@ class Session:
         self._supervisor.start()
         self._publishing.wait_for_camera()
         with self._lock:
-            if self._runtime is not None and is_possible() and not self._closing.is_set():
+            if self._runtime is not None and can_hand_over() and not self._closing.is_set():
                 self._handover = Handover(self._runtime / f"{self.id}.ring", self.ring, self._most_readers)
         self._usher.start()
 

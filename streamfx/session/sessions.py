@@ -11,13 +11,14 @@ from typing import Final
 
 from streamfx.errors import LimitReached, ResourceExists, ResourceMissing, SettingRefused, StreamfxError
 from streamfx.interrupts import held
+from streamfx.ipc.peers import can_hand_over
 from streamfx.ipc.ring_server import MOST as MOST_READERS
 from streamfx.priority import AUTO
 from streamfx.session import cards
 from streamfx.session.handed import HandedFiles
 from streamfx.session.portraits import Portraits
 from streamfx.session.session import Session
-from streamfx.session.sharing import CardProcess, is_possible
+from streamfx.session.sharing import CardProcess
 from streamfx.settings.session import CUDA, ID, SessionSettings, check
 from streamfx.worker.protocol import IDLE
 
@@ -144,7 +145,7 @@ class Sessions:
 
     def _shared_card(self) -> str:
         """Name of the socket of the process that draws for all; empty where each worker has to itself."""
-        if not is_possible():
+        if not can_hand_over():
             return ""
         if self._card is None:
             self._card = CardProcess()

@@ -8,14 +8,13 @@ import secrets
 import selectors
 import socket
 import subprocess
-import sys
 import threading
-from collections import deque
 from collections.abc import Sequence
 from time import monotonic
 from typing import Final
 
 from streamfx.errors import WorkerFailed
+from streamfx.ipc.restarts import RestartBudget
 from streamfx.ipc.spawn import own, start_with
 from streamfx.limits import shortage
 from streamfx.worker.sharing.wire import OPENING_S, address
@@ -25,9 +24,6 @@ COMMAND = own("streamfx.worker.sharing")
 _BACKLOG: Final = 64
 """Workers that may wait while it is replaced."""
 _LOOK_S: Final = 0.1
-_MOST_FAILURES: Final = 5
-_WITHIN_S: Final = 60.0
-"""So many failures in that time, and it is left alone for as long."""
 
 _log = logging.getLogger(__name__)
 
@@ -56,7 +52,7 @@ class CardProcess:
             raise WorkerFailed(*shortage("No socket can be had", error)) from error
         self._closing, self._lock = threading.Event(), threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
-        self._failures: deque[float] = deque(maxlen=_MOST_FAILURES)
+        self._budget = RestartBudget()
         self._thread = threading.Thread(target=self._run, name="streamfx-card", daemon=True)
 
     def start(self) -> None:
@@ -114,18 +110,8 @@ class CardProcess:
 
     def _note(self, cause: str) -> None:
         self.restarts += 1
-        now = monotonic()
-        self._failures.append(now)
-        too_often = len(self._failures) == _MOST_FAILURES and now - self._failures[0] < _WITHIN_S
         _log.warning("the card's process failed: %s; it is replaced", cause)
-        self._closing.wait(_WITHIN_S if too_often else _LOOK_S)
-        if too_often:
-            self._failures.clear()
-
-
-def is_possible() -> bool:
-    """Whether this system has such sockets."""
-    return sys.platform == "linux"
+        self._closing.wait(self._budget.spend() or _LOOK_S)
 
 
 def _seconds(line: bytes) -> float:

@@ -4,24 +4,21 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections import deque
 from collections.abc import Callable
 from time import monotonic_ns
 from typing import Final
 
 from streamfx.errors import WorkerFailed
+from streamfx.ipc.failure import Failure
+from streamfx.ipc.restarts import MOST_FAILURES, RestartBudget
 from streamfx.session.process import ChildProcess
-from streamfx.worker.protocol import STANDBY, Failed, Message, TakeOver
+from streamfx.worker.protocol import STANDBY, Message, TakeOver
 
 _LOOK_S: Final = 0.1
 _HASTY_S: Final = 0.4
 """Longest silence of a process beside which another stands ready: to replace it costs little."""
 _CALM_NS: Final = 2_000_000_000
 """A process has worked for so long before another is started to stand by."""
-MOST_FAILURES = 5
-_WITHIN_NS: Final = 60_000_000_000
-"""So many failures in that time, and it is left alone for as long."""
-PAUSE_NS = 60_000_000_000
 
 _log = logging.getLogger(__name__)
 
@@ -67,7 +64,7 @@ class Supervisor:
         self._process: ChildProcess | None = None
         self._standby: ChildProcess | None = None
         self._since_ns = 0
-        self._failures: deque[int] = deque(maxlen=MOST_FAILURES)
+        self._budget = RestartBudget()
         self._not_before_ns = 0
         self._cause = ""
         self._stopping, self._lock = False, threading.Lock()
@@ -188,14 +185,12 @@ class Supervisor:
 
     def _note_failure(self, cause: str, now: int) -> None:
         self.trouble, self._cause = cause, ""
-        self._failures.append(now)
-        too_often = len(self._failures) == MOST_FAILURES and now - self._failures[0] < _WITHIN_NS
-        if too_often and self._gives_up:
+        pause_s = self._budget.spend()
+        if pause_s and self._gives_up:
             _log.error(
                 "the %s failed %d times in a minute; the next try is in a minute", self._what, MOST_FAILURES
             )
-            self._failures.clear()
-            self._not_before_ns = now + PAUSE_NS
+            self._not_before_ns = now + round(pause_s * 1e9)
 
     def _end(self, *, gently: bool) -> None:
         self._end_one(gently=gently)
@@ -212,6 +207,6 @@ class Supervisor:
         if message is None:
             self._stirred.set()
             return
-        if isinstance(message, Failed):
-            self._cause = f"{message.cause}. {message.remedy}".strip()
+        if isinstance(message, Failure):
+            self._cause = str(message)
         self._hear(message)

@@ -21,10 +21,10 @@ from time import monotonic, monotonic_ns
 from typing import Final
 
 from streamfx.errors import RingUnreadable, SourceError, SourceLost, SourceMissing, SourceUnreadable
-from streamfx.feeds import feed_socket, is_possible
+from streamfx.feeds import feed_socket
 from streamfx.frames import Frame
 from streamfx.ipc.memory import is_sealed
-from streamfx.ipc.peers import is_own_user
+from streamfx.ipc.peers import can_hand_over, is_own_user
 from streamfx.ipc.ring import HANDOVER, SlotPicture, SlotReader
 from streamfx.source.base import Source, SourceInfo, SourceStatistics
 from streamfx.source.capture import DEFAULT_FPS
@@ -72,7 +72,7 @@ class FeedSource(Source):
             silence_s: longest wait for a picture.
         """
         self._spec, self._path, self._silence_s = f"feed:{name}", feed_socket(name, folder), silence_s
-        if not is_possible():
+        if not can_hand_over():
             raise SourceMissing(
                 f"{self._spec} cannot be read: feeds need Linux", "Choose a webcam or a video"
             )

@@ -7,24 +7,16 @@ after the other; its end ends the process. Standard output: for each picture `PA
 from __future__ import annotations
 
 import json
-import os
-import sys
+from typing import BinaryIO
 
 import numpy as np
 
-from streamfx.ipc.child import die_with_parent
+from streamfx.ipc.child import child_main
 from streamfx.worker.protocol import PACKET
 
 
-def main() -> int:
+def main(reader: BinaryIO, writer: BinaryIO) -> int:
     """Encode until the input ends."""
-    import signal
-
-    die_with_parent()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    writer = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)
-    reader = sys.stdin.buffer
     task = json.loads(reader.readline())
     from streamfx.sink.h264 import H264Stream
 
@@ -39,4 +31,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    child_main("encoder", main)

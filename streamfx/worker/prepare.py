@@ -1,19 +1,19 @@
 """`python -m streamfx.worker.prepare`: look at a photo in a process of its own: hostile files crash.
 
-One line of JSON on standard input (`Task`), one on standard output (`Outcome`); the rig goes into the cache.
+One line of JSON on standard input (`Task`), one on standard output (`Outcome`, or a `Failure`); the rig goes
+into the cache.
 """
 
 from __future__ import annotations
 
 import json
-import os
-import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, BinaryIO, Final
 
 from streamfx import priority
-from streamfx.ipc.child import die_with_parent
+from streamfx.ipc.child import child_main, tell
+from streamfx.ipc.failure import Failure
 from streamfx.worker.protocol import Outcome, Task
 
 if TYPE_CHECKING:
@@ -24,22 +24,22 @@ _THUMBNAIL: Final = 256
 _QUALITY: Final = 85
 
 
-def main() -> int:
+def main(reader: BinaryIO, writer: BinaryIO) -> int:
     """Read the task, do it, tell."""
-    die_with_parent()
-    writer = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)  # libraries that print must not print between
-    task = Task(**json.loads(sys.stdin.readline()))
+    task = Task(**json.loads(reader.readline()))
     if not task.urgent:
         priority.step_back()
-    outcome = _done(task)
-    writer.write(json.dumps(asdict(outcome)) + "\n")
-    writer.flush()
-    os._exit(0)
+    from streamfx.errors import StreamfxError
+
+    try:
+        tell(writer, **asdict(_done(task)))
+    except StreamfxError as error:
+        tell(writer, failed=asdict(Failure.of(error)))
+        return 1
+    return 0
 
 
 def _done(task: Task) -> Outcome:
-    from streamfx.errors import StreamfxError
     from streamfx.models.store import Store
     from streamfx.pipeline import Animator, load_portrait
     from streamfx.portrait.cache import RigCache
@@ -48,22 +48,18 @@ def _done(task: Task) -> Outcome:
     from streamfx.worker.idle import idle_portrait
 
     photo, references = Path(task.photo), [Path(name) for name in task.references]
-    try:
-        seen = load_photo(photo)
-        cache = RigCache.default()
-        size = (task.width, task.height)
-        portrait = load_portrait(photo, size, Store.default(), cache, references, read=seen)
-        if task.idle:
-            idle.save(idle_portrait(portrait.rig, Animator(portrait.rig)), Path(task.idle))
-        if portrait.rig.turned:
-            seen = seen.turn(portrait.rig.turned)
-        _write_thumbnail(seen, Path(task.thumbnail))
-    except StreamfxError as error:
-        return Outcome(type(error).__name__, error.cause, error.remedy)
+    seen = load_photo(photo)
+    size = (task.width, task.height)
+    portrait = load_portrait(photo, size, Store.default(), RigCache.default(), references, read=seen)
+    if task.idle:
+        idle.save(idle_portrait(portrait.rig, Animator(portrait.rig)), Path(task.idle))
+    if portrait.rig.turned:
+        seen = seen.turn(portrait.rig.turned)
+    _write_thumbnail(seen, Path(task.thumbnail))
     findings = tuple(
         f"{one.cause}. {one.remedy}." if one.remedy else f"{one.cause}." for one in portrait.findings
     )
-    return Outcome("", "", "", *seen.size, portrait.sha256, findings)
+    return Outcome(*seen.size, portrait.sha256, findings)
 
 
 def _write_thumbnail(seen: Photo, path: Path) -> None:
@@ -82,4 +78,4 @@ def _write_thumbnail(seen: Photo, path: Path) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    child_main("prepare", main)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
 import sys
 import threading
 from functools import partial
@@ -12,19 +11,19 @@ from pathlib import Path
 from typing import Final
 
 from streamfx.errors import StreamfxError, WorkerFailed
+from streamfx.ipc.failure import Failure
 from streamfx.ipc.handed import fetch_at
 from streamfx.ipc.spawn import inherited
 from streamfx.limits import is_shortage, shortage
 from streamfx.models.ahead import compile_ahead
 from streamfx.worker.channel import Channel
-from streamfx.worker.protocol import Begin, Failed
+from streamfx.worker.protocol import Begin
 
 _log: Final = logging.getLogger(__name__)
 
 
 def serve(channel: Channel) -> int:
     """Do as the daemon says until it says stop or is gone; the exit code."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the daemon's to act on
     sys.excepthook = partial(_failed, channel)
     threading.excepthook = lambda failure: _failed(channel, None, failure.exc_value)
     try:
@@ -34,7 +33,7 @@ def serve(channel: Channel) -> int:
         compile_ahead(begin.networks)
         _work(begin, channel)
     except StreamfxError as error:
-        return _give_up(channel, error.cause, error.remedy)
+        return _give_up(channel, Failure(error.cause, error.remedy))
     return 0
 
 
@@ -56,7 +55,7 @@ def _failed(channel: Channel, _kind: object, error: BaseException | None, *_: ob
     cause, remedy = f"The worker failed: {error}", ""
     if error is not None and is_shortage(error):
         cause, remedy = shortage("The worker cannot go on", error)
-    _give_up(channel, cause, remedy)
+    _give_up(channel, Failure(cause, remedy))
     os._exit(1)
 
 
@@ -67,9 +66,9 @@ def _beginning(channel: Channel) -> Begin:
     return first[0]
 
 
-def _give_up(channel: Channel, cause: str, remedy: str) -> int:
+def _give_up(channel: Channel, failure: Failure) -> int:
     try:
-        channel.send(Failed(cause, remedy))
+        channel.send(failure)
     except WorkerFailed:
-        _log.error("%s", cause)  # the daemon is gone; there is no more to tell
+        _log.error("%s", failure.cause)  # the daemon is gone; there is no more to tell
     return 1

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar, Final
 
 from streamfx.errors import SettingRefused
+from streamfx.ipc.failure import Failure
 from streamfx.settings.session import NOTHING, SessionSettings, changed, flat
 
 PACKET: Final = struct.Struct("<IB")
@@ -224,26 +225,15 @@ class Published:
     """Of the thread that publishes, as it was granted."""
 
 
-@dataclass(frozen=True, slots=True)
-class Failed:
-    """The process cannot go on; it ends after this."""
-
-    KIND: ClassVar[str] = "failed"
-    cause: str
-    remedy: str
-    error: str = ""
-    """Name of the class in streamfx.errors."""
-
-
 Message = (
-    Begin | WorkerConfig | Calibrate | Drive | Stop | Phase | Loaded | Refused | SourceReport | Failed
+    Begin | WorkerConfig | Calibrate | Drive | Stop | Phase | Loaded | Refused | SourceReport | Failure
     | BeginPublishing | TakeOver | Show | Published
 )  # fmt: skip
 
 _KINDS: Final[dict[str, type]] = {
     kind.KIND: kind
     for kind in (
-        Begin, WorkerConfig, Calibrate, Drive, Stop, Phase, Loaded, Refused, SourceReport, Failed,
+        Begin, WorkerConfig, Calibrate, Drive, Stop, Phase, Loaded, Refused, SourceReport, Failure,
         BeginPublishing, TakeOver, Show, Published,
     )
 }  # fmt: skip
@@ -297,26 +287,19 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """A graphics card (worker/card.py). Either `cause` is set, or the rest."""
+    """A graphics card (worker/card.py)."""
 
-    name: str = ""
-    free_mib: int = 0
-    total_mib: int = 0
-    cause: str = ""
-    """Why it cannot be used."""
-    remedy: str = ""
+    name: str
+    free_mib: int
+    total_mib: int
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of it. Either `error` is set, or the rest."""
+    """What came of it."""
 
-    error: str = ""
-    """Name of the class in streamfx.errors."""
-    cause: str = ""
-    remedy: str = ""
-    width: int = 0
-    height: int = 0
+    width: int
+    height: int
     """px of the photo, upright."""
-    sha256: str = ""
-    findings: tuple[str, ...] = ()
+    sha256: str
+    findings: tuple[str, ...]

@@ -7,37 +7,32 @@ attack. It ends with its daemon.
 from __future__ import annotations
 
 import logging
-import os
-import signal
-import sys
 import threading
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from time import sleep
-from typing import Final
+from typing import BinaryIO, Final
 
 import cv2
 
 from streamfx import priority
 from streamfx.errors import CameraError, StreamfxError, WorkerFailed
 from streamfx.frames import IdlePortrait
-from streamfx.ipc.child import die_with_parent
+from streamfx.ipc.child import child_main
+from streamfx.ipc.failure import Failure
 from streamfx.ipc.spawn import inherited
-from streamfx.logs import log_as
 from streamfx.sink import idle
 from streamfx.sink.camera import VirtualCamera, open_camera
 from streamfx.sink.look import Look
 from streamfx.sink.publisher import Publisher, View, percentiles
 from streamfx.sink.ring import RingForm, RingReader, RingWriter
-from streamfx.worker.__main__ import take_stdout
 from streamfx.worker.channel import Channel
 from streamfx.worker.protocol import (
     PUBLISHING,
     STANDBY,
     BeginPublishing,
-    Failed,
     Phase,
     Published,
     Show,
@@ -52,16 +47,12 @@ _COUNT_READERS: Final = 5
 """Reports from one count of the camera's readers to the next."""
 
 
-def main() -> int:
+def main(reader: BinaryIO, writer: BinaryIO) -> int:
     """Publish until the daemon says stop or is gone."""
-    die_with_parent(spared=True)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the daemon's to act on
     priority.fall_back()
-    log_as("publisher")
-    cv2.setNumThreads(
-        1
-    )  # a tick is short; with helpers it would wait for the last of them to get a processor
-    channel = Channel(os.fdopen(0, "rb", closefd=False), take_stdout())
+    # A tick is short; with helpers it would wait for the last of them to get a processor.
+    cv2.setNumThreads(1)
+    channel = Channel(reader, writer)
     first = channel.receive()
     if first is None or not isinstance(first[0], BeginPublishing):
         return 1
@@ -71,7 +62,7 @@ def main() -> int:
         opens_now = begin.camera and not begin.standby
         camera = _opened(opening, required=begin.required) if opens_now else None
     except StreamfxError as error:
-        channel.send(Failed(error.cause, error.remedy, type(error).__name__))
+        channel.send(Failure.of(error))
         _wait_for_the_end(channel)
         return 1
     _publish(begin, opening if begin.camera else None, camera, channel)
@@ -261,6 +252,4 @@ def _report(publisher: Publisher, granted: _Granted, channel: Channel, stopping:
 
 
 if __name__ == "__main__":
-    code = main()
-    sys.stderr.flush()
-    os._exit(code)  # a camera's driver that hangs must not keep the process
+    child_main("publisher", main, spared=True)

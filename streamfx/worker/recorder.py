@@ -8,38 +8,32 @@ frames and bytes so far.
 from __future__ import annotations
 
 import json
-import os
-import sys
+from dataclasses import asdict
 from pathlib import Path
 from threading import Event, Thread
 from time import monotonic
-from typing import Final, TextIO
+from typing import BinaryIO, Final
 
-from streamfx.ipc.child import die_with_parent
+from streamfx.ipc.child import child_main, tell
+from streamfx.ipc.failure import Failure
 from streamfx.ipc.spawn import inherited
 
 _TELL_S: Final = 0.5
 
 
-def main() -> int:
+def main(reader: BinaryIO, writer: BinaryIO) -> int:
     """Record until told to stop."""
-    import signal
-
-    die_with_parent()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    writer = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)
-    task = json.loads(sys.stdin.readline())
+    task = json.loads(reader.readline())
     from streamfx.errors import StreamfxError
 
     path = Path(task["path"])
     try:
         _enter(path.parent, task["files"])
-        frames, size = _record(Path(path.name), int(task["ring"]), writer)
+        frames, size = _record(Path(path.name), int(task["ring"]), reader, writer)
     except StreamfxError as error:
-        _tell(writer, error=type(error).__name__, cause=error.cause, remedy=error.remedy)
+        tell(writer, failed=asdict(Failure.of(error)))
         return 1
-    _tell(writer, frames=frames, bytes=size, done=True)
+    tell(writer, frames=frames, bytes=size, done=True)
     return 0
 
 
@@ -61,17 +55,17 @@ def _enter(folder: Path, files: str) -> None:
         raise write_failure(Path(handed.named(str(folder))), error) from error
 
 
-def _record(path: Path, descriptor: int, writer: TextIO) -> tuple[int, int]:
+def _record(path: Path, descriptor: int, reader: BinaryIO, writer: BinaryIO) -> tuple[int, int]:
     """Frames and bytes of the film. In place of a picture that was missed stands the next, to keep time."""
     from streamfx.sink.film import FilmWriter
     from streamfx.sink.ring import RingReader
 
-    ended = _end_of_input()
+    ended = _end_of(reader)
     with RingReader(inherited(descriptor)) as ring:
         form = ring.form
         half_s, last, told_s = 0.5 / form.fps, ring.written, 0.0
         with FilmWriter(path, (form.width, form.height), form.fps) as film:
-            _tell(writer, frames=0, bytes=0)
+            tell(writer, frames=0, bytes=0)
             while not ended.wait(half_s):
                 written = ring.written
                 picture = ring.newest()
@@ -82,26 +76,21 @@ def _record(path: Path, descriptor: int, writer: TextIO) -> tuple[int, int]:
                 last = max(last + 1, written)
                 if monotonic() - told_s > _TELL_S:
                     told_s = monotonic()
-                    _tell(writer, frames=film.frames, bytes=0)
+                    tell(writer, frames=film.frames, bytes=0)
         return film.frames, path.stat().st_size
 
 
-def _end_of_input() -> Event:
+def _end_of(reader: BinaryIO) -> Event:
     """Set by the second line, or the end, of standard input: pipes cannot be waited for on every system."""
     ended = Event()
 
     def wait() -> None:
-        sys.stdin.readline()
+        reader.readline()
         ended.set()
 
     Thread(target=wait, daemon=True).start()
     return ended
 
 
-def _tell(writer: TextIO, **facts: object) -> None:
-    writer.write(json.dumps(facts) + "\n")
-    writer.flush()
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    child_main("recorder", main)

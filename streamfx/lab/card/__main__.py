@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(json.dumps(session(options.one)))
             return 0
         if options.serve is not None:
-            return serve(options.serve, device)
+            serve(options.serve, device)
         _measure(device, options)
     except StreamfxError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -7,11 +7,12 @@ import socket
 from functools import partial
 from itertools import islice
 from time import perf_counter, sleep
-from typing import Final
+from typing import Final, NoReturn
 
 import numpy as np
 import torch
 
+from streamfx.ipc.child import child_main
 from streamfx.ipc.spawn import PIPE, own, start
 from streamfx.lab.card.common import SIZES, WARM_UP, motions, rig_of
 from streamfx.models.weights import Profile
@@ -20,7 +21,6 @@ from streamfx.render.base import Networks
 from streamfx.render.gpu.gpu_device import GpuDevice
 from streamfx.rendering import check_renderer
 from streamfx.session.sharing import CardProcess
-from streamfx.worker.__main__ import take_stdout
 from streamfx.worker.sharing.__main__ import main as card_process
 from streamfx.worker.sharing.client import SharedGpu
 
@@ -91,11 +91,10 @@ def _free(device: str) -> int:
     return torch.cuda.mem_get_info()[0]
 
 
-def serve(listener: int, device: torch.device | None) -> int:
+def serve(listener: int, device: torch.device | None) -> NoReturn:
     """Be the card's process, on whatever device."""
-    return card_process(
-        socket.socket(fileno=listener), take_stdout(), partial(GpuDevice, check_renderer, device)
-    )
+    make = partial(GpuDevice, check_renderer, device)
+    child_main("card", lambda _, writer: card_process(socket.socket(fileno=listener), writer, make))
 
 
 def session(card: str) -> dict[str, float]:

@@ -7,16 +7,13 @@ for which the daemon may wait for the next.
 from __future__ import annotations
 
 import logging
-import os
 import socket
 import sys
 from functools import partial
 from typing import TYPE_CHECKING, BinaryIO
 
 from streamfx.errors import DeviceLost
-from streamfx.ipc.child import die_with_parent
-from streamfx.logs import log_as
-from streamfx.worker.__main__ import take_stdout
+from streamfx.ipc.child import child_main
 from streamfx.worker.sharing.wire import OPENING_S
 
 if TYPE_CHECKING:
@@ -55,8 +52,4 @@ def main(listener: socket.socket, out: BinaryIO, make_gpu: Callable[[], GpuDevic
 
 
 if __name__ == "__main__":
-    die_with_parent()
-    log_as("card")
-    code = main(socket.socket(fileno=int(sys.argv[1])), take_stdout())
-    sys.stderr.flush()
-    os._exit(code)  # a driver that hangs must not keep the process
+    child_main("card", lambda _, writer: main(socket.socket(fileno=int(sys.argv[1])), writer))
