@@ -189,7 +189,7 @@ class Rig:
     face_triangles: int
     """Number of face triangles at the end of `triangles`."""
     solid: F32 = field(repr=False)
-    """f32 [V,3] cm: canonical position of every vertex at rest, relief scaled (ALGORITHM a: S_k)."""
+    """f32 [V,3] cm: canonical position of every vertex at rest, relief scaled (algorithm.md#retargeting)."""
     head_weight: F32 = field(repr=False)
     """f32 [V]: share of the rigid head motion (1 on the face)."""
     body_weight: F32 = field(repr=False)

@@ -300,3 +300,21 @@ def test_a_circle_of_c_modules_is_noticed(tmp_path: Path):
     (tmp_path / "three.c").write_text('# include "one.h"\n')
     with pytest.raises(CycleError, match="one"):
         list(TopologicalSorter(included(tmp_path)).static_order())
+
+
+def test_cited_sections_of_the_method_exist():
+    """Docstrings cite docs/algorithm.md by its headings."""
+    headings = re.findall(r"^## (.+)$", (ROOT / "docs" / "algorithm.md").read_text("utf-8"), re.MULTILINE)
+    known = {heading.lower().replace(" ", "-") for heading in headings}
+    cited = {place: anchor for path in SOURCES for place, anchor in _citations(path)}
+    assert len(cited) > 20
+    assert {place: anchor for place, anchor in cited.items() if anchor not in known} == {}
+
+
+def _citations(path: Path) -> Iterator[tuple[str, str]]:
+    for number, line in enumerate(path.read_text("utf-8").splitlines(), 1):
+        for anchor in re.findall(r"algorithm\.md#([a-z-]+)", line):
+            yield f"{path.relative_to(ROOT)}:{number} {anchor}", anchor
+        assert not re.search(r"ALGORITHM [a-z]|design section", line), (
+            f"{path}:{number} cites what is not here"
+        )

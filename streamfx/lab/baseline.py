@@ -2,7 +2,7 @@
 
 What it is: 81 face landmarks and 8 pinned points of the frame's border give one backward spline
 (picture -> photo) a frame; it is evaluated on an 8 px grid, enlarged bilinearly to every pixel, and the photo
-is fetched through it once (design section b: TPS, 27 dB, .849). Whole picture, no layers, no eyes, no mouth:
+is fetched through it once (algorithm.md#layers: 27.1 dB). Whole picture, no layers, no eyes, no mouth:
 less work than the product's warp, and less of a result.
 """
 

@@ -20,7 +20,7 @@ Mesh = tuple[F64, npt.NDArray[np.int32]]
 """Vertices f64 [468,3] cm (x right, y down, z away) and triangles i32 [898,3] of the canonical face."""
 
 CROP_SCALE = 11.5
-"""px per cm in the 256 px crop (ALGORITHM section c)."""
+"""px per cm in the 256 px crop (algorithm.md#crop)."""
 
 SIGMA_PX = {
     Part.BROW: (1.6, 3.4),

@@ -1,4 +1,4 @@
-"""The lite profile: two small residual networks for real time on a plain CPU (ALGORITHM d, e).
+"""The lite profile: two small residual networks for real time on a plain CPU (algorithm.md#refining).
 
 Both change a picture that is right already, the warped face and the procedural mouth, and start by changing
 nothing: their last layer is zero. Work is done on cells of four by four (face) or two by two (mouth) pixels,

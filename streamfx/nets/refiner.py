@@ -1,7 +1,7 @@
 """The paper's refinement generator (Geng et al. 2018, section 4.1, figure 4).
 
 The text gives kernels, the quarter resolution, four blocks and the skip connections; the channel counts are
-inferred from the 32768 numbers that its critic ends with (ALGORITHM d).
+inferred from the 32768 numbers that its critic ends with (algorithm.md#refining).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Is this photo a portrait that can be animated? Every finding names the figure measured (ALGORITHM l)."""
+"""Whether a photo can be animated. Every finding names the figure measured (algorithm.md#checks)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Motion + Rig -> Deformation: the driver's offsets, carried over to the photo (ALGORITHM a, b)."""
+"""Motion + Rig -> Deformation: the driver's offsets, carried over to the photo (algorithm.md#retargeting)."""
 
 from __future__ import annotations
 
@@ -199,7 +199,7 @@ def _soft_beside(angle: float, rest: float, limit: float) -> float:
 
 
 def _expression(rig: Rig, motion: Motion, gain: float) -> F32:
-    """E': the driver's expression with lips and lids set to the driver's absolute closure (ALGORITHM a).
+    """E': the driver's expression, lips and lids closed as far as the driver's (algorithm.md#closure).
 
     A mouth that the photo shows open is closed first: what the driver does is counted from a closed one.
     """
@@ -213,7 +213,7 @@ def _expression(rig: Rig, motion: Motion, gain: float) -> F32:
 def _without_shown_smile(rig: Rig, expression: F32) -> F32:
     """A smile that the photo shows already is not added once more: the driver's is taken off up to that size.
 
-    At rest the photo stays as it is (ALGORITHM a would take its smile off even then).
+    At rest the photo stays as it is (algorithm.md#retargeting would take its smile off even then).
     """
     if not rig.smile.any():
         return expression

@@ -1,4 +1,4 @@
-"""The photo's eyes, taken apart: the white without the iris, the iris without the lids (ALGORITHM a)."""
+"""The photo's eyes, taken apart: white without iris, iris without lids (algorithm.md#eyes)."""
 
 from __future__ import annotations
 

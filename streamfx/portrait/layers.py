@@ -1,4 +1,4 @@
-"""Two layers from one photo: the person, and the background as it would be without them (ALGORITHM b)."""
+"""Two layers from one photo: the person, and the background without them (algorithm.md#layers)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The mesh over the whole texture: the 468-point face, joined to a grid over all else (ALGORITHM b)."""
+"""The mesh over the whole texture: the 468-point face, joined to a grid over all else (algorithm.md#mesh)."""
 
 from __future__ import annotations
 

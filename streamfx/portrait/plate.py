@@ -1,4 +1,4 @@
-"""The plate: the background as it would be without the person (ALGORITHM b, l).
+"""The plate: the background as it would be without the person (algorithm.md#layers).
 
 It is seen where the person moves away, and beyond the borders of a photo that does not fill the frame.
 """

@@ -1,4 +1,4 @@
-"""Solving a photo once: everything that later makes a frame cheap (ALGORITHM b)."""
+"""Solving a photo once: everything that later makes a frame cheap (algorithm.md#mesh)."""
 
 from __future__ import annotations
 

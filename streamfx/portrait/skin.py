@@ -1,7 +1,7 @@
 """Who moves with whom: skinning weights of the exterior and the spread of lip and lid corrections.
 
 Solved once per photo as screened Laplace problems on the mesh's edges: minimise
-sum_edges |d_i - d_j|^2 + sum_i c_i |d_i - value_i|^2 (ALGORITHM b: confidence = segmentation x distance).
+sum_edges |d_i - d_j|^2 + sum_i c_i |d_i - value_i|^2 (algorithm.md#skinning).
 """
 
 from __future__ import annotations

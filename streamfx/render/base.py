@@ -16,7 +16,7 @@ from streamfx.models.weights import NetworkName, Profile
 from streamfx.telemetry import StageTimer
 
 CLOSED_GAP: Final = 0.06
-"""cm: mean gap of the lips under which no mouth is masked or drawn (ALGORITHM c)."""
+"""cm: mean gap of the lips under which no mouth is masked or drawn (algorithm.md#crop)."""
 
 Network = Callable[[F32], F32]
 """A network as the renderer sees it: f32 [H,W,C] in, f32 [H,W,C'] out, one picture (models.network.Network).
@@ -71,7 +71,7 @@ class MouthCrop(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Rectified:
-    """The face as the refining network sees it: upright, at fixed scale (ALGORITHM c)."""
+    """The face as the refining network sees it: upright, at fixed scale (algorithm.md#crop)."""
 
     rgb: F32 = field(repr=False)
     """f32 [256,256,3] 0..1: the warped face with the inner mouth blanked to 0."""
@@ -91,7 +91,7 @@ class Rectified:
 
 @dataclass(frozen=True, slots=True)
 class Residual:
-    """What a refining network adds to the face: upsampled and gated at frame resolution (ALGORITHM d)."""
+    """What a refining network adds to the face, upsampled to the frame and gated (algorithm.md#refining)."""
 
     rgb: F32 = field(repr=False)
     """f32 [256,256,3], -1..1 of full brightness, gate applied."""

@@ -21,7 +21,7 @@ _LINE_MARGIN = 2  # px around it that this softness may reach
 
 
 def add_residual(picture: U8, residual: Residual, face: Rectified) -> None:
-    """picture += up(residual * feathered face mask), in place, on the face's box only (ALGORITHM g)."""
+    """picture += up(residual * feathered face mask), in place, on its box (algorithm.md#compositing)."""
     feather, corners = _feather(face.face)
     to_frame = cv2.invertAffineTransform(face.from_frame.astype(np.float64)).astype(np.float32)
     box = box_of(move(corners, to_frame), picture.shape, 1)

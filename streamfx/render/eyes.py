@@ -1,4 +1,4 @@
-"""Drawing the eyeballs through their lids: gaze moves the iris, and no lid squashes it (ALGORITHM a)."""
+"""Drawing the eyeballs through their lids: gaze moves the iris, no lid squashes it (algorithm.md#eyes)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The procedural mouth: teeth on skull and jaw, tongue, throat, shaded by the opening (ALGORITHM l).
+"""The procedural mouth: teeth on skull and jaw, tongue, throat, shaded by the opening (algorithm.md#mouth).
 
 It stands in until the completion network is loaded, and wherever that one is refused. It sees a Rig and a
 Deformation: no pixel of the driver can be in it.

@@ -1,4 +1,4 @@
-"""The networks that invent the inside of the mouth: what they see, and the mouth they paint (ALGORITHM e)."""
+"""The networks that invent the inside of the mouth: what they see and paint (algorithm.md#mouth)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The networks' exact input geometry: crops, masks and the displacement map (ALGORITHM c, e).
+"""The networks' exact input geometry: crops, masks and the displacement map (algorithm.md#crop).
 
 Training depends on these figures: golden tests hold them.
 """

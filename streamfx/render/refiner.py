@@ -1,4 +1,4 @@
-"""The networks that refine the warped face: what they see, and what becomes of their answer (ALGORITHM d, g).
+"""The networks that refine the warped face: what they see, what becomes of it (algorithm.md#refining).
 
 Both profiles end in a Residual, so that the picture keeps its own detail and gets the network's at any size.
 """
@@ -145,7 +145,7 @@ def membrane(values: F32, mask: F32) -> F32:
     Returns:
         f32 [256,256,3]
 
-    Source: Perez et al., "Poisson image editing", 2003; ALGORITHM g.
+    Source: Perez et al., "Poisson image editing", 2003; algorithm.md#refining.
     """
     rim = mask - cv2.erode(mask, RIM)
     weight = _shrunk(rim)

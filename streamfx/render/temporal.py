@@ -1,6 +1,6 @@
 """Blending the mouth over time along optical flow, with a guard against ghosts.
 
-Source: ALGORITHM f, paper section 4.3.
+Source: algorithm.md#blending, paper section 4.3.
 """
 
 from __future__ import annotations

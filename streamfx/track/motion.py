@@ -1,7 +1,7 @@
 """From a driver's landmarks to Motion: what the driver does, as offsets from the driver's own neutral.
 
 Pose-free by construction: a picture's landmarks are brought into canonical space by the pose that fits the
-person's neutral, and compared there (design section a: S = R^T (L - t) / s, E = S - N).
+person's neutral, and compared there (algorithm.md#pose: S = R^T (L - t) / s, E = S - N).
 """
 
 from __future__ import annotations

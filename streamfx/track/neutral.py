@@ -1,7 +1,7 @@
 """The driver's neutral: the face and head at rest, from which all motion is measured.
 
 No picture says "this is rest", so pictures are weighed by how restful they look against the driver's others,
-and the neutral is the median of the best tenth (design section a).
+and the neutral is the median of the best tenth (algorithm.md#neutral).
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 The rest picture is the one so marked, or the one nearest to the neutral that the pipeline finds. Its own
 track is the neutral (MotionEstimator.prime with that track alone). Output and truth are both brought to the
 frame as the photo is, turned upright by the truth's head pose into the 256 px crop, and compared over the
-face oval without the inner mouth of either (ALGORITHM b, i).
+face oval without the inner mouth of either (algorithm.md#evaluation).
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 The neutral photo is the portrait, the smile the truth. Vertices lie exactly where the smile's landmarks are
 (the ceiling of any motion), or where the product puts them without smoothing. What the network gives, or the
 finished frame, is compared with the truth in the upright 256 px crop, over the face oval without the inner
-mouth of either (ALGORITHM i, k).
+mouth of either (algorithm.md#evaluation).
 """
 
 from __future__ import annotations

@@ -195,7 +195,7 @@ class _Stage:
         return self._made(seen, deformation, truth, Tier.RATIO, "train")
 
     def wrinkles(self, face: FaceTrack, truth: U8) -> Wrinkles:
-        """The expression ratio image of one true picture (Liu et al. 2001; ALGORITHM i)."""
+        """The expression ratio image of one true picture (Liu et al. 2001; algorithm.md#evaluation)."""
         deformation = self._sitter.matched(face)
         seen = self._renderer.rectify(deformation)
         shown, true = (

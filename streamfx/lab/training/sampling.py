@@ -1,7 +1,7 @@
 """Drawing batches from crops: the networks' inputs as in the product, augmented, with what is true.
 
 Augmentation acts on input and truth alike, as another camera would: mirror image (with the sign of M's x),
-place and size, gain and gamma per colour, lost detail, JPEG. Only M is sometimes missing (ALGORITHM h).
+place and size, gain and gamma per colour, lost detail, JPEG. Only M may be missing (algorithm.md#training).
 """
 
 from __future__ import annotations

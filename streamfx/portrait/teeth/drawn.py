@@ -1,4 +1,4 @@
-"""Teeth, gums and tongue, drawn as textures for a mouth that the photo does not show (ALGORITHM l).
+"""Teeth, gums and tongue, drawn as textures for a mouth that the photo does not show (algorithm.md#mouth).
 
 Textures lie in the head's frontal plane: x right, y down, in cm from the point where the closed lips meet.
 Nothing here has seen the driver.

@@ -1,7 +1,7 @@
 """The open mouth that a photo shows: by how much jaw, lips and cheeks are away from the same mouth, closed.
 
-The driver's lips are absolute (ALGORITHM a), so an open-mouthed photo must close: with its jaw, as a person
-does, for lips that were drawn together alone would be stretched over the gap.
+The driver's lips are absolute (algorithm.md#closure), so an open-mouthed photo must close: with its jaw, as a
+person does, for lips that were drawn together alone would be stretched over the gap.
 """
 
 from __future__ import annotations

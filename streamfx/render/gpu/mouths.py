@@ -1,4 +1,4 @@
-"""The inside of the mouth on tensors: painted, blended along optical flow (ALGORITHM f), put between lips."""
+"""The inside of the mouth on tensors: painted, blended along optical flow, put between the lips."""
 
 from __future__ import annotations
 
