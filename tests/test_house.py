@@ -318,3 +318,21 @@ def _citations(path: Path) -> Iterator[tuple[str, str]]:
         assert not re.search(r"ALGORITHM [a-z]|design section", line), (
             f"{path}:{number} cites what is not here"
         )
+
+
+def test_the_drawing_of_the_rooms_is_current():
+    done = subprocess.run(
+        ["sh", "scripts/draw-rooms", "--check"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_page_of_the_architecture_names_what_is_there():
+    """Every room, and no file that is gone."""
+    page = (ROOT / "docs" / "architecture.md").read_text("utf-8")
+    rooms = {path.parent.name for path in PACKAGE.glob("*/__init__.py")} - {"assets"}
+    assert {room for room in rooms if f"`{room}/" not in page} == set()
+    named = re.findall(r"`((?:[a-z_]+/)+[a-z_]+\.py)", page) + re.findall(r"`([a-z_]+\.py)`", page)
+    lost = [name for name in named if not any(PACKAGE.glob(name)) and not any(PACKAGE.rglob(name))]
+    assert named
+    assert lost == []

@@ -178,15 +178,17 @@ def _drive(client: Client, session: str) -> None:
 @pytest.mark.alone
 def test_the_readmes_programs_do_what_they_say(short_folder: Path):
     programs = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.DOTALL)
-    assert len(programs) == 2
+    assert len(programs) == 3
+    (short_folder / "talk.mp4").symlink_to(face_clip())
     (short_folder / "me.jpg").write_bytes(photo().read_bytes())
     with daemon(short_folder), Client.connect(socket_of(short_folder)) as client:
         until(client.list_sessions)
         client.create_portrait((short_folder / "me.jpg").read_bytes(), id="me")  # as shown above the programs
         before = [one.id for one in (*client.list_sessions(), *client.list_portraits())]
         outputs = [_run(program, short_folder) for program in programs]
-        assert "live 30" in outputs[0] or "live 2" in outputs[0]
-        assert "30 motions" in outputs[1]
+        assert (short_folder / "film.mp4").stat().st_size > 1000
+        assert "live 30" in outputs[1] or "live 2" in outputs[1]
+        assert "30 motions" in outputs[2]
         assert [one.id for one in (*client.list_sessions(), *client.list_portraits())] == before
 
 
