@@ -15,12 +15,16 @@ from streamfx.models.store import Store
 from streamfx.portrait import deform
 
 ROOT = Path(__file__).resolve().parent.parent
-README = (ROOT / "README.md").read_text()
+README = (ROOT / "README.md").read_text("utf-8")
+USAGE = (ROOT / "docs" / "usage.md").read_text("utf-8")
+PAGES = {
+    path: path.read_text("utf-8") for path in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+}
 
 
 def commands() -> list[str]:
-    """Every streamfx command line in the README's shell blocks, without its comment."""
-    blocks = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
+    """Every streamfx command line in the shell blocks of README and usage, without its comment."""
+    blocks = re.findall(r"```sh\n(.*?)```", README + USAGE, re.DOTALL)
     lines = (re.split(r"#| \| ", line)[0].strip() for block in blocks for line in block.splitlines())
     return [line for line in lines if line.startswith("streamfx ")]
 
@@ -36,9 +40,15 @@ def test_the_readme_shows_the_main_commands():
     assert {"render", "record"} <= shown
 
 
-@pytest.mark.parametrize("link", sorted(set(re.findall(r"\]\((?!http)([^)#]+)\)", README))))
-def test_every_link_leads_somewhere(link: str):
-    assert (ROOT / link).exists()
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_link_leads_somewhere(page: Path):
+    links = set(re.findall(r"\]\((?!http|#)([^)#]+)(?:#[^)]*)?\)", PAGES[page]))
+    assert [link for link in sorted(links) if not (page.parent / link).exists()] == []
+
+
+def test_the_readme_is_read_in_one_go():
+    assert len(README.splitlines()) <= 150
+    assert (ROOT / "docs" / "demo.webp").stat().st_size < 3_000_000
 
 
 @pytest.mark.parametrize("script", sorted(set(re.findall(r"`?(scripts/[a-z-]+)", README))))

@@ -177,8 +177,13 @@ def _drive(client: Client, session: str) -> None:
 
 @pytest.mark.alone
 def test_the_readmes_programs_do_what_they_say(short_folder: Path):
-    programs = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.DOTALL)
+    readme, programs = (
+        re.findall(r"```python\n(.*?)```", (ROOT / page).read_text("utf-8"), re.DOTALL)
+        for page in ("README.md", "docs/usage.md")
+    )
     assert len(programs) == 3
+    assert set(readme) <= set(programs)
+    assert readme
     (short_folder / "talk.mp4").symlink_to(face_clip())
     (short_folder / "me.jpg").write_bytes(photo().read_bytes())
     with daemon(short_folder), Client.connect(socket_of(short_folder)) as client:
