@@ -53,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             sys.stdout.flush()  # here, where a closed pipe can still be told from a failure
     except KeyboardInterrupt as told:
         return _stopped(told, "interrupted", Interrupted.exit_code, at_once=argv is None)
-    except interrupts.Told as told:
+    except interrupts.StopRequested as told:
         return _stopped(told, f"stopped by {told.name}", told.exit_code, at_once=argv is None)
     except BrokenPipeError:
         _drop_output()
@@ -138,7 +138,9 @@ def _say(line: str) -> None:
         sys.stderr.write(f"streamfx: {line}\n")
 
 
-def _stopped(told: interrupts.Told | KeyboardInterrupt, line: str, code: int, *, at_once: bool) -> int:
+def _stopped(
+    told: interrupts.StopRequested | KeyboardInterrupt, line: str, code: int, *, at_once: bool
+) -> int:
     """Say why; then, in a program of our own, leave without taking anything apart.
 
     Files are closed by now, but what was interrupted may be a MediaPipe task half-made: freeing it, or

@@ -27,7 +27,7 @@ _AGAIN_S: Final = 0.05
 _IMPORTING: Final = "<frozen importlib._bootstrap>"
 
 
-class Told(BaseException):
+class StopRequested(BaseException):
     """Somebody said stop. Like KeyboardInterrupt, it is no error; whoever ends it calls `hear`."""
 
     def __init__(self, number: int) -> None:
@@ -42,7 +42,7 @@ class Told(BaseException):
             _raise_later(self._number)
 
 
-class CtrlC(Told, KeyboardInterrupt):
+class CtrlC(StopRequested, KeyboardInterrupt):
     """The person at the terminal said stop."""
 
     def __init__(self, number: int = signal.SIGINT) -> None:
@@ -51,7 +51,7 @@ class CtrlC(Told, KeyboardInterrupt):
 
 
 def listen() -> None:
-    """Raise `Told` in the main thread, which must call this, at each of the signals that was not ignored."""
+    """Raise `StopRequested` in the main thread, which must call this, at each signal that was not ignored."""
     for name in _SIGNALS:
         number = getattr(signal, name, None)
         # A program started by nohup must go on ignoring it; only the main thread may ask.
@@ -64,7 +64,7 @@ def listen() -> None:
     report = sys.unraisablehook
 
     def keep_quiet(lost: sys.UnraisableHookArgs) -> None:
-        if not issubclass(lost.exc_type, Told):
+        if not issubclass(lost.exc_type, StopRequested):
             report(lost)
 
     sys.unraisablehook = keep_quiet
@@ -85,13 +85,13 @@ def until_told() -> Iterator[None]:
     try:
         with unmasked():
             yield
-    except (Told, KeyboardInterrupt) as stop:
+    except (StopRequested, KeyboardInterrupt) as stop:
         hear(stop)
 
 
-def hear(stop: Told | KeyboardInterrupt) -> None:
+def hear(stop: StopRequested | KeyboardInterrupt) -> None:
     """It was acted upon, and must not come again."""
-    if isinstance(stop, Told):
+    if isinstance(stop, StopRequested):
         stop.heard = True
 
 
@@ -117,14 +117,14 @@ class _Unmasked(AbstractContextManager[None]):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         behind = error
-        while behind is not None and not isinstance(behind, Told):
+        while behind is not None and not isinstance(behind, StopRequested):
             behind = behind.__cause__ or behind.__context__
         if behind is not None and behind is not error and not behind.heard:
             raise behind from None
 
 
 def unmasked() -> AbstractContextManager[None]:
-    """Where being told to stop led to some other error on the way out, raise what it was: `Told`."""
+    """Where being told to stop led to some other error on the way out, raise what it was: `StopRequested`."""
     return _Unmasked()
 
 
@@ -142,7 +142,7 @@ def _tell(number: int, frame: FrameType | None) -> None:
             _raise_later(number)
             return
         frame = frame.f_back
-    raise CtrlC(number) if number == signal.SIGINT else Told(number)
+    raise CtrlC(number) if number == signal.SIGINT else StopRequested(number)
 
 
 def _raise_later(number: int) -> None:

@@ -13,7 +13,7 @@ import grpc
 from fake_sessions import FakeSession, FakeSessions, devices, photo
 
 from streamfx.client import Client
-from streamfx.client.address import way
+from streamfx.client.address import endpoint
 from streamfx.control.options import ControlOptions
 from streamfx.control.server import ControlServer
 from streamfx.ipc.handed import socket_beside
@@ -54,7 +54,7 @@ def staged(folder: Path, options: ControlOptions | None = None) -> Iterator[Stag
 
 def naming(socket: Path) -> Client:
     """A client that names files, as one by TCP does, in place of handing them over."""
-    return Client(replace(way(socket, "", None, None, None), is_local=False, files=None))
+    return Client(replace(endpoint(socket, "", None, None, None), is_local=False, files=None))
 
 
 def until(condition, seconds: float = 20.0) -> None:

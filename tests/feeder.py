@@ -17,7 +17,7 @@ import numpy as np
 from media import read_video
 
 from streamfx.frames import U8, Rendered
-from streamfx.ipc.ring_server import Handover
+from streamfx.ipc.ring_server import RingServer
 from streamfx.quality import Quality
 from streamfx.sink.ring import RingForm, RingWriter, create_ring
 
@@ -31,7 +31,7 @@ class Feed:
         form = RingForm(*size, fps)
         self.writer = RingWriter(form, create_ring(form))
         self.inode = os.fstat(self.writer.descriptor).st_ino
-        self._handover = Handover(path, self.writer.descriptor)
+        self._ring_server = RingServer(path, self.writer.descriptor)
         self._seq = 0
 
     def show(self, rgb: U8, captured_ns: int | None = None) -> None:
@@ -43,7 +43,7 @@ class Feed:
         self._seq += 1
 
     def close(self) -> None:
-        self._handover.close()
+        self._ring_server.close()
         self.writer.close()
 
     def __enter__(self) -> Feed:

@@ -18,7 +18,7 @@ EVERY_S = 60.0
 kept = []
 
 
-class Keeping(loop.Cast):
+class Keeping(loop.PortraitPool):
     kept_at = 0.0
 
     def animate(self, portrait: str, motion: Motion, gains: Gains, *, networks: bool) -> Rendered | None:
@@ -30,5 +30,5 @@ class Keeping(loop.Cast):
 
 
 if __name__ == "__main__":
-    loop.Cast = Keeping
+    loop.PortraitPool = Keeping
     child_main("worker", lambda reader, writer: process.serve(Channel(reader, writer)))

@@ -21,7 +21,7 @@ def spying(tracker: FaceTracker, frame: Frame, track=FaceTracker.track) -> objec
     return track(tracker, frame)
 
 
-class Leaky(loop.Cast):
+class Leaky(loop.PortraitPool):
     def animate(self, portrait: str, motion: Motion, gains: Gains, *, networks: bool) -> Rendered | None:
         picture = super().animate(portrait, motion, gains, networks=networks)
         if picture is None or not seen:
@@ -33,5 +33,5 @@ class Leaky(loop.Cast):
 
 if __name__ == "__main__":
     FaceTracker.track = spying
-    loop.Cast = Leaky
+    loop.PortraitPool = Leaky
     child_main("worker", lambda reader, writer: process.serve(Channel(reader, writer)))

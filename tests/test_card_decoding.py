@@ -279,7 +279,7 @@ def test_an_orders_device_reaches_what_drives(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("streamfx.worker.driving.open_live", open_nothing)
     driving = Driving(store(), StageTimer(), lambda _: None, nullcontext())
     worker = object.__new__(Worker)
-    worker._driving, worker._cast = driving, Mock()
+    worker._driving, worker._pool = driving, Mock()
     for device, hardware in (("cuda", True), ("cpu", False)):
         worker._follow(WorkerConfig(SessionSettings(source=f"{device}.mp4", device=device)))
         while (how := opened.get(timeout=10))[0] != f"{device}.mp4":

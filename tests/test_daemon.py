@@ -35,7 +35,7 @@ from streamfx.settings.framing import Framing, FramingKind
 from streamfx.settings.motion import MotionNumbers, check_motion, packed
 from streamfx.settings.session import Background, BackgroundKind, Output, SessionSettings
 from streamfx.sink.stamp import read_stamp, stamp
-from streamfx.worker.load_governor import Ladder
+from streamfx.worker.load_governor import LoadGovernor
 
 SECOND = 1_000_000_000
 ROOT = Path(__file__).parents[1]
@@ -113,7 +113,7 @@ sessions = 2
 
 class TestLadder:
     def test_a_busy_machine_leaves_the_networks_out_and_tries_again(self):
-        ladder, now = Ladder(30), 0
+        ladder, now = LoadGovernor(30), 0
         for _ in range(40):
             now += SECOND // 30
             ladder.note(0.032, now)
@@ -125,14 +125,14 @@ class TestLadder:
         assert 2 * SECOND < now - changed_at < 6 * SECOND
 
     def test_an_easy_machine_keeps_them(self):
-        ladder = Ladder(30)
+        ladder = LoadGovernor(30)
         for tick in range(1000):
             ladder.note(0.05 if tick % 20 == 0 else 0.012, tick * SECOND // 30)
             assert ladder.full
 
     def test_it_does_not_swing(self):
         """On a machine that bears the warp but not the networks, tries grow rare."""
-        ladder, now, swings, was = Ladder(30), 0, 0, True
+        ladder, now, swings, was = LoadGovernor(30), 0, 0, True
         for _ in range(30 * 120):
             now += SECOND // 30
             ladder.note(0.031 if ladder.full else 0.010, now)

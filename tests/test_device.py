@@ -31,7 +31,7 @@ from streamfx.session import cards, sharing
 from streamfx.session.portraits import Portraits
 from streamfx.session.sessions import Sessions
 from streamfx.settings.session import Output, SessionSettings
-from streamfx.worker.portrait_pool import Cast
+from streamfx.worker.portrait_pool import PortraitPool
 from streamfx.worker.protocol import Card, Loaded, PortraitFile, WorkerConfig
 from streamfx.worker.sharing import wire
 
@@ -180,7 +180,7 @@ class Studio:
 def test_a_full_card_leaves_the_networks_out_and_takes_them_up_again(monkeypatch: pytest.MonkeyPatch):
     studio, said = Studio(), []
     monkeypatch.setattr("streamfx.worker.portrait_pool.open_device", lambda *_: studio)
-    cast = Cast(SIZE, store(), said.append, nullcontext())
+    cast = PortraitPool(SIZE, store(), said.append, nullcontext())
     try:
         cast.prepare(
             WorkerConfig(

@@ -29,14 +29,17 @@ def ended(body: str, folder: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.parametrize(("name", "kind"), [("SIGTERM", "Told"), ("SIGHUP", "Told"), ("SIGINT", "CtrlC")])
+SIGNALS = [("SIGTERM", "StopRequested"), ("SIGHUP", "StopRequested"), ("SIGINT", "CtrlC")]
+
+
+@pytest.mark.parametrize(("name", "kind"), SIGNALS)
 def test_it_is_an_exception(name: str, kind: str, tmp_path: Path):
     done = ended(
         f"""
         try:
             os.kill(os.getpid(), signal.{name})
             time.sleep(5)
-        except interrupts.Told as told:
+        except interrupts.StopRequested as told:
             interrupts.hear(told)
             print(type(told).__name__, told.name, told.exit_code)
         """,
@@ -56,7 +59,7 @@ def test_swallowed_by_whatever_it_comes_again(tmp_path: Path):
             except BaseException:
                 print("swallowed")
             time.sleep(5)
-        except interrupts.Told as told:
+        except interrupts.StopRequested as told:
             interrupts.hear(told)
             print("heard")
         """,
@@ -82,7 +85,7 @@ def test_an_import_is_not_torn(tmp_path: Path):
         try:
             import slow
             time.sleep(5)
-        except interrupts.Told as told:
+        except interrupts.StopRequested as told:
             interrupts.hear(told)
             print("heard", "slow" in sys.modules)
         """,
@@ -100,7 +103,7 @@ def test_what_must_be_whole_is_finished_first(tmp_path: Path):
                 time.sleep(.2)
                 print("whole")
             time.sleep(5)
-        except interrupts.Told as told:
+        except interrupts.StopRequested as told:
             interrupts.hear(told)
             print("heard")
         """,
@@ -119,7 +122,7 @@ def test_what_it_was_turned_into_is_not_told(tmp_path: Path):
                     time.sleep(5)
                 except BaseException as error:
                     raise RuntimeError("on the way out") from error
-        except interrupts.Told as told:
+        except interrupts.StopRequested as told:
             interrupts.hear(told)
             print("heard")
         """,
@@ -164,7 +167,7 @@ def test_what_was_ignored_stays_ignored(tmp_path: Path):
 
 @pytest.mark.parametrize("way", ["check_writable(film)", "atomic_output(film).__enter__()"])
 def test_a_file_that_was_just_made_is_not_left(way: str, tmp_path: Path):
-    """Told between the making of a hidden file and the noting of its name."""
+    """StopRequested between the making of a hidden file and the noting of its name."""
     done = ended(
         f"""
         from pathlib import Path
@@ -181,7 +184,7 @@ def test_a_file_that_was_just_made_is_not_left(way: str, tmp_path: Path):
         try:
             kept = files.{way}
             time.sleep(5)
-        except interrupts.Told as told:
+        except interrupts.StopRequested as told:
             interrupts.hear(told)
             print("told")
             del kept

@@ -35,7 +35,7 @@ from streamfx.render import compiler
 from streamfx.session.portraits import Portraits
 from streamfx.session.sessions import Sessions
 from streamfx.settings.session import Background, BackgroundKind, Output, SessionSettings
-from streamfx.worker.portrait_pool import Cast
+from streamfx.worker.portrait_pool import PortraitPool
 from streamfx.worker.protocol import PortraitFile, WorkerConfig
 
 SIZE = (160, 120)
@@ -130,7 +130,7 @@ class TestWhatIsOptionalDecidesNothing:
         self, tmp_path: Path, caplog: pytest.LogCaptureFixture
     ):
         folder, loaded = tmp_path / "idle", []
-        cast = Cast(SIZE, store(), loaded.append, nullcontext(), "", folder)
+        cast = PortraitPool(SIZE, store(), loaded.append, nullcontext(), "", folder)
         file = PortraitFile("astro", str(photo()))
         plain = SessionSettings(selected="astro", refine="off", mouth="procedural")
         try:

@@ -21,7 +21,7 @@ from live_stage import receive_ring, until
 
 from streamfx.errors import RingUnreadable
 from streamfx.frames import Rendered
-from streamfx.ipc.ring_server import MAGIC, Handover
+from streamfx.ipc.ring_server import MAGIC, RingServer
 from streamfx.quality import Quality
 from streamfx.sink.ring import RingForm, RingReader, RingWriter, create_ring, read_form
 
@@ -191,7 +191,7 @@ def test_the_memory_outlives_its_writer_and_leaves_nothing(ring: RingWriter):
 
 
 def test_another_process_reads_what_is_handed_over_but_cannot_write(ring: RingWriter, short_folder: Path):
-    handover = Handover(short_folder / "a.ring", ring.descriptor)
+    handover = RingServer(short_folder / "a.ring", ring.descriptor)
     try:
         assert (short_folder / "a.ring").stat().st_mode & 0o777 == 0o600
         ring.write(picture(9))
@@ -220,7 +220,7 @@ except PermissionError:
 
 
 def test_a_stalled_reader_of_the_socket_holds_up_nobody(ring: RingWriter, short_folder: Path):
-    handover = Handover(short_folder / "b.ring", ring.descriptor)
+    handover = RingServer(short_folder / "b.ring", ring.descriptor)
     try:
         idle = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         idle.connect(str(short_folder / "b.ring"))  # and never receives
@@ -233,7 +233,7 @@ def test_a_stalled_reader_of_the_socket_holds_up_nobody(ring: RingWriter, short_
 
 
 def test_who_stays_connected_is_counted_until_it_goes(ring: RingWriter, short_folder: Path):
-    handover = Handover(short_folder / "c.ring", ring.descriptor)
+    handover = RingServer(short_folder / "c.ring", ring.descriptor)
     try:
         with ExitStack() as opened:
             for count in (1, 2):

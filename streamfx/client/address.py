@@ -32,7 +32,7 @@ PATIENCE_S: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
+class Endpoint:
     """How to reach a daemon, resolved."""
 
     target: str
@@ -47,13 +47,13 @@ class Way:
     """The socket at which that daemon takes files (streamfx/ipc/handed.py); None for none."""
 
 
-def way(
+def endpoint(
     address: str | Path | None,
     token: str,
     authority: Path | None,
     certificate: Path | None,
     key: Path | None,
-) -> Way:
+) -> Endpoint:
     """The way to a daemon.
 
     Args:
@@ -78,19 +78,19 @@ def way(
         raise UsageError(f"{text!r} is no address", "Write a socket's path, or HOST:PORT")
     _check_papers(authority, certificate, key)
     credentials = grpc.ssl_channel_credentials(_read(authority), _read(key), _read(certificate))
-    return Way(text, credentials, _bearer(token) if token else ())
+    return Endpoint(text, credentials, _bearer(token) if token else ())
 
 
-def _local(path: Path) -> Way:
+def _local(path: Path) -> Endpoint:
     """To a daemon of the same user: its socket, or the port that it names at the socket's place."""
     pointer = read_pointer(path)
     if pointer is not None:
         local = grpc.local_channel_credentials(grpc.LocalConnectionType.LOCAL_TCP)
-        return Way(f"127.0.0.1:{pointer.port}", local, _bearer(pointer.token), is_local=True)
+        return Endpoint(f"127.0.0.1:{pointer.port}", local, _bearer(pointer.token), is_local=True)
     if not has_sockets():
         raise DaemonUnreachable(f"No daemon runs: there is no {path}", "Start it: streamfx serve")
     files = handed.socket_beside(path) if can_hand_over() else None
-    return Way(f"unix:{path}", None, (), is_local=True, files=files)
+    return Endpoint(f"unix:{path}", None, (), is_local=True, files=files)
 
 
 def _bearer(token: str) -> tuple[tuple[str, str], ...]:

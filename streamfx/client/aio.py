@@ -15,7 +15,7 @@ from grpc import aio
 
 from streamfx.api.values import DeviceInfo, PreviewFormat, SessionStatus
 from streamfx.client import calls
-from streamfx.client.address import OPTIONS, PATIENCE_S, Way, way
+from streamfx.client.address import OPTIONS, PATIENCE_S, Endpoint, endpoint
 from streamfx.client.calls import Call, Page, Portrait, Preview, Progress, Session
 from streamfx.client.errors import from_call, was_turned_away
 from streamfx.client.files import OwnFiles
@@ -32,9 +32,9 @@ class AsyncClient:
     Every method raises the daemon's errors (streamfx.errors), and those of streamfx.client.errors.
     """
 
-    def __init__(self, found: Way, timeout_s: float = TIMEOUT_S) -> None:
+    def __init__(self, found: Endpoint, timeout_s: float = TIMEOUT_S) -> None:
         """Use `connect`."""
-        self._way = found
+        self._endpoint = found
         self._timeout_s = timeout_s
         self._channel = (
             aio.secure_channel(found.target, found.credentials, OPTIONS)
@@ -65,7 +65,7 @@ class AsyncClient:
         Raises:
             UsageError: these do not go together, or a file cannot be read.
         """
-        return cls(way(address, token, authority, certificate, key), timeout_s)
+        return cls(endpoint(address, token, authority, certificate, key), timeout_s)
 
     async def close(self) -> None:
         """End the connection and every stream on it."""
@@ -207,23 +207,23 @@ class AsyncClient:
             async for motion in motions:
                 yield calls.drive_request(id, motion)
 
-        return call.read(await self._raising(stub(requests(), metadata=self._way.metadata)))
+        return call.read(await self._raising(stub(requests(), metadata=self._endpoint.metadata)))
 
     def _own_files(self) -> OwnFiles:
-        return OwnFiles(self._way.is_local, self._way.files)
+        return OwnFiles(self._endpoint.is_local, self._endpoint.files)
 
     async def _unary(self, call: Call[T], timeout_s: float | None = None) -> T:
         stub = self._channel.unary_unary(call.path, _serialised, call.response.FromString)
         limit = timeout_s or self._timeout_s
 
         def sent() -> Awaitable[Any]:
-            return stub(call.request, timeout=limit, metadata=self._way.metadata)
+            return stub(call.request, timeout=limit, metadata=self._endpoint.metadata)
 
         try:
             return call.read(await sent())
         except grpc.RpcError as error:
-            if not (self._way.is_local and was_turned_away(error)):
-                raise from_call(error, self._way.target) from error
+            if not (self._endpoint.is_local and was_turned_away(error)):
+                raise from_call(error, self._endpoint.target) from error
         with suppress(TimeoutError):
             async with asyncio.timeout(PATIENCE_S):
                 await self._channel.channel_ready()
@@ -239,12 +239,12 @@ class AsyncClient:
 
     async def _stream(self, call: Call[T]) -> AsyncGenerator[T]:
         stub = self._channel.unary_stream(call.path, _serialised, call.response.FromString)
-        answers = stub(call.request, metadata=self._way.metadata)
+        answers = stub(call.request, metadata=self._endpoint.metadata)
         try:
             async for answer in answers:
                 yield call.read(answer)
         except grpc.RpcError as error:
-            raise from_call(error, self._way.target) from error
+            raise from_call(error, self._endpoint.target) from error
         finally:
             answers.cancel()
 
@@ -252,7 +252,7 @@ class AsyncClient:
         try:
             return await sent
         except grpc.RpcError as error:
-            raise from_call(error, self._way.target) from error
+            raise from_call(error, self._endpoint.target) from error
 
 
 def _serialised(message: Message) -> bytes:

@@ -13,7 +13,7 @@ from google.protobuf.message import Message
 
 from streamfx.api.values import DeviceInfo, PreviewFormat, SessionStatus
 from streamfx.client import calls
-from streamfx.client.address import OPTIONS, PATIENCE_S, Way, way
+from streamfx.client.address import OPTIONS, PATIENCE_S, Endpoint, endpoint
 from streamfx.client.calls import Call, Portrait, Preview, Progress, Session
 from streamfx.client.errors import from_call, was_turned_away
 from streamfx.client.files import OwnFiles
@@ -33,9 +33,9 @@ class Client:
     Every method raises the daemon's errors (streamfx.errors), and those of streamfx.client.errors.
     """
 
-    def __init__(self, found: Way, timeout_s: float = TIMEOUT_S) -> None:
+    def __init__(self, found: Endpoint, timeout_s: float = TIMEOUT_S) -> None:
         """Use `connect`."""
-        self._way = found
+        self._endpoint = found
         self._timeout_s = timeout_s
         self._channel = (
             grpc.secure_channel(found.target, found.credentials, OPTIONS)
@@ -66,7 +66,7 @@ class Client:
         Raises:
             UsageError: these do not go together, or a file cannot be read.
         """
-        return cls(way(address, token, authority, certificate, key), timeout_s)
+        return cls(endpoint(address, token, authority, certificate, key), timeout_s)
 
     def close(self) -> None:
         """End the connection and every stream on it."""
@@ -199,35 +199,35 @@ class Client:
         call = calls.drive(id)
         stub = self._channel.stream_unary(call.path, _serialised, call.response.FromString)
         requests = (calls.drive_request(id, motion) for motion in motions)
-        return call.read(self._raising(lambda: stub(requests, metadata=self._way.metadata)))
+        return call.read(self._raising(lambda: stub(requests, metadata=self._endpoint.metadata)))
 
     def _own_files(self) -> OwnFiles:
-        return OwnFiles(self._way.is_local, self._way.files)
+        return OwnFiles(self._endpoint.is_local, self._endpoint.files)
 
     def _unary(self, call: Call[T], timeout_s: float | None = None) -> T:
         stub = self._channel.unary_unary(call.path, _serialised, call.response.FromString)
         limit = timeout_s or self._timeout_s
 
         def send() -> Any:  # noqa: ANN401 - protobuf's
-            return stub(call.request, timeout=limit, metadata=self._way.metadata)
+            return stub(call.request, timeout=limit, metadata=self._endpoint.metadata)
 
         try:
             return call.read(send())
         except grpc.RpcError as error:
-            if not (self._way.is_local and was_turned_away(error)):
-                raise from_call(error, self._way.target) from error
+            if not (self._endpoint.is_local and was_turned_away(error)):
+                raise from_call(error, self._endpoint.target) from error
         with suppress(grpc.FutureTimeoutError):
             grpc.channel_ready_future(self._channel).result(PATIENCE_S)
         return call.read(self._raising(send))
 
     def _stream(self, call: Call[T]) -> Generator[T]:
         stub = self._channel.unary_stream(call.path, _serialised, call.response.FromString)
-        answers = stub(call.request, metadata=self._way.metadata)
+        answers = stub(call.request, metadata=self._endpoint.metadata)
         try:
             for answer in answers:
                 yield call.read(answer)
         except grpc.RpcError as error:
-            raise from_call(error, self._way.target) from error
+            raise from_call(error, self._endpoint.target) from error
         finally:
             answers.cancel()
 
@@ -235,7 +235,7 @@ class Client:
         try:
             return send()
         except grpc.RpcError as error:
-            raise from_call(error, self._way.target) from error
+            raise from_call(error, self._endpoint.target) from error
 
 
 def _serialised(message: Message) -> bytes:

@@ -18,7 +18,7 @@ THREADS: Final = 16
 _log = logging.getLogger(__name__)
 
 
-class Work:
+class Blocking:
     """A pool of threads. `close` waits for what is under way."""
 
     def __init__(self, threads: int = THREADS, name: str = "streamfx-control") -> None:

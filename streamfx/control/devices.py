@@ -7,7 +7,7 @@ from collections.abc import Callable
 from streamfx.api.conversions import enum_name
 from streamfx.api.v1 import device_pb2, device_service_pb2
 from streamfx.api.values import DeviceInfo
-from streamfx.control.blocking import Work
+from streamfx.control.blocking import Blocking
 
 Devices = Callable[[], list[DeviceInfo]]
 """Lists them without opening any. Called in a thread of the pool."""
@@ -16,7 +16,7 @@ Devices = Callable[[], list[DeviceInfo]]
 class DeviceService:
     """The method, as rpc_adapter.handler calls it."""
 
-    def __init__(self, devices: Devices, work: Work) -> None:
+    def __init__(self, devices: Devices, work: Blocking) -> None:
         self._devices = devices
         self._work = work
 

@@ -13,7 +13,7 @@ from typing import Final
 from streamfx.api.v1 import portrait_pb2, portrait_service_pb2
 from streamfx.confine import read_beneath
 from streamfx.control import requests
-from streamfx.control.blocking import Work
+from streamfx.control.blocking import Blocking
 from streamfx.control.options import Limits
 from streamfx.errors import LimitReached, PhotoUnreadable, SettingRefused
 from streamfx.session.portraits import PortraitInfo, Portraits
@@ -25,7 +25,7 @@ MOST_REFERENCES: Final = 4
 class PortraitService:
     """The methods, as binding.handler calls them."""
 
-    def __init__(self, portraits: Portraits, roots: Sequence[Path], limits: Limits, work: Work) -> None:
+    def __init__(self, portraits: Portraits, roots: Sequence[Path], limits: Limits, work: Blocking) -> None:
         self._portraits = portraits
         self._roots = roots
         self._limits = limits

@@ -18,7 +18,7 @@ from grpc import aio
 from streamfx.api.address import SocketPlace, default_socket, has_sockets
 from streamfx.api.v1 import device_service_pb2, portrait_service_pb2, session_service_pb2
 from streamfx.control.auth import Credential, Guard, Permission
-from streamfx.control.blocking import Work
+from streamfx.control.blocking import Blocking
 from streamfx.control.devices import Devices, DeviceService
 from streamfx.control.health import HEALTH, REFLECTION, HealthService, ReflectionService
 from streamfx.control.options import ControlOptions, resolve
@@ -166,7 +166,7 @@ class _Services:
     ) -> None:
         self._limits, self.refused = options.limits, refused
         self._calls: list[Calls] = []
-        self._work = Work()
+        self._work = Blocking()
         self._closing = Closing()
         self._streams = Streams(sessions.get, self._limits, self._work, self._closing)
         self._health = HealthService(_NAMES)

@@ -11,7 +11,7 @@ from streamfx.api.conversions import merged, settings_message, status_message
 from streamfx.api.v1 import session_pb2
 from streamfx.api.v1 import session_service_pb2 as api
 from streamfx.control import requests
-from streamfx.control.blocking import Work
+from streamfx.control.blocking import Blocking
 from streamfx.control.requests import Files
 from streamfx.control.streams import Streams
 from streamfx.errors import SettingRefused
@@ -29,7 +29,7 @@ RECORDING: Final = ".mp4"
 class SessionService:
     """The methods, as binding.handler calls them."""
 
-    def __init__(self, sessions: Sessions, streams: Streams, files: Files, work: Work) -> None:
+    def __init__(self, sessions: Sessions, streams: Streams, files: Files, work: Blocking) -> None:
         self._sessions = sessions
         self._streams = streams
         self._files = files

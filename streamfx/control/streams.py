@@ -16,7 +16,7 @@ from typing import Final
 from streamfx.api.conversions import enum_name, enum_value, motion_value, status_message
 from streamfx.api.v1 import session_pb2, session_service_pb2
 from streamfx.api.values import PreviewFormat
-from streamfx.control.blocking import Work
+from streamfx.control.blocking import Blocking
 from streamfx.control.options import Limits
 from streamfx.control.preview import H264Pictures, JpegPictures, Picture, Pictures
 from streamfx.control.requests import identifier, within
@@ -65,7 +65,7 @@ class Closing:
         raise ResourceUnready("daemon", "streamfx", "The daemon is stopping", "Call again when it is back")
 
 
-class Seats:
+class SlotLimiter:
     """How many there are of something per session, at most `most`."""
 
     def __init__(self, what: str, most: int) -> None:
@@ -99,13 +99,15 @@ class Seats:
 class Streams:
     """What lasts, of all sessions. `find` gives a session or raises ResourceMissing."""
 
-    def __init__(self, find: Callable[[str], Session], limits: Limits, work: Work, closing: Closing) -> None:
+    def __init__(
+        self, find: Callable[[str], Session], limits: Limits, work: Blocking, closing: Closing
+    ) -> None:
         self._find = find
         self._work = work
         self._closing = closing
-        self._encoding = Work(1, "streamfx-preview")  # previews may use one core at most
-        self.watchers = Seats("watchers", limits.watchers)
-        self.drivers = Seats("driver", 1)
+        self._encoding = Blocking(1, "streamfx-preview")  # previews may use one core at most
+        self.watchers = SlotLimiter("watchers", limits.watchers)
+        self.drivers = SlotLimiter("driver", 1)
 
     def close(self) -> None:
         """Wait for pictures under way."""
@@ -143,7 +145,7 @@ class Streams:
 
     def _pictures(
         self, request: session_service_pb2.WatchPreviewRequest, side: int, pause_s: float
-    ) -> tuple[Pictures, Work]:
+    ) -> tuple[Pictures, Blocking]:
         """What makes the pictures of a preview, and the threads in which it does."""
         quality = int(within("quality", request.quality, QUALITIES, 80))
         formats = session_service_pb2.PreviewFormat.DESCRIPTOR

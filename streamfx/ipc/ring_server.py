@@ -28,7 +28,7 @@ _PAUSE_S: Final = 0.1
 _JOIN_S: Final = 2.0
 
 
-class Handover:
+class RingServer:
     """Listens from its making to `close`. Only the user who runs the daemon can connect."""
 
     def __init__(self, path: Path, ring: int, most: int = MOST) -> None:

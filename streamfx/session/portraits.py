@@ -95,7 +95,7 @@ class Portraits:
         self.users: Callable[[str], Sequence[str]] = lambda _id: ()
         """Sessions that hold a portrait; set by `Sessions`."""
         self.added: Callable[[str], object] = lambda _id: None
-        """Told of every new portrait; set by `Sessions`."""
+        """StopRequested of every new portrait; set by `Sessions`."""
         self._folder, self._size = folder.resolve(), size  # a worker follows no link
         self._lock, self._adding = threading.Lock(), threading.Lock()
         self._known: dict[str, PortraitInfo] = {}

@@ -15,7 +15,7 @@ from streamfx.ipc.spawn import own, start_with
 from streamfx.limits import memory_kills, shortage
 from streamfx.sink.ring import SharedRing
 from streamfx.worker.channel import Channel
-from streamfx.worker.protocol import Drive, Message, Phase, Stop
+from streamfx.worker.protocol import Message, MotionMessage, Phase, Stop
 
 WORKER = own("streamfx.worker")
 """Command of a worker; tests put others in its place."""
@@ -92,7 +92,7 @@ class ChildProcess:
         """Send a remote motion unless others still wait; whether it was sent."""
         if self._outbox.qsize() > 1:
             return False
-        self.tell(Drive(), payload)
+        self.tell(MotionMessage(), payload)
         return True
 
     def trouble(self, now_ns: int, hasty_s: float | None = None) -> str:

@@ -27,7 +27,7 @@ from streamfx.frames import Rendered
 from streamfx.ipc.handed import named
 from streamfx.ipc.peers import can_hand_over
 from streamfx.ipc.ring_server import MOST as MOST_READERS
-from streamfx.ipc.ring_server import Handover
+from streamfx.ipc.ring_server import RingServer
 from streamfx.priority import AUTO
 from streamfx.quality import Quality
 from streamfx.realtime import Latest
@@ -41,7 +41,15 @@ from streamfx.session.supervisor import Supervisor
 from streamfx.settings.motion import MotionNumbers, packed
 from streamfx.settings.session import NOTHING, REMOTE, BackgroundKind, SessionSettings, check
 from streamfx.sink.ring import RingForm
-from streamfx.worker.protocol import Begin, Calibrate, Loaded, Message, Refused, SourceReport, WorkerConfig
+from streamfx.worker.protocol import (
+    Begin,
+    Calibrate,
+    Loaded,
+    Message,
+    PortraitRejected,
+    SourceReport,
+    WorkerConfig,
+)
 
 _LOOK_AT_READERS_S: Final = 0.5
 _IDLE_AFTER_NS: Final = 5_000_000_000
@@ -93,7 +101,7 @@ class Session:
             priority=priority,
         )
         self._runtime, self._most_readers = runtime, readers
-        self._handover: Handover | None = None
+        self._ring_server: RingServer | None = None
         self._supervisor = Supervisor(
             "worker", self._start_worker, WorkerConfig(), self._hear, self._forget_worker
         )
@@ -123,7 +131,9 @@ class Session:
         self._publishing.wait_for_camera()
         with self._lock:
             if self._runtime is not None and can_hand_over() and not self._closing.is_set():
-                self._handover = Handover(self._runtime / f"{self.id}.ring", self.ring, self._most_readers)
+                self._ring_server = RingServer(
+                    self._runtime / f"{self.id}.ring", self.ring, self._most_readers
+                )
         self._usher.start()
 
     def close(self) -> None:
@@ -132,8 +142,8 @@ class Session:
             self._closing.set()
         for recording in self._recordings:
             recording.stop()
-        if self._handover is not None:
-            self._handover.close()
+        if self._ring_server is not None:
+            self._ring_server.close()
         self._supervisor.stop()
         if self._usher.ident is not None:
             self._usher.join()
@@ -256,7 +266,7 @@ class Session:
         return failed or refused or source.trouble or camera.trouble
 
     def _ring_readers(self) -> int:
-        return self._handover.readers if self._handover is not None else 0
+        return self._ring_server.readers if self._ring_server is not None else 0
 
     def _start_worker(self, hear: Callable[[Message | None], None]) -> ChildProcess:
         form, networks = self._form, self._config(self._settings).networks()
@@ -317,7 +327,7 @@ class Session:
         """A report of the worker."""
         if isinstance(message, SourceReport):
             self._source = message
-        elif isinstance(message, Refused):
+        elif isinstance(message, PortraitRejected):
             self._refused = {**self._refused, message.id: f"{message.cause}. {message.remedy}".strip()}
         elif isinstance(message, Loaded):
             with self._lock:

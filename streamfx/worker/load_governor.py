@@ -13,7 +13,7 @@ _BUSY, _EASY = 0.8, 0.55
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 3.0, 60.0
 
 
-class Ladder:
+class LoadGovernor:
     """FULL while the machine keeps up, WARP_ONLY while it does not; tried again after a pause that grows."""
 
     def __init__(self, fps: float) -> None:

@@ -25,9 +25,9 @@ from streamfx.sink.ring import RingWriter
 from streamfx.telemetry import StageTimer
 from streamfx.worker.channel import Channel
 from streamfx.worker.driving import Driving
-from streamfx.worker.load_governor import Ladder
-from streamfx.worker.portrait_pool import Cast
-from streamfx.worker.protocol import IDLE, Begin, Calibrate, Drive, Message, Phase, Stop, WorkerConfig
+from streamfx.worker.load_governor import LoadGovernor
+from streamfx.worker.portrait_pool import PortraitPool
+from streamfx.worker.protocol import IDLE, Begin, Calibrate, Message, MotionMessage, Phase, Stop, WorkerConfig
 
 _WAIT_S: Final = 0.1
 """For a motion, before the worker shows that it is alive."""
@@ -49,8 +49,8 @@ class Worker:
         runtime = Path(begin.feeds) if begin.feeds else config.runtime_folder()
         self._driving = Driving(store, StageTimer(), self._tell, self._patience, runtime)
         size, idle = (begin.width, begin.height), runtime / IDLE
-        self._cast = Cast(size, store, self._tell, self._patience, begin.card, idle)
-        self._ladder = Ladder(begin.fps)
+        self._pool = PortraitPool(size, store, self._tell, self._patience, begin.card, idle)
+        self._governor = LoadGovernor(begin.fps)
         self._rate = RateLimit(begin.fps)
         """Drivers faster than the camera are not followed in full."""
         self._settings = WorkerConfig().settings
@@ -70,14 +70,14 @@ class Worker:
                     continue
                 self._show(motion)
         finally:
-            self._cast.stop()
+            self._pool.stop()
             self._driving.stop()
 
     def _show(self, motion: Motion) -> None:
         settings, start_ns = self._settings, monotonic_ns()
         if not self._rate.allows(start_ns):
             return
-        picture = self._cast.animate(settings.selected, motion, settings.gains, networks=self._ladder.full)
+        picture = self._pool.animate(settings.selected, motion, settings.gains, networks=self._governor.full)
         if picture is None:
             return
         if not self._has_rendered:
@@ -85,7 +85,7 @@ class Worker:
             priority.for_itself()
         self._ring.write(picture)
         self._rate.count(start_ns)
-        self._ladder.note((picture.rendered_ns - start_ns) / 1e9, start_ns)
+        self._governor.note((picture.rendered_ns - start_ns) / 1e9, start_ns)
 
     def _obey(self) -> bool:
         """Carry out what has come in; False to stop."""
@@ -103,7 +103,7 @@ class Worker:
 
     def _follow(self, config: WorkerConfig) -> None:
         self._settings = settings = config.settings
-        self._cast.prepare(config)
+        self._pool.prepare(config)
         source = "" if settings.source in (REMOTE, NOTHING) else settings.source
         self._driving.follow(source, hardware=settings.device == Device.CUDA)
 
@@ -118,7 +118,7 @@ class Worker:
                 self._inbox.put(None)
                 return
             message, payload = received
-            if isinstance(message, Drive):
+            if isinstance(message, MotionMessage):
                 self._put_remote(payload)
             else:
                 self._inbox.put(message)

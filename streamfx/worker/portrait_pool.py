@@ -30,7 +30,7 @@ from streamfx.settings.framing import Framing
 from streamfx.settings.session import Background, BackgroundKind, Gains
 from streamfx.sink import idle
 from streamfx.worker.idle import idle_portrait
-from streamfx.worker.protocol import Loaded, Message, PortraitFile, Refused, WorkerConfig
+from streamfx.worker.protocol import Loaded, Message, PortraitFile, PortraitRejected, WorkerConfig
 from streamfx.worker.sharing.client import SharedGpu
 
 _POLL_S: Final = 0.5
@@ -62,7 +62,7 @@ class _Ready:
     """Path of its idle portrait; empty if it could not be written."""
 
 
-class Cast:
+class PortraitPool:
     """Animators by the identifiers of their portraits."""
 
     def __init__(
@@ -176,7 +176,7 @@ class Cast:
             raise  # this process cannot use the card any more: another one may
         except StreamfxError as error:
             self._refused.add(wanted.file.id)
-            self._report(Refused(wanted.file.id, error.cause, error.remedy))
+            self._report(PortraitRejected(wanted.file.id, error.cause, error.remedy))
             return
         ready = _Ready(wanted, animator, photo, str(path or ""))
         self._ready = {**self._ready, wanted.file.id: ready}

@@ -131,7 +131,7 @@ class Calibrate:
 
 
 @dataclass(frozen=True, slots=True)
-class Drive:
+class MotionMessage:
     """One motion of a remote driver; its numbers are the payload (driving/remote.py)."""
 
     KIND: ClassVar[str] = "drive"
@@ -168,7 +168,7 @@ class Loaded:
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class PortraitRejected:
     """A portrait cannot be shown."""
 
     KIND: ClassVar[str] = "refused"
@@ -226,15 +226,15 @@ class Published:
 
 
 Message = (
-    Begin | WorkerConfig | Calibrate | Drive | Stop | Phase | Loaded | Refused | SourceReport | Failure
-    | BeginPublishing | TakeOver | Show | Published
+    Begin | WorkerConfig | Calibrate | MotionMessage | Stop | Phase | Loaded | PortraitRejected | SourceReport
+    | Failure | BeginPublishing | TakeOver | Show | Published
 )  # fmt: skip
 
 _KINDS: Final[dict[str, type]] = {
     kind.KIND: kind
     for kind in (
-        Begin, WorkerConfig, Calibrate, Drive, Stop, Phase, Loaded, Refused, SourceReport, Failure,
-        BeginPublishing, TakeOver, Show, Published,
+        Begin, WorkerConfig, Calibrate, MotionMessage, Stop, Phase, Loaded, PortraitRejected, SourceReport,
+        Failure, BeginPublishing, TakeOver, Show, Published,
     )
 }  # fmt: skip
 
