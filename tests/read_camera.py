@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 
 from streamfx.errors import CameraLost, CameraUnavailable
 from streamfx.frames import Rendered
+from streamfx.ipc.child import child_main
 from streamfx.sink.camera import VirtualCamera
 from streamfx.worker import publisher
 
@@ -40,6 +40,4 @@ def open_camera(spec: str, size: tuple[int, int], fps: float) -> VirtualCamera:
 
 if __name__ == "__main__":
     publisher.open_camera = open_camera
-    code = publisher.main()
-    sys.stderr.flush()
-    os._exit(code)
+    child_main("publisher", publisher.main, spared=True)
