@@ -231,7 +231,8 @@ def test_a_worker_of_which_a_thread_fails_is_replaced(
 ):
     """It would show nothing for ever."""
     broken = (
-        "from streamfx.worker import __main__, driving\ndriving.open_live = lambda *_: 1 / 0\n__main__.main()"
+        "from streamfx.ipc.child import child_main\nfrom streamfx.worker import __main__, driving\n"
+        "driving.open_live = lambda *_: 1 / 0\nchild_main('worker', __main__.main)"
     )
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.setattr(process, "WORKER", (sys.executable, "-c", broken))

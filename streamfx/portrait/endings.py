@@ -15,6 +15,7 @@ from typing import Final
 
 import cv2
 import numpy as np
+from numpy.random import default_rng  # here: later it would be looked for while a photo is read
 
 from streamfx.errors import PhotoUnreadable
 from streamfx.frames import U8
@@ -241,4 +242,4 @@ def _fills(count: int) -> Iterator[bytes]:
 def _noises(count: int) -> Iterator[bytes]:
     """Without a byte 255, which begins markers."""
     for seed in range(_NOISES):
-        yield np.random.default_rng(seed).integers(0, 255, count, np.uint8).tobytes()
+        yield default_rng(seed).integers(0, 255, count, np.uint8).tobytes()

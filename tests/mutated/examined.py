@@ -109,7 +109,7 @@ def _sound(source: FileSource) -> str:
 def settings(path: Path) -> tuple[str, int, float]:
     """The daemon's settings."""
     read = load_config(path)
-    return f"{read.session.size}", 0, time.process_time()
+    return f"{read.session.settings.output.size}", 0, time.process_time()
 
 
 def planted(path: Path) -> tuple[str, int, float]:
